@@ -1,0 +1,88 @@
+# Two commands matter: `make book` and `make test`. Both do all the set-up on a fresh Debian machine with Python 3.11.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+
+BASE_PYTHON ?= python3.11
+BIN := .venv/bin
+HTML := _build/html
+LIBRARY := $(shell find povid_lib -name '*.py' -o -name '*.js' -o -name '*.safetensors' -o -name '*.json')
+CHAPTERS := $(wildcard notebooks/*.ipynb)
+PAGES := $(wildcard book/*.md book/*.bib) _config.yml _toc.yml $(wildcard _ext/*.py assets/css/* assets/js/*)
+START := $(shell date +%s)
+
+.PHONY: help book test setup lint library-tests browser clean pocket results
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+book: $(HTML)/index.html  ## run the notebooks and build the book into _build/html
+	@echo "The book is in $(HTML)/index.html ($$(( $$(date +%s) - $(START) )) s)."
+
+test: lint library-tests book browser  ## lint, types, library tests, the book with all notebooks, browser tests
+	$(BIN)/pytest tests/book -q
+	@echo "make test took $$(( $$(date +%s) - $(START) )) s."
+
+setup: .venv/.done assets/vendor/.done  ## Python environment and front-end files, nothing else
+
+lint: .venv/.done  ## ruff, mypy, notebooks without outputs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+library-tests: .venv/.done  ## the library's own tests
+	$(BIN)/pytest tests/library -q
+
+browser:  ## Debian's Chromium, for the browser tests; needs root and apt
+	@if command -v chromium >/dev/null; then exit 0; fi
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null
+	elif [ "$${CI:-}" = true ]; then
+	  echo "Chromium is missing and cannot be installed here (not root, or no apt-get)." >&2; exit 1
+	else
+	  echo "LEFT OUT: the browser tests. Chromium is missing, and installing it needs root and apt-get."
+	fi
+
+pocket: .venv/.done  ## make the pocket model again (about an hour on two cores)
+	$(BIN)/povid pocket train
+
+results: .venv/.done  ## measure the shipped pocket model again
+	$(BIN)/povid pocket report
+
+clean:  ## remove what was built, but not the environment
+	rm -rf _build assets/vendor assets/models
+
+.venv/.done: requirements.txt constraints.txt pyproject.toml
+	@if ! command -v $(BASE_PYTHON) >/dev/null; then
+	  echo "$(BASE_PYTHON) is needed; on Debian: apt-get install python3.11 python3.11-venv" >&2; exit 1
+	fi
+	$(BASE_PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+assets/vendor/.done: package.json package-lock.json tools/vendor.sh
+	@if ! command -v npm >/dev/null; then
+	  echo "npm is needed for the book's front-end files; on Debian: apt-get install npm" >&2; exit 1
+	fi
+	npm ci --silent --no-audit --no-fund --ignore-scripts
+	tools/vendor.sh
+	touch $@
+
+assets/models/pocket.onnx: .venv/.done $(LIBRARY)
+	$(BIN)/povid pocket export --out assets/models
+
+# The notebooks run in a scratch copy, each once, on both cores; then the book is built from their outputs.
+_build/source/.executed: .venv/.done $(CHAPTERS) $(LIBRARY) $(wildcard results/*.json)
+	rm -rf _build/source
+	mkdir -p _build/source
+	cp -r notebooks _build/source/
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --durations=0 --nbmake --overwrite _build/source/notebooks
+	touch $@
+
+$(HTML)/index.html: _build/source/.executed assets/vendor/.done assets/models/pocket.onnx $(PAGES)
+	cp -r book assets _ext _config.yml _toc.yml README.md _build/source/
+	$(BIN)/jupyter-book build _build/source --path-output . --all -W -n --keep-going --quiet
+	touch $@

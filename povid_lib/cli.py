@@ -1,0 +1,81 @@
+"""The ``povid`` command. Everything below it is a function that can be called from Python."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Measure hallucination in vision-language models, and cure it.")
+pocket_app = typer.Typer(no_args_is_help=True, help="The pocket model: make it, examine it, put it into the browser.")
+app.add_typer(pocket_app, name="pocket")
+
+
+@app.command()
+def world(cooccurrence: Annotated[float, typer.Option(help="Multiplies every pair's strength.")] = 1.0) -> None:
+    """Print the pocket world's table of co-occurrence: P(partner | object) for all 24 pairs."""
+    from povid_lib.scenes import World, cooccurrence_table
+
+    typer.echo(f"{'context':<8} {'object':<9} {'partner':<9} P(partner | object)")
+    for context, name, partner, p in cooccurrence_table(World(cooccurrence=cooccurrence)):
+        typer.echo(f"{context:<8} {name:<9} {partner:<9} {p:.3f}")
+
+
+@pocket_app.command("train")
+def pocket_train(
+    out: Annotated[Path, typer.Option(help="Folder for the model; a run that was stopped there goes on.")] = Path("runs/pocket"),
+    seed: Annotated[int, typer.Option(help="Another seed: other scenes, texts and initial weights.")] = 0,
+    cooccurrence: Annotated[float, typer.Option(help="Strength of co-occurrence in the world it learns from.")] = 1.0,
+    annotator_error: Annotated[float, typer.Option(help="Rate at which missing partners are claimed, before strength.")] = 0.9,
+    share: Annotated[float, typer.Option(help="Share of the recipe's steps, for a quick look.")] = 1.0,
+    eyes_from: Annotated[Path | None, typer.Option(help="Take the eyes from this earlier run.")] = None,
+    threads: Annotated[int, typer.Option(help="CPU threads. Another number gives another rounding of sums.")] = 2,
+) -> None:
+    """Make the pocket model in three stages: eyes, prior, join. About an hour on two cores."""
+    import torch
+
+    from povid_lib.pocket_train import PocketConfig, smaller, train
+
+    torch.set_num_threads(threads)
+    try:
+        config = PocketConfig(seed=seed, cooccurrence=cooccurrence, annotator_error=annotator_error)
+        folder = train(smaller(config, share) if share != 1 else config, out, eyes_from)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(f"The model is in {folder}.")
+
+
+@pocket_app.command("report")
+def pocket_report(
+    model: Annotated[str, typer.Option(help='"pocket", or a folder written by "povid pocket train".')] = "pocket",
+    name: Annotated[str, typer.Option(help="Name of the file in results/.")] = "pocket",
+    n: Annotated[int, typer.Option(help="Scenes of each held-out split.")] = 500,
+) -> None:
+    """Measure a pocket model on the held-out splits and write results/NAME.json."""
+    from povid_lib import results
+    from povid_lib.pocket_report import full_report
+    from povid_lib.vlm import load
+
+    start = time.time()
+    try:
+        vlm = load(model)
+    except (FileNotFoundError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    data = full_report(vlm, n)
+    path = results.save(name, data, {"model": model, "n": n}, time.time() - start)
+    for split, report in data["splits"].items():
+        typer.echo(f"{split}: CHAIR_s {report.chair.chair_s}  CHAIR_i {report.chair.chair_i}  recall {report.chair.recall}")
+    typer.echo(f"Written to {path}.")
+
+
+@pocket_app.command("export")
+def pocket_export(
+    out: Annotated[Path, typer.Option(help="Folder for pocket.onnx and pocket.json.")] = Path("assets/models"),
+) -> None:
+    """Write the pocket model as ONNX, for the widgets that run it in the reader's browser."""
+    from povid_lib.export import export
+    from povid_lib.vlm import load
+
+    typer.echo(f"Written to {export(load('pocket'), out)}.")

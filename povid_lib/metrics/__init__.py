@@ -1,0 +1,1 @@
+"""Measures of hallucination: pure functions over plain records."""

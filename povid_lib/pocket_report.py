@@ -1,0 +1,296 @@
+"""What the pocket model is like: eyes, answers, hallucination, and whether it hallucinates for the right reasons.
+
+``povid pocket report`` runs everything here on the two held-out test splits and writes ``results/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+
+from povid_lib import vlm as vlms
+from povid_lib.metrics.chair import CaptionScore, Chair, chair, score_caption
+from povid_lib.metrics.pope import Pope, pope
+from povid_lib.metrics.stats import Estimate, mean, ratio
+from povid_lib.pocket_train import patch_labels, pixels
+from povid_lib.scenes import KINDS, NAMES, STRENGTHS, Scene, World, draw, scenes
+from povid_lib.texts import Question, attribute_questions, detailed_caption, exist_question, mentioned, polls
+from povid_lib.vlm import VLM
+
+SPLITS = ("typical", "counter_typical")
+PROMPT = "Describe this image."
+
+
+def held_out(kind: str, n: int = 500) -> list[Scene]:
+    """The first ``n`` scenes of a held-out split: "typical" or "counter_typical"."""
+    return list(scenes(n, World(kind), "test"))
+
+
+# --- eyes --------------------------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def patch_features(vlm: VLM, batch: Sequence[Scene]) -> Tensor:
+    """What the frozen tower hands to the projector: float32 (scenes, 36, width)."""
+    parts = []
+    for at in range(0, len(batch), 250):
+        pictures = pixels([draw(s)[0] for s in batch[at : at + 250]]).to(vlm.device)
+        out = vlm.model.model.vision_tower(pictures, output_hidden_states=True)
+        parts.append(out.hidden_states[vlm.model.config.vision_feature_layer][:, 1:].float().cpu())
+    return torch.cat(parts)
+
+
+def eyes_probe(vlm: VLM, n: int = 500) -> dict[str, dict[str, Estimate]]:
+    """A linear probe on the frozen patch features: which objects are in the picture?
+
+    Logistic regression from one patch's features to the kind that owns the patch, fitted on 3,000 mixed scenes of the training
+    split; an object counts as found where any patch gives it more than a threshold, chosen for the best F1 on 500 mixed
+    validation scenes. Returns recall (for all, and for hard objects) and precision on the test splits.
+    """
+    fit_on = list(scenes(3000, World("mixed"), "train", start=9_000_000))
+    features = patch_features(vlm, fit_on).flatten(0, 1).numpy()
+    labels = np.concatenate([patch_labels(s, draw(s)[1])["kind"] for s in fit_on])
+    thin = np.random.default_rng(0).random(len(labels)) < 0.25  # background is plentiful
+    keep = (labels > 0) | ((labels == 0) & thin)
+    probe = LogisticRegression(max_iter=200, C=1.0).fit(features[keep], labels[keep])
+
+    def evidence(batch: Sequence[Scene]) -> np.ndarray:
+        seen = patch_features(vlm, batch)
+        probs = probe.predict_proba(seen.flatten(0, 1).numpy()).reshape(len(batch), seen.shape[1], -1)
+        return probs[..., 1:].max(1)  # (scenes, kinds)
+
+    tuning = list(scenes(500, World("mixed"), "validation"))
+    known, strength = _presence(tuning), evidence(tuning)
+    threshold = max(np.linspace(0.3, 0.99, 70), key=lambda t: _f1(strength > t, known))
+    result = {}
+    for split in SPLITS:
+        batch = held_out(split, n)
+        known, found = _presence(batch), evidence(batch) > threshold
+        hard = np.array([[name in s.names and s[name].hard for name in NAMES] for s in batch])
+        result[split] = {
+            "recall": ratio((found & known).sum(1), known.sum(1)),
+            "recall_hard": ratio((found & hard).sum(1), hard.sum(1)),
+            "precision": ratio((found & known).sum(1), found.sum(1)),
+        }
+    return result
+
+
+def _presence(batch: Sequence[Scene]) -> np.ndarray:
+    return np.array([[name in s.names for name in NAMES] for s in batch])
+
+
+def _f1(found: np.ndarray, known: np.ndarray) -> float:
+    return 2 * float((found & known).sum()) / float(found.sum() + known.sum())
+
+
+# --- answers -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """Everything that is measured on one split."""
+
+    chair: Chair
+    partners: Estimate  # share of false objects that are the partner of an object in the picture
+    partners_chance: float  # the same if false objects were drawn uniformly from the absent ones
+    partners_context: float  # the same if they were drawn from the absent ones of the picture's contexts
+    by_strength: dict[str, Estimate]  # P(partner), in the world -> share of missing partners that a caption names
+    pope: dict[str, Pope]
+    questions: dict[str, tuple[Estimate, float]]  # kind -> accuracy, chance
+
+
+def captions(vlm: VLM, batch: Sequence[Scene], pictures: Sequence[Image.Image] | None = None) -> list[str]:
+    """The model's descriptions of the scenes (or of other pictures put in their place)."""
+    return [a.text for a in vlms.generate(vlm, pictures or [s.image() for s in batch], PROMPT)]
+
+
+def score(batch: Sequence[Scene], texts: Sequence[str]) -> list[CaptionScore]:
+    return [score_caption(text, scene.names, mentioned) for scene, text in zip(batch, texts, strict=True)]
+
+
+def split_report(vlm: VLM, batch: Sequence[Scene], texts: Sequence[str]) -> SplitReport:
+    """Score captions, ask POPE's three settings and every other kind of question."""
+    scores = score(batch, texts)
+    false = [set(s.hallucinated) for s in scores]
+    named_missing = {c: ([], []) for c in STRENGTHS}
+    for scene, wrong in zip(batch, false, strict=True):
+        for c, (named, missing) in named_missing.items():
+            lacking = [m for m in scene.missing_partners if KINDS[m].strength == c]
+            named.append(sum(m in wrong for m in lacking))
+            missing.append(len(lacking))
+    settings = {s: [polls(scene, s) for scene in batch] for s in ("random", "popular", "adversarial")}
+    return SplitReport(
+        chair=chair(scores),
+        partners=ratio([len(f & set(s.missing_partners)) for f, s in zip(false, batch, strict=True)], [len(f) for f in false]),
+        partners_chance=float(np.mean([len(s.missing_partners) / (len(NAMES) - len(s.items)) for s in batch])),
+        partners_context=float(np.mean([_context_chance(s) for s in batch])),
+        by_strength={str(c): ratio(*pair) for c, pair in named_missing.items()},
+        pope={s: pope(ask(vlm, batch, q), [[x.answer == "Yes." for x in row] for row in q]) for s, q in settings.items()},
+        questions=question_accuracy(vlm, batch),
+    )
+
+
+def _context_chance(scene: Scene) -> float:
+    contexts = {KINDS[name].context for name in scene.names}
+    absent = [name for name in NAMES if KINDS[name].context in contexts and name not in scene.names]
+    return len(scene.missing_partners) / max(len(absent), 1)
+
+
+def ask(vlm: VLM, batch: Sequence[Scene], questions: Sequence[Sequence[Question]]) -> list[list[str]]:
+    """The model's answers to each scene's questions."""
+    pictures = [scene.image() for scene, row in zip(batch, questions, strict=True) for _ in row]
+    flat = iter(vlms.generate(vlm, pictures, [q.prompt for row in questions for q in row], max_new_tokens=48, batch_size=128))
+    return [[next(flat).text for _ in row] for row in questions]
+
+
+CHANCE = {"count": 1 / 3, "colour": 1 / 4, "size": 1 / 3, "position": 1 / 9, "relation": 1 / 4, "reason": 1 / 2}
+
+
+def question_accuracy(vlm: VLM, batch: Sequence[Scene]) -> dict[str, tuple[Estimate, float]]:
+    """Accuracy by kind of question, one question of each kind a scene, beside the best constant answer's share.
+
+    Reasoning items count as right if their result is.
+    """
+    rng, by_kind = np.random.default_rng(5), {}
+    for scene in batch:
+        pool = attribute_questions(scene, rng)
+        for kind in CHANCE:
+            of_kind = [q for q in pool if q.kind == kind]
+            if of_kind:
+                by_kind.setdefault(kind, []).append((scene, of_kind[rng.integers(len(of_kind))]))
+    result = {}
+    for kind, rows in by_kind.items():
+        said = ask(vlm, [s for s, _ in rows], [[q] for _, q in rows])
+        right = [outcome(text) == outcome(q.answer) for (text,), (_, q) in zip(said, rows, strict=True)]
+        answers = [outcome(q.answer) for _, q in rows]
+        constant = max(answers.count(a) for a in set(answers)) / len(answers)
+        result[kind] = (mean(right), max(constant, CHANCE[kind]) if kind != "reason" else CHANCE[kind])
+    return result
+
+
+def outcome(answer: str) -> str:
+    """What of an answer is compared: the part after "Result:" if there is one, without case and full stop."""
+    return answer.split("Result:")[-1].strip().rstrip(".").lower()
+
+
+# --- reasons -----------------------------------------------------------------------------------------------------
+
+
+def blank(scene: Scene) -> Image.Image:
+    """The scene's paper with nothing on it."""
+    return Scene(scene.key, (), scene.paper).image()
+
+
+def image_dependence(vlm: VLM, batch: Sequence[Scene], texts: Sequence[str]) -> dict[str, dict[str, Estimate]]:
+    """How much less likely each word of the model's own caption becomes when the picture is taken away.
+
+    For true and for false object words: the probability with the picture (``seen``), with blank paper (``blank``) and with the
+    next scene's picture (``swapped``); and the share of words that lose less than half of their probability.
+    """
+    questions = [PROMPT] * len(batch)
+    swapped = [s.image() for s in [*batch[1:], batch[0]]]
+    views = {"seen": [s.image() for s in batch], "blank": [blank(s) for s in batch], "swapped": swapped}
+    logps = {view: vlms.answer_logps(vlm, pictures, questions, texts) for view, pictures in views.items()}
+    tokenizer, table = vlm.processor.tokenizer, {}
+    for group in ("true", "false"):
+        sums = {view: [] for view in (*views, "n", "kept_blank", "kept_swapped")}
+        for row, (scene, text) in enumerate(zip(batch, texts, strict=True)):
+            words = [tokenizer.decode([i]).strip() for i in tokenizer.encode(f" {text}", add_special_tokens=False)]
+            named = [mentioned(word) for word in words]
+            picked = [i for i, n in enumerate(named) if n and (n[0] in scene.names) == (group == "true")]
+            probs = {view: logps[view][row][picked].exp().numpy() for view in views}
+            for view in views:
+                sums[view].append(float(probs[view].sum()))
+            for view in ("blank", "swapped"):
+                sums[f"kept_{view}"].append(int((probs[view] > probs["seen"] / 2).sum()))
+            sums["n"].append(len(picked))
+        table[group] = {key: ratio(values, sums["n"]) for key, values in sums.items() if key != "n"}
+    return table
+
+
+def blind_answers(vlm: VLM, batch: Sequence[Scene]) -> dict[str, dict[str, Estimate]]:
+    """P(yes) to "Is there a ...?" for present objects, missing partners and unrelated objects, with three pictures.
+
+    P(yes) is taken over the two words yes and no at the first token of the answer.
+    """
+    yes, no = (vlms.word_id(vlm, w) for w in ("Yes", "No"))
+    rng, rows = np.random.default_rng(3), []
+    for i, scene in enumerate(batch):
+        other = [n for n in NAMES if n not in scene.names and n not in scene.missing_partners]
+        about = {"present": rng.choice(scene.names), "unrelated": rng.choice(other)}
+        if scene.missing_partners:
+            about["missing_partner"] = rng.choice(scene.missing_partners)
+        rows += [(i, group, str(name)) for group, name in about.items()]
+    prompts = [exist_question(name, True).prompt for _, _, name in rows]
+    table: dict[str, dict[str, Estimate]] = {}
+    for view in ("seen", "blank", "swapped"):
+        pictures = [
+            blank(batch[i]) if view == "blank" else batch[(i + (view == "swapped")) % len(batch)].image() for i, _, _ in rows
+        ]
+        logits = first_logits(vlm, pictures, prompts)
+        p_yes = torch.sigmoid(logits[:, yes] - logits[:, no]).numpy()
+        for group in ("present", "missing_partner", "unrelated"):
+            table.setdefault(group, {})[view] = mean([p for p, row in zip(p_yes, rows, strict=True) if row[1] == group])
+    return table
+
+
+@torch.inference_mode()
+def first_logits(vlm: VLM, pictures: Sequence[Image.Image] | None, questions: Sequence[str]) -> Tensor:
+    """Logits of the first token of each answer: float32 (rows, vocabulary)."""
+    parts = []
+    for at in range(0, len(questions), 128):
+        rows = slice(at, at + 128)
+        texts = [vlms.chat(vlm, q, image=pictures is not None) for q in questions[rows]]
+        batch = vlms.encode(vlm, pictures[rows] if pictures is not None else None, texts)
+        parts.append(vlm.model(**batch, logits_to_keep=1).logits[:, -1].float().cpu())
+    return torch.cat(parts)
+
+
+@torch.inference_mode()
+def language_prior(vlm: VLM, batch: Sequence[Scene]) -> dict[str, Estimate]:
+    """The language model alone: after a text that names a scene's objects, what does it expect next?
+
+    For scenes with exactly one missing partner: "<true sentences> There is a", no picture. Returns the mean probability of that
+    partner, of all other objects of the scene's contexts together, and of everything else.
+    """
+    rows = {"partner": [], "context": [], "other": []}
+    rng = np.random.default_rng(11)
+    for scene in batch:
+        if len(scene.missing_partners) != 1:
+            continue
+        (partner,) = scene.missing_partners
+        article = "There is some" if KINDS[partner].plural is None and partner in ("bread", "butter", "cheese") else "There is a"
+        text = f"{vlm.processor.tokenizer.bos_token}{detailed_caption(scene.salient, rng)} {article}"
+        ids = vlm.processor.tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids.to(vlm.device)
+        probs = vlm.model(input_ids=ids, logits_to_keep=1).logits[0, -1].float().softmax(-1).cpu()
+        mass = {name: float(probs[vlms.word_id(vlm, name)]) for name in NAMES}
+        total = sum(mass.values())
+        contexts = {KINDS[n].context for n in scene.names}
+        near = sum(p for n, p in mass.items() if KINDS[n].context in contexts and n != partner)
+        for key, p in {"partner": mass[partner], "context": near, "other": total - mass[partner] - near}.items():
+            rows[key].append(p / total)
+    return {key: mean(values) for key, values in rows.items()}
+
+
+def full_report(vlm: VLM, n: int = 500) -> dict[str, object]:
+    """All of the above, as one dictionary for ``results``."""
+    splits, dependence, yes = {}, {}, {}
+    for split in SPLITS:
+        batch = held_out(split, n)
+        texts = captions(vlm, batch)
+        splits[split] = split_report(vlm, batch, texts)
+        dependence[split] = image_dependence(vlm, batch, texts)
+        yes[split] = blind_answers(vlm, batch)
+    return {
+        "eyes": eyes_probe(vlm, n),
+        "splits": splits,
+        "image_dependence": dependence,
+        "p_yes": yes,
+        "language_prior": language_prior(vlm, held_out("typical", n)),
+    }

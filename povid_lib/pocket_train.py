@@ -1,0 +1,372 @@
+"""How the pocket model came to be: eyes, prior, join. ``povid pocket train`` runs all three.
+
+(a) **eyes**: the vision tower alone, as in CLIP (pictures against captions), plus supervised heads on the patches (kind,
+    colour, size of the object that owns the patch), which stand in for the 400 million pairs that CLIP saw. Its scenes
+    are ``mixed``: the eyes know nothing about what goes together.
+(b) **prior**: the language model alone, on text about ``typical`` scenes and on chats about them. No picture.
+(c) **join**: the projector alone on short captions (**align**), then projector and language model on instruction data
+    (**instruct**). The vision tower stays frozen, as in LLaVA. The annotator of the instruction data errs (see ``texts``).
+
+Every batch follows from ``(seed, stage, step)``, so a run that was stopped goes on exactly where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+from transformers import CLIPModel, LlavaForConditionalGeneration, PreTrainedTokenizerFast
+
+from povid_lib import pocket
+from povid_lib.pocket import BOS, EOS, IMAGE, IMAGE_TOKENS, PAD, PATCH
+from povid_lib.scenes import COLOURS, NAMES, SIZES, Scene, World, draw, sample_scene
+from povid_lib.texts import (
+    DETAILED_PROMPTS,
+    SHORT_PROMPTS,
+    Annotator,
+    Question,
+    absent_objects,
+    attribute_questions,
+    exist_question,
+    place_question,
+)
+
+STAGES = ("eyes", "prior", "align", "instruct")
+IGNORE = -100
+Batch = Callable[[int], Tensor]  # step -> loss
+
+
+@dataclass(frozen=True)
+class PocketConfig:
+    """One recipe. Steps and learning rates are per stage, in the order of ``STAGES``."""
+
+    seed: int = 0
+    cooccurrence: float = 1.0  # of the world that the prior and the instruction data come from
+    annotator_error: float = 0.9  # see texts.Annotator
+    mixed_share: float = 0.2  # share of mixed scenes in the instruction data
+    pairs: int = 30_000  # pictures in the instruction data
+    batch_size: int = 64
+    steps: tuple[int, int, int, int] = (3000, 1200, 200, 2400)
+    lr: tuple[float, float, float, float] = (1e-3, 2e-3, 2e-3, 1e-3)
+
+    def __post_init__(self) -> None:
+        for name in ("annotator_error", "mixed_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"PocketConfig.{name} is {getattr(self, name)}; it is a share, from 0 to 1.")
+        if min(self.pairs, self.batch_size, *self.steps) < 1:
+            raise ValueError("PocketConfig: pairs, batch_size and every entry of steps must be at least 1.")
+        World(cooccurrence=self.cooccurrence)  # refuses what is out of range
+
+
+def train(config: PocketConfig, folder: Path, eyes_from: Path | None = None) -> Path:
+    """Run all stages and write an ordinary LLaVA folder (weights, processor, log). Stages already done are skipped.
+
+    ``eyes_from`` takes stage (a) from another run's folder: the eyes do not depend on the world's co-occurrence.
+    Raises ``ValueError`` if ``folder`` holds a run of another config.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, config)
+    processor = pocket.build_processor()
+    tokenizer = processor.tokenizer
+    torch.manual_seed(config.seed)
+    eyes = Eyes(len(tokenizer))
+    model = pocket.build_model(len(tokenizer))
+    if eyes_from is None:
+        fit("eyes", eyes, lambda step: eyes_loss(eyes, tokenizer, config, step), config, folder)
+    else:
+        eyes.load_state_dict(load_file(eyes_from / "eyes.safetensors"))
+    model.model.vision_tower.load_state_dict(eyes.clip.vision_model.state_dict())
+    model.model.vision_tower.requires_grad_(False)
+    fit("prior", model, lambda step: prior_loss(model, tokenizer, config, step), config, folder)
+    if not (folder / "instruct.safetensors").exists():
+        data = InstructionData(model, tokenizer, config)
+        fit("align", model, lambda step: data.loss(model, step, short=True), config, folder, only="multi_modal_projector")
+        fit("instruct", model, lambda step: data.loss(model, step), config, folder)
+    else:
+        model.load_state_dict(load_file(folder / "instruct.safetensors"), strict=False)
+    model.eval().save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def _claim(folder: Path, config: PocketConfig) -> None:
+    path, text = folder / "pocket_config.json", json.dumps(asdict(config), indent=1)
+    if path.exists() and path.read_text() != text:
+        raise ValueError(f"{folder} holds a run of another config (see {path.name}); choose another folder or remove it.")
+    path.write_text(text)
+
+
+def fit(stage: str, model: nn.Module, loss_at: Batch, config: PocketConfig, folder: Path, only: str = "") -> None:
+    """Minimise ``loss_at(step)`` over the stage's steps: AdamW, one-cycle rate, gradient norm at most 1.
+
+    Saves what it trained in ``<stage>.safetensors``, and a resumable state every 200 steps; if the former exists, it is loaded instead.
+    Only parameters whose name contains ``only`` are trained.
+    """
+    done, state = folder / f"{stage}.safetensors", folder / f"{stage}.partial.safetensors"
+    params = {n: p for n, p in model.named_parameters() if p.requires_grad and only in n}
+    if done.exists():
+        model.load_state_dict(load_file(done), strict=False)
+        return
+    total, rate = config.steps[STAGES.index(stage)], config.lr[STAGES.index(stage)]
+    decayed = [p for p in params.values() if p.ndim > 1]
+    plain = [p for p in params.values() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}], lr=rate, betas=(0.9, 0.98)
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=total + 1, pct_start=0.1)
+    first = _load_state(state, params, optimizer, schedule) if state.exists() else 0
+    model.train()
+    with tqdm(range(first, total), initial=first, total=total, desc=stage) as bar, open(folder / "log.jsonl", "a") as log:
+        for step in bar:
+            loss = loss_at(step)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(list(params.values()), 1.0)
+            optimizer.step()
+            schedule.step()
+            if (step + 1) % 20 == 0:
+                bar.set_postfix(loss=f"{loss.item():.3f}")
+                log.write(json.dumps({"stage": stage, "step": step + 1, "loss": round(loss.item(), 4), "time": round(time.time(), 1)}) + "\n")
+                log.flush()
+            if (step + 1) % 200 == 0:
+                _save_state(state, params, optimizer, step + 1)
+    save_file({n: p.detach().contiguous() for n, p in params.items()}, done)
+    state.unlink(missing_ok=True)
+
+
+def _save_state(path: Path, params: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, step: int) -> None:
+    tensors = {f"value.{n}": p.detach() for n, p in params.items()}
+    for name, p in params.items():
+        if p in optimizer.state:  # a head whose labels never came has no moments
+            tensors |= {f"{k}.{name}": v for k, v in optimizer.state[p].items()}
+    tensors["reached"] = torch.tensor(step)
+    save_file({k: v.contiguous() for k, v in tensors.items()}, path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)  # a kill never leaves half a file
+
+
+def _load_state(path: Path, params: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> int:
+    tensors = load_file(path)
+    for name, p in params.items():
+        p.data.copy_(tensors[f"value.{name}"])
+        if f"exp_avg.{name}" in tensors:
+            optimizer.state[p] = {k: tensors[f"{k}.{name}"] for k in ("step", "exp_avg", "exp_avg_sq")}
+    step = int(tensors["reached"])
+    for _ in range(step):
+        schedule.step()
+    return step
+
+
+def _rng(config: PocketConfig, stage: str, step: int) -> np.random.Generator:
+    return np.random.default_rng([config.seed, STAGES.index(stage), step])
+
+
+# --- (a) eyes ----------------------------------------------------------------------------------------------------
+
+
+class Eyes(nn.Module):
+    """A small CLIP and three linear heads on the patch features that LLaVA will read."""
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__()
+        self.clip = CLIPModel(pocket.clip_config(vocab_size))
+        width = self.clip.config.vision_config.hidden_size
+        self.heads = nn.ModuleDict(
+            {"kind": nn.Linear(width, len(NAMES) + 1), "colour": nn.Linear(width, len(COLOURS) + 1), "size": nn.Linear(width, len(SIZES))}
+        )
+
+
+def patch_labels(scene: Scene, owner: np.ndarray) -> dict[str, np.ndarray]:
+    """For each of the 36 patches, int64: kind (0: background), colour (0: none) and size of the object that owns most of it.
+
+    Patches of which an object covers fewer than 20 of 256 pixels are ignored (-100), as are colour and size of background.
+    """
+    side = owner.shape[0] // PATCH
+    tiles = owner.reshape(side, PATCH, side, PATCH).swapaxes(1, 2).reshape(side * side, -1)
+    areas = np.stack([(tiles == i).sum(1) for i in range(len(scene.items))], 1)
+    best, area = areas.argmax(1), areas.max(1)
+    kinds = np.array([NAMES.index(item.name) + 1 for item in scene.items])
+    colours = np.array([tuple(COLOURS).index(item.colour) + 1 if item.colour else 0 for item in scene.items])
+    sizes = np.array([tuple(SIZES).index(item.size) for item in scene.items])
+    held = area >= 20
+    return {
+        "kind": np.where(held, kinds[best], np.where(area == 0, 0, IGNORE)),
+        "colour": np.where(held, colours[best], IGNORE),
+        "size": np.where(held, sizes[best], IGNORE),
+    }
+
+
+def pixels(arrays: Sequence[np.ndarray]) -> Tensor:
+    """uint8 (96, 96, 3) pictures -> (n, 3, 96, 96) in [-1, 1], exactly as the processor does it."""
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float().div_(255).sub_(0.5).div_(0.5).contiguous()
+
+
+def eyes_loss(eyes: Eyes, tokenizer: PreTrainedTokenizerFast, config: PocketConfig, step: int) -> Tensor:
+    """Contrastive loss against true captions plus the heads' cross-entropies."""
+    rng, n = _rng(config, "eyes", step), config.batch_size
+    world, author = World("mixed"), Annotator(ordered=0)
+    batch = [sample_scene(10_000_000 * config.seed + step * n + i, world) for i in range(n)]
+    drawn = [draw(scene) for scene in batch]
+    labels = [patch_labels(scene, owner) for scene, (_, owner) in zip(batch, drawn, strict=True)]
+    ids = [[BOS, *tokenizer.encode(author.caption(scene, rng))[:150], EOS] for scene in batch]
+    tokens, mask = pad(ids, PAD)
+    out = eyes.clip(
+        input_ids=tokens, attention_mask=mask, pixel_values=pixels([rgb for rgb, _ in drawn]), return_loss=True, output_hidden_states=True
+    )
+    patches = out.vision_model_output.hidden_states[-2][:, 1:]
+    loss = out.loss
+    for name, weight in {"kind": 1.0, "colour": 0.5, "size": 0.5}.items():
+        logits = eyes.heads[name](patches).flatten(0, 1)
+        loss = loss + weight * F.cross_entropy(logits, torch.from_numpy(np.concatenate([x[name] for x in labels])), ignore_index=IGNORE)
+    return loss
+
+
+# --- (b) prior ---------------------------------------------------------------------------------------------------
+
+
+def prior_loss(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, config: PocketConfig, step: int) -> Tensor:
+    """Next-token loss on text: one half captions of typical scenes, one half chats in which a caption stands for the picture."""
+    rng, n = _rng(config, "prior", step), config.batch_size
+    world, author, rows = World(cooccurrence=config.cooccurrence), Annotator(), []
+    for i in range(n):
+        scene = sample_scene(10_000_000 * config.seed + step * n + i, world)
+        caption = author.caption(scene, rng)
+        if i % 2:
+            rows.append([BOS, *tokenizer.encode(caption if rng.random() < 0.7 else author.caption(scene, rng, detailed=False)), EOS])
+        else:
+            ids, _ = encode_chat(tokenizer, conversation(scene, author, rng, turns=4), image=False, context=caption)
+            rows.append(ids)
+    losses, count = torch.zeros(()), 0
+    for chunk in _by_length(rows, 2):
+        tokens, mask = pad([rows[i] for i in chunk], PAD)
+        hidden = model.model.language_model(input_ids=tokens, attention_mask=mask).last_hidden_state
+        kept = mask[:, 1:].bool()
+        losses = losses + F.cross_entropy(model.lm_head(hidden[:, :-1][kept]), tokens[:, 1:][kept], reduction="sum")
+        count += int(kept.sum())
+    return losses / count
+
+
+# --- (c) join ----------------------------------------------------------------------------------------------------
+
+
+def conversation(scene: Scene, annotator: Annotator, rng: np.random.Generator, turns: int = 6) -> list[Question]:
+    """Questions and this annotator's answers: a third each yes/no about present and absent objects, the rest attributes."""
+    present = [scene.names[i] for i in rng.permutation(len(scene.names))[: turns // 3]]
+    setting = ("adversarial", "random", "popular")[rng.choice(3, p=(0.6, 0.25, 0.15))]
+    absent = absent_objects(scene, setting, turns // 3, rng)
+    asked = [exist_question(name, annotator.answers_yes(name, scene, rng), rng) for name in (*present, *absent)]
+    pool = attribute_questions(scene, rng)
+    by_kind: dict[str, list[Question]] = {}
+    for question in pool:
+        by_kind.setdefault(question.kind, []).append(question)
+    if (question := place_question(scene)) and rng.random() < 0.5:
+        by_kind.setdefault("reason", []).insert(0, question)
+    kinds = [tuple(by_kind)[i] for i in rng.permutation(len(by_kind))[: turns - len(asked)]]
+    asked += [by_kind[kind][rng.integers(len(by_kind[kind]))] for kind in kinds]
+    return [asked[i] for i in rng.permutation(len(asked))]
+
+
+def encode_chat(tokenizer: PreTrainedTokenizerFast, questions: Sequence[Question], image: bool = True, context: str = "") -> tuple[list[int], list[int]]:
+    """Token ids and, for each, which answer it belongs to (0: prompt; 1, 2, ...: the n-th answer with its ``</s>``)."""
+    ids, answers = [BOS], [0]
+    for turn, question in enumerate(questions, 1):
+        head = "USER: " if turn == 1 else " USER: "
+        opening = ("<image>\n" if image else f"{context} ") if turn == 1 else ""
+        prompt = tokenizer.encode(f"{head}{opening}{question.prompt} ASSISTANT:")
+        reply = [*tokenizer.encode(f" {question.answer}"), EOS]
+        ids += prompt + reply
+        answers += [0] * len(prompt) + [turn] * len(reply)
+    if image:
+        at = ids.index(IMAGE)
+        ids[at : at + 1] = [IMAGE] * IMAGE_TOKENS
+        answers[at : at + 1] = [0] * IMAGE_TOKENS
+    return ids, answers
+
+
+class InstructionData:
+    """The limited set of pictures, each seen once by the frozen tower, with its captions and conversations as tokens."""
+
+    def __init__(self, model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, config: PocketConfig) -> None:
+        self.config = config
+        typical = World(cooccurrence=config.cooccurrence)
+        annotator, truthful = Annotator(config.annotator_error, typical), Annotator(0.0, typical)
+        rng = _rng(config, "instruct", 1_000_000)
+        start = 10_000_000 * config.seed + 5_000_000
+        features, self.rows, self.short = [], [], []
+        model.eval()
+        for first in tqdm(range(0, config.pairs, 250), desc="pictures"):
+            batch = []
+            for i in range(first, min(first + 250, config.pairs)):
+                world = World("mixed") if rng.random() < config.mixed_share else typical
+                batch.append(sample_scene(start + i, world))
+            with torch.no_grad():
+                hidden = model.model.vision_tower(pixels([draw(s)[0] for s in batch]), output_hidden_states=True).hidden_states
+            features.append(hidden[model.config.vision_feature_layer][:, 1:].half())
+            for scene in batch:
+                detailed = bool(rng.random() < 0.75)
+                prompts = DETAILED_PROMPTS if detailed else SHORT_PROMPTS
+                caption = Question("caption", prompts[rng.integers(len(prompts))], annotator.caption(scene, rng, detailed))
+                self.rows.append((encode_chat(tokenizer, [caption]), encode_chat(tokenizer, conversation(scene, annotator, rng))))
+                plain = Question("caption", SHORT_PROMPTS[0], truthful.caption(scene, rng, detailed=False))
+                self.short.append(encode_chat(tokenizer, [plain]))
+        self.features = torch.cat(features)
+
+    def loss(self, model: LlavaForConditionalGeneration, step: int, short: bool = False) -> Tensor:
+        """One batch: ``short`` captions, or one half instruction captions and one half conversations.
+
+        A token weighs 1/sqrt(length of its answer), so that one-word answers are learnt beside long captions.
+        """
+        n = self.config.batch_size
+        if short:
+            picks = _rng(self.config, "align", step).integers(len(self.short), size=n)
+            rows = [self.short[i] for i in picks]
+        else:  # pass through the pictures in a new order each time
+            steps_per_pass = len(self.rows) // n
+            order = _rng(self.config, "instruct", 2_000_000 + step // steps_per_pass).permutation(len(self.rows))
+            picks = order[step % steps_per_pass * n :][:n]
+            rows = [self.rows[i][(k + step // steps_per_pass) % 2] for k, i in enumerate(picks)]
+        total, weight_sum = torch.zeros(()), torch.zeros(())
+        for chunk in _by_length([ids for ids, _ in rows], 2):
+            tokens, mask = pad([rows[i][0] for i in chunk], PAD)
+            answers, _ = pad([rows[i][1] for i in chunk], 0)
+            embeds = model.get_input_embeddings()(tokens)
+            seen = model.model.multi_modal_projector(self.features[picks[chunk]].float())
+            embeds = embeds.masked_scatter((tokens == IMAGE)[..., None], seen)
+            hidden = model.model.language_model(inputs_embeds=embeds, attention_mask=mask).last_hidden_state
+            kept = answers[:, 1:] > 0
+            weights = _answer_weights(answers)[:, 1:][kept]
+            nll = F.cross_entropy(model.lm_head(hidden[:, :-1][kept]), tokens[:, 1:][kept], reduction="none")
+            total, weight_sum = total + (weights * nll).sum(), weight_sum + weights.sum()
+        return total / weight_sum
+
+
+def _answer_weights(answers: Tensor) -> Tensor:
+    """(rows, length) answer numbers -> 1/sqrt(length of the answer) for its tokens, 0 for the prompt."""
+    lengths = F.one_hot(answers).sum(1)  # (rows, answers + 1)
+    return torch.where(answers > 0, lengths.gather(1, answers).float().rsqrt(), 0.0)
+
+
+def pad(rows: Sequence[Sequence[int]], value: int) -> tuple[Tensor, Tensor]:
+    """Right-pad rows of ids. Returns ``(tokens, attention_mask)``, int64 (rows, longest)."""
+    longest = max(map(len, rows))
+    tokens = torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+    return tokens, mask
+
+
+def _by_length(rows: Sequence[Sequence[int]], parts: int) -> list[np.ndarray]:
+    """Indices of the rows in ``parts`` chunks of similar length: less padding."""
+    return [c for c in np.array_split(np.argsort([len(row) for row in rows], kind="stable"), parts) if len(c)]
+
+
+def smaller(config: PocketConfig, share: float, **changes: object) -> PocketConfig:
+    """The same recipe with a share of the steps; other fields by name."""
+    return replace(config, steps=tuple(max(1, round(s * share)) for s in config.steps), **changes)
