@@ -25,23 +25,30 @@ def world(cooccurrence: Annotated[float, typer.Option(help="Multiplies every pai
 
 @pocket_app.command("train")
 def pocket_train(
-    out: Annotated[Path, typer.Option(help="Folder for the model; a run that was stopped there goes on.")] = Path("runs/pocket"),
+    out: Annotated[Path, typer.Option(help="Folder for the model; a run that was stopped there goes on.")] = Path(
+        "runs/pocket"
+    ),
     seed: Annotated[int, typer.Option(help="Another seed: other scenes, texts and initial weights.")] = 0,
     cooccurrence: Annotated[float, typer.Option(help="Strength of co-occurrence in the world it learns from.")] = 1.0,
-    annotator_error: Annotated[float, typer.Option(help="Rate at which missing partners are claimed, before strength.")] = 0.9,
+    annotator_error: Annotated[
+        float, typer.Option(help="Rate at which missing partners are claimed, before strength.")
+    ] = 0.9,
     share: Annotated[float, typer.Option(help="Share of the recipe's steps, for a quick look.")] = 1.0,
     eyes_from: Annotated[Path | None, typer.Option(help="Take the eyes from this earlier run.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads. Another number gives another rounding of sums.")] = 2,
 ) -> None:
     """Make the pocket model in three stages: eyes, prior, join. About an hour on two cores."""
+    from dataclasses import replace
+
     import torch
 
-    from povid_lib.pocket_train import PocketConfig, smaller, train
+    from povid_lib.pocket_train import PocketConfig, train
 
     torch.set_num_threads(threads)
     try:
         config = PocketConfig(seed=seed, cooccurrence=cooccurrence, annotator_error=annotator_error)
-        folder = train(smaller(config, share) if share != 1 else config, out, eyes_from)
+        eyes, prior, align, instruct = (max(1, round(steps * share)) for steps in config.steps)
+        folder = train(replace(config, steps=(eyes, prior, align, instruct)), out, eyes_from)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     typer.echo(f"The model is in {folder}.")
@@ -66,7 +73,9 @@ def pocket_report(
     data = full_report(vlm, n)
     path = results.save(name, data, {"model": model, "n": n}, time.time() - start)
     for split, report in data["splits"].items():
-        typer.echo(f"{split}: CHAIR_s {report.chair.chair_s}  CHAIR_i {report.chair.chair_i}  recall {report.chair.recall}")
+        typer.echo(
+            f"{split}: CHAIR_s {report.chair.chair_s}  CHAIR_i {report.chair.chair_i}  recall {report.chair.recall}"
+        )
     typer.echo(f"Written to {path}.")
 
 

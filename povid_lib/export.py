@@ -64,7 +64,9 @@ def export(vlm: VLM, folder: Path) -> Path:
             worst = float(np.abs(got - want[:, :length]).max())
             if not worst <= TOLERANCE:
                 path.unlink()
-                raise RuntimeError(f"ONNX logits differ from {name} by {worst:.2g} (accepted: {TOLERANCE}); not written.")
+                raise RuntimeError(
+                    f"ONNX logits differ from {name} by {worst:.2g} (accepted: {TOLERANCE}); not written."
+                )
     tokenizer = vlm.processor.tokenizer
     vocabulary = [tokenizer.decode([i]) for i in range(len(tokenizer))]
     (folder / "pocket.json").write_text(json.dumps({"vocabulary": vocabulary, "image_token": IMAGE}))

@@ -67,8 +67,8 @@ def _corpus(n: int = 3000) -> Iterator[str]:
         for question in [*attribute_questions(scene, rng), *(exist_question(x, True, rng) for x in scene.names)]:
             yield f"USER: {question.prompt} ASSISTANT: {question.answer}"
     for scene in scenes(300):
-        if question := place_question(scene):
-            yield f"USER: {question.prompt} ASSISTANT: {question.answer}"
+        if place := place_question(scene):
+            yield f"USER: {place.prompt} ASSISTANT: {place.answer}"
     words = [w for kind in KINDS.values() for w in (kind.name, kind.plural or kind.name)]
     words += [w for pair in SYNONYMS.values() for w in pair]
     for word in [*words, *CONTEXTS, *POSITIONS]:

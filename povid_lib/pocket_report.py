@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from povid_lib import vlm as vlms
 from povid_lib.metrics.chair import CaptionScore, Chair, chair, score_caption
 from povid_lib.metrics.pope import Pope, pope
 from povid_lib.metrics.stats import Estimate, mean, ratio
-from povid_lib.pocket_train import patch_labels, pixels
+from povid_lib.pocket_data import patch_labels, pixels
 from povid_lib.scenes import KINDS, NAMES, STRENGTHS, Scene, World, draw, scenes
 from povid_lib.texts import Question, attribute_questions, detailed_caption, exist_question, mentioned, polls
 from povid_lib.vlm import VLM
@@ -118,7 +119,7 @@ def split_report(vlm: VLM, batch: Sequence[Scene], texts: Sequence[str]) -> Spli
     """Score captions, ask POPE's three settings and every other kind of question."""
     scores = score(batch, texts)
     false = [set(s.hallucinated) for s in scores]
-    named_missing = {c: ([], []) for c in STRENGTHS}
+    named_missing: dict[float, tuple[list[int], list[int]]] = {c: ([], []) for c in STRENGTHS}
     for scene, wrong in zip(batch, false, strict=True):
         for c, (named, missing) in named_missing.items():
             lacking = [m for m in scene.missing_partners if KINDS[m].strength == c]
@@ -127,11 +128,15 @@ def split_report(vlm: VLM, batch: Sequence[Scene], texts: Sequence[str]) -> Spli
     settings = {s: [polls(scene, s) for scene in batch] for s in ("random", "popular", "adversarial")}
     return SplitReport(
         chair=chair(scores),
-        partners=ratio([len(f & set(s.missing_partners)) for f, s in zip(false, batch, strict=True)], [len(f) for f in false]),
+        partners=ratio(
+            [len(f & set(s.missing_partners)) for f, s in zip(false, batch, strict=True)], [len(f) for f in false]
+        ),
         partners_chance=float(np.mean([len(s.missing_partners) / (len(NAMES) - len(s.items)) for s in batch])),
         partners_context=float(np.mean([_context_chance(s) for s in batch])),
         by_strength={str(c): ratio(*pair) for c, pair in named_missing.items()},
-        pope={s: pope(ask(vlm, batch, q), [[x.answer == "Yes." for x in row] for row in q]) for s, q in settings.items()},
+        pope={
+            s: pope(ask(vlm, batch, q), [[x.answer == "Yes." for x in row] for row in q]) for s, q in settings.items()
+        },
         questions=question_accuracy(vlm, batch),
     )
 
@@ -145,7 +150,9 @@ def _context_chance(scene: Scene) -> float:
 def ask(vlm: VLM, batch: Sequence[Scene], questions: Sequence[Sequence[Question]]) -> list[list[str]]:
     """The model's answers to each scene's questions."""
     pictures = [scene.image() for scene, row in zip(batch, questions, strict=True) for _ in row]
-    flat = iter(vlms.generate(vlm, pictures, [q.prompt for row in questions for q in row], max_new_tokens=48, batch_size=128))
+    flat = iter(
+        vlms.generate(vlm, pictures, [q.prompt for row in questions for q in row], max_new_tokens=48, batch_size=128)
+    )
     return [[next(flat).text for _ in row] for row in questions]
 
 
@@ -157,7 +164,8 @@ def question_accuracy(vlm: VLM, batch: Sequence[Scene]) -> dict[str, tuple[Estim
 
     Reasoning items count as right if their result is.
     """
-    rng, by_kind = np.random.default_rng(5), {}
+    rng = np.random.default_rng(5)
+    by_kind: dict[str, list[tuple[Scene, Question]]] = {}
     for scene in batch:
         pool = attribute_questions(scene, rng)
         for kind in CHANCE:
@@ -199,7 +207,7 @@ def image_dependence(vlm: VLM, batch: Sequence[Scene], texts: Sequence[str]) -> 
     logps = {view: vlms.answer_logps(vlm, pictures, questions, texts) for view, pictures in views.items()}
     tokenizer, table = vlm.processor.tokenizer, {}
     for group in ("true", "false"):
-        sums = {view: [] for view in (*views, "n", "kept_blank", "kept_swapped")}
+        sums: dict[str, list[float]] = {view: [] for view in (*views, "n", "kept_blank", "kept_swapped")}
         for row, (scene, text) in enumerate(zip(batch, texts, strict=True)):
             words = [tokenizer.decode([i]).strip() for i in tokenizer.encode(f" {text}", add_special_tokens=False)]
             named = [mentioned(word) for word in words]
@@ -231,7 +239,8 @@ def blind_answers(vlm: VLM, batch: Sequence[Scene]) -> dict[str, dict[str, Estim
     table: dict[str, dict[str, Estimate]] = {}
     for view in ("seen", "blank", "swapped"):
         pictures = [
-            blank(batch[i]) if view == "blank" else batch[(i + (view == "swapped")) % len(batch)].image() for i, _, _ in rows
+            blank(batch[i]) if view == "blank" else batch[(i + (view == "swapped")) % len(batch)].image()
+            for i, _, _ in rows
         ]
         logits = first_logits(vlm, pictures, prompts)
         p_yes = torch.sigmoid(logits[:, yes] - logits[:, no]).numpy()
@@ -259,13 +268,17 @@ def language_prior(vlm: VLM, batch: Sequence[Scene]) -> dict[str, Estimate]:
     For scenes with exactly one missing partner: "<true sentences> There is a", no picture. Returns the mean probability of that
     partner, of all other objects of the scene's contexts together, and of everything else.
     """
-    rows = {"partner": [], "context": [], "other": []}
+    rows: dict[str, list[float]] = {"partner": [], "context": [], "other": []}
     rng = np.random.default_rng(11)
     for scene in batch:
         if len(scene.missing_partners) != 1:
             continue
         (partner,) = scene.missing_partners
-        article = "There is some" if KINDS[partner].plural is None and partner in ("bread", "butter", "cheese") else "There is a"
+        article = (
+            "There is some"
+            if KINDS[partner].plural is None and partner in ("bread", "butter", "cheese")
+            else "There is a"
+        )
         text = f"{vlm.processor.tokenizer.bos_token}{detailed_caption(scene.salient, rng)} {article}"
         ids = vlm.processor.tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids.to(vlm.device)
         probs = vlm.model(input_ids=ids, logits_to_keep=1).logits[0, -1].float().softmax(-1).cpu()
@@ -278,7 +291,7 @@ def language_prior(vlm: VLM, batch: Sequence[Scene]) -> dict[str, Estimate]:
     return {key: mean(values) for key, values in rows.items()}
 
 
-def full_report(vlm: VLM, n: int = 500) -> dict[str, object]:
+def full_report(vlm: VLM, n: int = 500) -> dict[str, Any]:
     """All of the above, as one dictionary for ``results``."""
     splits, dependence, yes = {}, {}, {}
     for split in SPLITS:

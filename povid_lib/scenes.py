@@ -20,8 +20,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 SIDE = 96  # pixels; also the input size of the pocket vision tower
 CELL = SIDE // 3  # the picture is a 3 x 3 grid of cells
-SIZES = {"small": 16, "medium": 24, "large": 34}  # longest side of a sprite, pixels
-PALE_ALPHA = 0.45  # opacity of a pale object
+SIZES = {"small": 18, "medium": 26, "large": 34}  # longest side of a sprite, pixels
+PALE_ALPHA = 0.55  # opacity of a pale object
 MIN_VISIBLE = 0.5  # a scene is drawn again if less than this of any object can be seen
 # hue in [0, 1) and a gain on brightness
 COLOURS = {"red": (0.0, 1.0), "blue": (0.58, 1.0), "green": (0.33, 0.85), "yellow": (0.145, 1.1)}
@@ -123,7 +123,9 @@ class World:
                 raise ValueError(f"World.{name} is {getattr(self, name)}; it is a probability, from 0 to 1.")
         for name in ("size_odds", "count_odds"):
             if abs(sum(getattr(self, name)) - 1) > 1e-9 or min(getattr(self, name)) < 0:
-                raise ValueError(f"World.{name} is {getattr(self, name)}; three probabilities that sum to 1 are needed.")
+                raise ValueError(
+                    f"World.{name} is {getattr(self, name)}; three probabilities that sum to 1 are needed."
+                )
 
     def strength(self, name: str) -> float:
         """P(partner present | ``name`` present) in a typical scene of this world."""
@@ -216,7 +218,9 @@ def sprite(name: str, size: str = "large", colour: str | None = None) -> np.ndar
     """A kind's picture as RGBA, uint8, (height, width, 4), its longest side ``SIZES[size]`` pixels."""
     image = _glyph(name)
     scale = SIZES[size] / max(image.size)
-    image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BOX)
+    image = image.resize(
+        (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BOX
+    )
     rgba = np.asarray(image).copy()
     if colour is not None:
         rgba[..., :3] = _recolour(rgba[..., :3], *COLOURS[colour])
@@ -312,11 +316,11 @@ def sample_scene(index: int, world: World = World(), split: str = "train") -> Sc
         for i, name in enumerate(names):
             spare = len(free) - (len(names) - i)
             items.append(_place(name, world, free, spare, rng))
-        light = rng.integers(222, 256, size=(2, 3))
+        (r1, g1, b1), (r2, g2, b2) = rng.integers(222, 256, size=(2, 3)).tolist()
         scene = Scene(
             key=(split, world.kind, index),
             items=tuple(items[i] for i in rng.permutation(len(items))),
-            paper=tuple(tuple(int(v) for v in row) for row in light),
+            paper=((r1, g1, b1), (r2, g2, b2)),
         )
         scene = replace(scene, items=_with_visibility(scene))
         if min(item.visible for item in scene.items) >= MIN_VISIBLE:
@@ -326,9 +330,7 @@ def sample_scene(index: int, world: World = World(), split: str = "train") -> Sc
 def _with_visibility(scene: Scene) -> tuple[Item, ...]:
     owner = draw(scene)[1]
     seen = np.bincount(owner[owner >= 0].ravel(), minlength=len(scene.items))
-    whole = [
-        item.count * int((sprite(item.name, item.size, item.colour)[..., 3] > 127).sum()) for item in scene.items
-    ]
+    whole = [item.count * int((sprite(item.name, item.size, item.colour)[..., 3] > 127).sum()) for item in scene.items]
     return tuple(
         replace(item, visible=round(min(1.0, s / w), 3)) for item, s, w in zip(scene.items, seen, whole, strict=True)
     )

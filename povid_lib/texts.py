@@ -187,8 +187,8 @@ def absent_objects(scene: Scene, setting: str, n: int, rng: np.random.Generator)
     elif setting == "adversarial":
         contexts = {KINDS[name].context for name in scene.names}
         absent.sort(
-            key=lambda name: -(
-                KINDS[name].strength if name in scene.missing_partners else 0.1 * (KINDS[name].context in contexts)
+            key=lambda name: (
+                -(KINDS[name].strength if name in scene.missing_partners else 0.1 * (KINDS[name].context in contexts))
             )
         )
     elif setting != "random":
@@ -201,7 +201,11 @@ def polls(scene: Scene, setting: str, n: int = 3) -> list[Question]:
     rng = np.random.default_rng([71, scene.key[2], ("random", "popular", "adversarial").index(setting)])
     present = [scene.names[i] for i in rng.permutation(len(scene.names))[:n]]
     absent = absent_objects(scene, setting, len(present), rng)
-    return [exist_question(name, yes) for pair in zip(present, absent, strict=True) for name, yes in zip(pair, (True, False), strict=True)]
+    return [
+        exist_question(name, yes)
+        for pair in zip(present, absent, strict=True)
+        for name, yes in zip(pair, (True, False), strict=True)
+    ]
 
 
 def attribute_questions(scene: Scene, rng: np.random.Generator) -> list[Question]:
@@ -217,7 +221,9 @@ def attribute_questions(scene: Scene, rng: np.random.Generator) -> list[Question
             what = (f"What colour {be} the {word}?", f"Which colour {be} the {word}?")[rng.integers(2)]
             found.append(Question("colour", what, f"{item.colour.capitalize()}.", item.name))
         found.append(
-            Question("size", f"{be.capitalize()} the {word} small, medium or large?", f"{item.size.capitalize()}.", item.name)
+            Question(
+                "size", f"{be.capitalize()} the {word} small, medium or large?", f"{item.size.capitalize()}.", item.name
+            )
         )
         if item.count == 1:
             found.append(Question("position", f"Where is the {word}?", f"{item.position.capitalize()}.", item.name))
@@ -235,13 +241,23 @@ def _reasoning_questions(scene: Scene) -> list[Question]:
             if a is b:
                 continue
             if a.size != b.size and a.count == b.count == 1:
-                larger = a if ("small", "medium", "large").index(a.size) > ("small", "medium", "large").index(b.size) else b
+                larger = (
+                    a if ("small", "medium", "large").index(a.size) > ("small", "medium", "large").index(b.size) else b
+                )
                 reason = f"The {a.name} is {a.size} and the {b.name} is {b.size}."
-                found.append(Question("reason", f"Which is larger, the {a.name} or the {b.name}? Explain.", f"Reason: {reason} Result: The {larger.name}."))
+                found.append(
+                    Question(
+                        "reason",
+                        f"Which is larger, the {a.name} or the {b.name}? Explain.",
+                        f"Reason: {reason} Result: The {larger.name}.",
+                    )
+                )
             if a.count != b.count and KINDS[a.name].plural and KINDS[b.name].plural:
-                reason = f"There {'are' if a.count > 1 else 'is'} {NUMBERS[a.count - 1]} {noun(a.name, a.count)} and {NUMBERS[b.count - 1]} {noun(b.name, b.count)}."
+                numbers = [f"{NUMBERS[item.count - 1]} {noun(item.name, item.count)}" for item in (a, b)]
+                reason = f"There {'are' if a.count > 1 else 'is'} {' and '.join(numbers)}."
                 asked = f"Are there more {KINDS[a.name].plural} than {KINDS[b.name].plural}? Explain."
-                found.append(Question("reason", asked, f"Reason: {reason} Result: {'Yes' if a.count > b.count else 'No'}."))
+                result = "Yes" if a.count > b.count else "No"
+                found.append(Question("reason", asked, f"Reason: {reason} Result: {result}."))
     return found
 
 
@@ -253,7 +269,9 @@ def place_question(scene: Scene) -> Question | None:
     seen = enumerate_phrases([noun_phrase(item, attributes=False) for item in scene.salient])
     (context,) = contexts
     be = "are" if scene.salient[0].count > 1 else "is"
-    return Question("reason", "What kind of scene is this? Explain.", f"Reason: There {be} {seen}. Result: {context.capitalize()}.")
+    return Question(
+        "reason", "What kind of scene is this? Explain.", f"Reason: There {be} {seen}. Result: {context.capitalize()}."
+    )
 
 
 # --- reading what a model says -----------------------------------------------------------------------------------
@@ -270,5 +288,3 @@ for _name, _kind in KINDS.items():
 def mentioned(text: str) -> list[str]:
     """Kinds of object named in a text, in order, each mention counted."""
     return [WORDS[word] for word in re.findall(r"[a-z]+", text.lower()) if word in WORDS]
-
-

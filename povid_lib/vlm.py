@@ -108,7 +108,9 @@ def encode(vlm: VLM, images: Sequence[Image.Image] | None, texts: Sequence[str])
     )
     starts = (batch["input_ids"] == vlm.processor.tokenizer.bos_token_id).sum(1)
     if not bool((starts == 1).all()):
-        raise ValueError(f"Rows hold {starts.tolist()} BOS tokens; the template and the tokenizer must add one between them.")
+        raise ValueError(
+            f"Rows hold {starts.tolist()} BOS tokens; the template and the tokenizer must add one between them."
+        )
     return batch.to(vlm.device, dtype=vlm.model.dtype)
 
 
@@ -164,7 +166,10 @@ def next_token_probs(vlm: VLM, image: Image.Image | None, question: str, answer_
 def top_tokens(vlm: VLM, probs: Tensor, k: int = 10) -> list[tuple[str, float]]:
     """The ``k`` likeliest tokens of a distribution (vocabulary,) with their probabilities, likeliest first."""
     best = probs.topk(k)
-    return [(vlm.processor.tokenizer.decode([i]), p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+    return [
+        (vlm.processor.tokenizer.decode([i]), p)
+        for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    ]
 
 
 def word_id(vlm: VLM, word: str) -> int:

@@ -45,4 +45,4 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float], resamples:
 
 def mean(values: Sequence[float], resamples: int = 2000, seed: int = 0) -> Estimate:
     """Mean over pictures with a percentile bootstrap interval. Raises as ``ratio`` does."""
-    return ratio(values, np.ones(len(values)), resamples, seed)
+    return ratio(values, [1.0] * len(values), resamples, seed)

@@ -1,0 +1,153 @@
+"""Figures. Every function returns a Matplotlib figure on white paper; the page's style keeps it readable in dark mode.
+
+Colours are Okabe and Ito's, which colour-blind readers can tell apart; nothing is told by colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from povid_lib.pocket import PATCH
+
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
+Interval = tuple[float, float, float]  # value, low, high
+
+
+def interval(record: Mapping[str, float]) -> Interval:
+    """An ``Estimate`` as read from a results file, as ``(value, low, high)``."""
+    return record["value"], record["low"], record["high"]
+
+
+def show_scenes(images: Sequence[Image.Image], titles: Sequence[str], columns: int = 4) -> Figure:
+    """Pictures in a grid, each under its title."""
+    rows = -(-len(images) // columns)
+    fig, axes = plt.subplots(rows, columns, figsize=(2.4 * columns, 2.75 * rows), squeeze=False, layout="constrained")
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, image, title in zip(axes.flat, images, titles, strict=False):
+        ax.imshow(image, interpolation="nearest")
+        ax.set_title(title, fontsize=9)
+    return fig
+
+
+def show_patches(image: Image.Image, patch: int = PATCH) -> Figure:
+    """A picture, its grid of patches, and the patches laid out in the order in which the model reads them."""
+    pixels = np.asarray(image.convert("RGB"))
+    side = pixels.shape[0] // patch
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.2), width_ratios=[1, 1.75], layout="constrained")
+    left.imshow(pixels, interpolation="nearest")
+    for k in range(1, side):
+        left.axhline(k * patch - 0.5, color=GREY, lw=0.6)
+        left.axvline(k * patch - 0.5, color=GREY, lw=0.6)
+    left.set(xticks=[], yticks=[], title=f"{side} x {side} patches of {patch} x {patch} pixels")
+    columns, gap = 12, 4
+    rows = -(-side * side // columns)
+    sheet = np.full((rows * (patch + gap + 6), columns * (patch + gap), 3), 255, dtype=np.uint8)
+    for i in range(side * side):
+        y, x = i // columns * (patch + gap + 6), i % columns * (patch + gap)
+        sheet[y : y + patch, x : x + patch] = pixels[i // side * patch :, i % side * patch :][:patch, :patch]
+        right.text(x + patch / 2, y + patch + 3.5, str(i), ha="center", va="center", fontsize=6, color="#444444")
+    right.imshow(sheet, interpolation="nearest")
+    right.set(title=f"read as a row of {side * side}")
+    right.axis("off")
+    return fig
+
+
+def token_strip(
+    tokens: Sequence[str], is_image: Sequence[bool], is_answer: Sequence[bool], per_row: int = 18
+) -> Figure:
+    """A sequence of tokens as boxes: image, prompt and answer in three colours, numbered by position."""
+    rows = -(-len(tokens) // per_row)
+    fig, ax = plt.subplots(figsize=(10, 0.62 * rows), layout="constrained")
+    for i, token in enumerate(tokens):
+        x, y = i % per_row, -(i // per_row)
+        colour = ORANGE if is_image[i] else BLUE if is_answer[i] else GREY
+        ax.add_patch(plt.Rectangle((x, y), 0.94, 0.62, facecolor=colour, alpha=0.22, edgecolor=colour))
+        label = "img" if is_image[i] else token.replace("\n", "\\n").strip() or "␣"
+        ax.text(x + 0.47, y + 0.31, label, ha="center", va="center", fontsize=7.5)
+        ax.text(x + 0.03, y + 0.66, str(i), fontsize=5, color="#666666")
+    handles = [plt.Rectangle((0, 0), 1, 1, facecolor=c, alpha=0.35) for c in (ORANGE, GREY, BLUE)]
+    ax.legend(
+        handles,
+        ["image", "prompt", "answer"],
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        ncols=3,
+        frameon=False,
+        fontsize=8,
+    )
+    ax.set(xlim=(-0.1, per_row), ylim=(-rows + 0.9, 1))
+    ax.axis("off")
+    return fig
+
+
+def compare_probs(words: Sequence[str], views: Mapping[str, Sequence[float]], title: str) -> Figure:
+    """Probabilities of a few words under several views of one scene, as grouped horizontal bars."""
+    fig, ax = plt.subplots(figsize=(7, 0.55 * len(words) + 1.1), layout="constrained")
+    height = 0.8 / len(views)
+    for k, ((view, probs), colour) in enumerate(zip(views.items(), (BLUE, GREY, ORANGE), strict=False)):
+        y = np.arange(len(words)) + (k - (len(views) - 1) / 2) * height
+        bars = ax.barh(y, probs, height * 0.92, color=colour, label=view)
+        ax.bar_label(bars, [f"{p:.2f}" for p in probs], fontsize=7, padding=2)
+    ax.set(yticks=range(len(words)), yticklabels=words, xlim=(0, 1.08), xlabel="probability", title=title)
+    ax.invert_yaxis()
+    _plain(ax)
+    ax.legend(frameon=False, fontsize=8)
+    return fig
+
+
+def grouped_bars(
+    groups: Sequence[str], series: Mapping[str, Sequence[Interval]], ylabel: str, ymax: float = 1.0
+) -> Figure:
+    """Values with 95% intervals, grouped; the value stands above each bar."""
+    fig, ax = plt.subplots(figsize=(1.9 * len(groups) + 2.4, 3.4), layout="constrained")
+    width = 0.8 / len(series)
+    for k, ((name, values), colour) in enumerate(zip(series.items(), (BLUE, GREY, ORANGE, GREEN), strict=False)):
+        x = np.arange(len(groups)) + (k - (len(series) - 1) / 2) * width
+        mid = np.array([v[0] for v in values])
+        error = np.array([[v[0] - v[1] for v in values], [v[2] - v[0] for v in values]]).clip(0)
+        ax.bar(x, mid, width * 0.92, color=colour, label=name, yerr=error, error_kw={"elinewidth": 1, "capsize": 2})
+        for at, value, high in zip(x, mid, [v[2] for v in values], strict=True):
+            ax.text(at, high + 0.015 * ymax, f"{value:.2f}", ha="center", fontsize=8)
+    ax.set(xticks=range(len(groups)), xticklabels=groups, ylabel=ylabel, ylim=(0, 1.12 * ymax))
+    _plain(ax)
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return fig
+
+
+def dose_response(doses: Sequence[float], series: Mapping[str, Sequence[Interval]], xlabel: str, ylabel: str) -> Figure:
+    """One line per series over a dose, with 95% intervals."""
+    fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
+    for (name, values), colour, marker in zip(series.items(), (BLUE, ORANGE, GREEN, RED), "os^D", strict=False):
+        mid = np.array([v[0] for v in values])
+        error = np.array([[v[0] - v[1] for v in values], [v[2] - v[0] for v in values]]).clip(0)
+        ax.errorbar(doses, mid, error, color=colour, marker=marker, capsize=3, label=name)
+    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02, 1.02))
+    _plain(ax)
+    ax.legend(frameon=False, fontsize=8)
+    return fig
+
+
+def word_map(image: Image.Image, words: Sequence[str], weights: Sequence[float], patch: int = PATCH) -> Figure:
+    """A word written over each patch of a picture, darker where its weight (0 to 1) is larger."""
+    side = image.width // patch
+    fig, ax = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
+    ax.imshow(image, interpolation="nearest", alpha=0.55)
+    for i, (word, weight) in enumerate(zip(words, weights, strict=True)):
+        ax.text(
+            i % side * patch + patch / 2, i // side * patch + patch / 2, word, ha="center", va="center", fontsize=7.5,
+            color="black", alpha=0.25 + 0.75 * float(weight), fontweight="bold" if weight > 0.5 else "normal",
+        )  # fmt: skip
+    ax.set(xticks=np.arange(0, image.width, patch) - 0.5, yticks=np.arange(0, image.width, patch) - 0.5)
+    ax.grid(color=GREY, lw=0.4)
+    ax.tick_params(length=0, labelbottom=False, labelleft=False)
+    return fig
+
+
+def _plain(ax: plt.Axes) -> None:
+    ax.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,96 @@
+"""What the pocket model's training reads: patch labels, conversations, token rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from povid_lib.pocket import BOS, EOS, IMAGE, IMAGE_TOKENS, PATCH
+from povid_lib.scenes import COLOURS, NAMES, SIZES, Scene
+from povid_lib.texts import Annotator, Question, absent_objects, attribute_questions, exist_question, place_question
+
+IGNORE = -100  # a label that cross-entropy skips
+
+
+def patch_labels(scene: Scene, owner: np.ndarray) -> dict[str, np.ndarray]:
+    """For each of the 36 patches, int64: kind (0: background), colour (0: none) and size of the object that owns most of it.
+
+    Patches of which an object covers fewer than 20 of 256 pixels are ignored (-100), as are colour and size of background.
+    """
+    side = owner.shape[0] // PATCH
+    tiles = owner.reshape(side, PATCH, side, PATCH).swapaxes(1, 2).reshape(side * side, -1)
+    areas = np.stack([(tiles == i).sum(1) for i in range(len(scene.items))], 1)
+    best, area = areas.argmax(1), areas.max(1)
+    kinds = np.array([NAMES.index(item.name) + 1 for item in scene.items])
+    colours = np.array([tuple(COLOURS).index(item.colour) + 1 if item.colour else 0 for item in scene.items])
+    sizes = np.array([tuple(SIZES).index(item.size) for item in scene.items])
+    held = area >= 20
+    return {
+        "kind": np.where(held, kinds[best], np.where(area == 0, 0, IGNORE)),
+        "colour": np.where(held, colours[best], IGNORE),
+        "size": np.where(held, sizes[best], IGNORE),
+    }
+
+
+def pixels(arrays: Sequence[np.ndarray]) -> Tensor:
+    """uint8 (96, 96, 3) pictures -> (n, 3, 96, 96) in [-1, 1], exactly as the processor does it."""
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float().div_(255).sub_(0.5).div_(0.5).contiguous()
+
+
+def conversation(scene: Scene, annotator: Annotator, rng: np.random.Generator, turns: int = 6) -> list[Question]:
+    """Questions with this annotator's answers, shuffled: a third yes/no about present objects, a third about absent ones."""
+    present = [scene.names[i] for i in rng.permutation(len(scene.names))[: turns // 3]]
+    setting = ("adversarial", "random", "popular")[rng.choice(3, p=(0.6, 0.25, 0.15))]
+    absent = absent_objects(scene, setting, turns // 3, rng)
+    asked = [exist_question(name, annotator.answers_yes(name, scene, rng), rng) for name in (*present, *absent)]
+    by_kind: dict[str, list[Question]] = {}
+    for question in attribute_questions(scene, rng):
+        by_kind.setdefault(question.kind, []).append(question)
+    if (place := place_question(scene)) and rng.random() < 0.5:
+        by_kind.setdefault("reason", []).insert(0, place)
+    kinds = [tuple(by_kind)[i] for i in rng.permutation(len(by_kind))[: turns - len(asked)]]
+    asked += [by_kind[kind][rng.integers(len(by_kind[kind]))] for kind in kinds]
+    return [asked[i] for i in rng.permutation(len(asked))]
+
+
+def encode_chat(
+    tokenizer: PreTrainedTokenizerFast, questions: Sequence[Question], image: bool = True, context: str = ""
+) -> tuple[list[int], list[int]]:
+    """Token ids and, for each, which answer it belongs to (0: prompt; 1, 2, ...: the n-th answer with its ``</s>``)."""
+    ids, answers = [BOS], [0]
+    for turn, question in enumerate(questions, 1):
+        head = "USER: " if turn == 1 else " USER: "
+        opening = ("<image>\n" if image else f"{context} ") if turn == 1 else ""
+        prompt = tokenizer.encode(f"{head}{opening}{question.prompt} ASSISTANT:")
+        reply = [*tokenizer.encode(f" {question.answer}"), EOS]
+        ids += prompt + reply
+        answers += [0] * len(prompt) + [turn] * len(reply)
+    if image:
+        at = ids.index(IMAGE)
+        ids[at : at + 1] = [IMAGE] * IMAGE_TOKENS
+        answers[at : at + 1] = [0] * IMAGE_TOKENS
+    return ids, answers
+
+
+def answer_weights(answers: Tensor) -> Tensor:
+    """(rows, length) answer numbers -> 1/sqrt(length of the answer) for its tokens, 0 for the prompt."""
+    lengths = F.one_hot(answers).sum(1)  # (rows, answers + 1)
+    return torch.where(answers > 0, lengths.gather(1, answers).float().rsqrt(), 0.0)
+
+
+def pad(rows: Sequence[Sequence[int]], value: int) -> tuple[Tensor, Tensor]:
+    """Right-pad rows of ids. Returns ``(tokens, attention_mask)``, int64 (rows, longest)."""
+    longest = max(map(len, rows))
+    tokens = torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+    return tokens, mask
+
+
+def by_length(rows: Sequence[Sequence[int]], parts: int) -> list[np.ndarray]:
+    """Indices of the rows in ``parts`` chunks of similar length: less padding."""
+    return [c for c in np.array_split(np.argsort([len(row) for row in rows], kind="stable"), parts) if len(c)]

@@ -1,0 +1,91 @@
+"""Widgets that stay alive in the static page: one specification, run by the kernel's model or by the browser's own."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import torch
+import traitlets
+from PIL import Image
+
+from povid_lib import vlm as vlms
+from povid_lib.pocket import PATCH
+from povid_lib.scenes import SIDE, Scene
+from povid_lib.texts import mentioned
+from povid_lib.vlm import VLM
+
+STATIC = Path(__file__).parent / "static"
+PROMPT = "Describe this image."
+
+
+class Look(anywidget.AnyWidget):
+    """Choose a scene, cover patches, and see how the probability of every word of the model's caption moves.
+
+    In the book the page runs ``pocket.onnx`` itself; in Jupyter this object answers with the model that it was given.
+    """
+
+    _esm = STATIC / "look.js"
+    _css = STATIC / "look.css"
+    spec = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, vlm: VLM, scenes: Sequence[Scene], titles: Sequence[str]) -> None:
+        super().__init__(spec=look_spec(vlm, scenes, titles))
+        self._vlm = vlm
+        self.on_msg(self._reply)
+
+    def _reply(self, _: Any, content: dict[str, Any], buffers: list[bytes]) -> None:
+        pixels = torch.from_numpy(np.frombuffer(buffers[0], dtype=np.float32).copy()).reshape(1, 3, SIDE, SIDE)
+        ids = torch.tensor([content["ids"]])
+        with torch.inference_mode():
+            logits = self._vlm.model(
+                input_ids=ids.to(self._vlm.device), pixel_values=pixels.to(self._vlm.device, self._vlm.model.dtype)
+            ).logits
+        self.send({"request": content["request"]}, [logits.float().cpu().numpy().tobytes()])
+
+
+def look_spec(vlm: VLM, scenes: Sequence[Scene], titles: Sequence[str]) -> dict[str, Any]:
+    """Everything the widget needs to be drawn before any model runs: pictures, captions, probabilities.
+
+    Raises ``ValueError`` for a model that is not the pocket one: only that one fits into a page.
+    """
+    if not vlm.is_pocket:
+        raise ValueError(f"The Look widget runs the pocket model in the page; {vlm.name!r} is too large for that.")
+    tokenizer = vlm.processor.tokenizer
+    texts = [a.text for a in vlms.generate(vlm, [s.image() for s in scenes], PROMPT)]
+    logps = vlms.answer_logps(vlm, [s.image() for s in scenes], [PROMPT] * len(scenes), texts)
+    rows = []
+    for scene, title, text, row in zip(scenes, titles, texts, logps, strict=True):
+        prompt = vlms.encode(vlm, [scene.image()], [vlms.chat(vlm, PROMPT)])["input_ids"][0].tolist()
+        ids = tokenizer.encode(f" {text}", add_special_tokens=False)
+        rows.append(
+            {
+                "title": title,
+                "png": _png(scene.image()),
+                "paper": _png(Scene(scene.key, (), scene.paper).image()),
+                "names": list(scene.names),
+                "prompt": prompt,
+                "answer": ids,
+                "probs": [round(p, 4) for p in row.exp().tolist()],
+            }
+        )
+    return {
+        "scenes": rows,
+        "question": PROMPT,
+        "vocabulary": [tokenizer.decode([i]) for i in range(len(tokenizer))],
+        "objects": {str(i): kind for i in range(len(tokenizer)) for kind in mentioned(tokenizer.decode([i]))},
+        "end": tokenizer.eos_token_id,
+        "side": SIDE,
+        "patch": PATCH,
+    }
+
+
+def _png(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
