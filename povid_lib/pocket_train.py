@@ -42,6 +42,7 @@ from povid_lib.scenes import COLOURS, NAMES, SIZES, World, draw, sample_scene
 from povid_lib.texts import DETAILED_PROMPTS, SHORT_PROMPTS, Annotator, Question
 
 STAGES = ("eyes", "prior", "align", "instruct")
+SAVE_EVERY = 200  # steps between resumable states
 Batch = Callable[[int], Tensor]  # step -> loss
 
 
@@ -117,7 +118,7 @@ def _claim(folder: Path, config: PocketConfig) -> None:
 def fit(stage: str, model: nn.Module, loss_at: Batch, config: PocketConfig, folder: Path, only: str = "") -> None:
     """Minimise ``loss_at(step)`` over the stage's steps: AdamW, one-cycle rate, gradient norm at most 1.
 
-    Saves what it trained in ``<stage>.safetensors``, or loads that file if it exists, and a resumable state every 200 steps.
+    Saves what it trained in ``<stage>.safetensors``, or loads that file if it exists, and a resumable state every ``SAVE_EVERY`` steps.
     Only parameters whose name contains ``only`` are trained.
     """
     done, state = folder / f"{stage}.safetensors", folder / f"{stage}.partial.safetensors"
@@ -154,7 +155,7 @@ def fit(stage: str, model: nn.Module, loss_at: Batch, config: PocketConfig, fold
                     + "\n"
                 )
                 log.flush()
-            if (step + 1) % 200 == 0:
+            if (step + 1) % SAVE_EVERY == 0:
                 _save_state(state, params, optimizer, step + 1)
     save_file({n: p.detach().contiguous() for n, p in params.items()}, done)
     state.unlink(missing_ok=True)

@@ -1,0 +1,75 @@
+"""The built book in Debian's Chromium, with every request off this machine refused and counted."""
+
+import functools
+import http.server
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+HTML = Path(__file__).resolve().parents[2] / "_build" / "html"
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def site():
+    """``(browser, address)`` of the book, served on this machine."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("Chromium is missing; CI must run the browser tests (make browser installs it).")
+        pytest.skip("LEFT OUT: Chromium is missing; `make browser` installs it where root can.")
+    if not (HTML / "index.html").exists():
+        pytest.fail("The book is not built; run `make book` first.")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=HTML))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser, f"http://127.0.0.1:{server.server_port}/"
+        browser.close()
+    server.shutdown()
+
+
+@pytest.fixture
+def open_page(site):
+    """``open_page(path, **context options) -> page``; the page collects ``outside``, ``errors`` and ``missing``."""
+    browser, address = site
+    contexts = []
+
+    def open_(path, **options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.outside, page.errors, page.missing = [], [], []
+
+        def gate(route):
+            if route.request.url.startswith((address, "data:", "blob:")):
+                route.continue_()
+            else:
+                page.outside.append(route.request.url)
+                route.abort()
+
+        page.route("**/*", gate)
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on("console", lambda m: page.errors.append(m.text) if m.type == "error" else None)
+        page.on(
+            "response", lambda r: page.missing.append(r.url) if r.status >= 400 and "favicon" not in r.url else None
+        )
+        page.goto(address + path)
+        page.wait_for_load_state("networkidle")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()

@@ -1,0 +1,64 @@
+"""Every built page: whole without a network, readable, and reachable."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests.book.conftest import HTML
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(str(p.relative_to(HTML)) for d in ("book", "notebooks") for p in (HTML / d).glob("*.html"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_every_page_of_the_contents_is_built():
+    files = re.findall(r"(?:file|root): (\S+)", (ROOT / "_toc.yml").read_text())
+    assert sorted(f"{f}.html" for f in files) == PAGES
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_page_is_whole_offline(open_page, path, theme):
+    page = open_page(path, color_scheme=theme)
+    assert (page.outside, page.errors, page.missing) == ([], [], [])
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_page_fits_a_phone(open_page, path):
+    page = open_page(path, viewport={"width": 390, "height": 800})
+    too_wide = page.evaluate("document.documentElement.scrollWidth > window.innerWidth + 1")
+    assert not too_wide
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pictures_have_words(open_page, path):
+    alts = open_page(path).eval_on_selector_all(".bd-article img", "all => all.map(i => i.alt)")
+    assert all(len(alt) > 20 and not alt.endswith(".png") for alt in alts), alts
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing_serious(open_page, path, theme):
+    """The article of each page; the theme's own furniture is not ours."""
+    page = open_page(path, color_scheme=theme)
+    page.add_script_tag(path=ROOT / "assets/vendor/axe.min.js")
+    found = page.evaluate("axe.run('.bd-article').then(r => r.violations)")
+    serious = [
+        (v["id"], [n["html"][:120] for n in v["nodes"][:3]]) for v in found if v["impact"] in ("serious", "critical")
+    ]
+    assert not serious, json.dumps(serious, indent=1)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
+def test_numbers_in_prose_are_glued(notebook):
+    """No measured decimal is typed into a text cell; set-up values such as a rate of 0.9 stand in code or maths."""
+    for cell in nbformat.read(notebook, 4).cells:
+        if cell.cell_type == "markdown":
+            prose = re.sub(
+                r"```.*?```|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\[.*?\]\(.*?\)|\(\d[^)]*\)", "", cell.source, flags=re.DOTALL
+            )
+            typed = re.findall(r"(?<![\w.-])0\.\d+", prose)
+            assert not typed, (typed, cell.source[:200])
