@@ -33,7 +33,7 @@ def pocket_train(
     annotator_error: Annotated[
         float, typer.Option(help="Rate at which missing partners are claimed, before strength.")
     ] = 0.9,
-    share: Annotated[float, typer.Option(help="Share of the recipe's steps, for a quick look.")] = 1.0,
+    share: Annotated[float, typer.Option(help="Share of the recipe's steps and pictures, for a smaller model.")] = 1.0,
     eyes_from: Annotated[Path | None, typer.Option(help="Take the eyes from this earlier run.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads. Another number gives another rounding of sums.")] = 2,
 ) -> None:
@@ -48,7 +48,8 @@ def pocket_train(
     try:
         config = PocketConfig(seed=seed, cooccurrence=cooccurrence, annotator_error=annotator_error)
         eyes, prior, align, instruct = (max(1, round(steps * share)) for steps in config.steps)
-        folder = train(replace(config, steps=(eyes, prior, align, instruct)), out, eyes_from)
+        smaller = replace(config, steps=(eyes, prior, align, instruct), pairs=max(1, round(config.pairs * share)))
+        folder = train(smaller, out, eyes_from)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     typer.echo(f"The model is in {folder}.")
@@ -81,7 +82,7 @@ def pocket_report(
 
 @pocket_app.command("export")
 def pocket_export(
-    out: Annotated[Path, typer.Option(help="Folder for pocket.onnx and pocket.json.")] = Path("assets/models"),
+    out: Annotated[Path, typer.Option(help="Folder for pocket.onnx.")] = Path("assets/models"),
 ) -> None:
     """Write the pocket model as ONNX, for the widgets that run it in the reader's browser."""
     from povid_lib.export import export

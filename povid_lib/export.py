@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +39,7 @@ class OnnxLlava(nn.Module):
 
 
 def export(vlm: VLM, folder: Path) -> Path:
-    """Write ``pocket.onnx`` and ``pocket.json`` (the vocabulary) and compare the logits with PyTorch's.
+    """Write ``pocket.onnx`` and compare its logits with PyTorch's.
 
     Raises ``RuntimeError`` if any logit differs by more than ``TOLERANCE``: nothing wrong is ever published.
     """
@@ -67,7 +66,4 @@ def export(vlm: VLM, folder: Path) -> Path:
                 raise RuntimeError(
                     f"ONNX logits differ from {name} by {worst:.2g} (accepted: {TOLERANCE}); not written."
                 )
-    tokenizer = vlm.processor.tokenizer
-    vocabulary = [tokenizer.decode([i]) for i in range(len(tokenizer))]
-    (folder / "pocket.json").write_text(json.dumps({"vocabulary": vocabulary, "image_token": IMAGE}))
     return path

@@ -118,7 +118,8 @@ def _claim(folder: Path, config: PocketConfig) -> None:
 def fit(stage: str, model: nn.Module, loss_at: Batch, config: PocketConfig, folder: Path, only: str = "") -> None:
     """Minimise ``loss_at(step)`` over the stage's steps: AdamW, one-cycle rate, gradient norm at most 1.
 
-    Saves what it trained in ``<stage>.safetensors``, or loads that file if it exists, and a resumable state every ``SAVE_EVERY`` steps.
+    Saves a resumable state every ``SAVE_EVERY`` steps and, at the end, what it trained as ``<stage>.safetensors``; if that file
+    exists, it is loaded instead.
     Only parameters whose name contains ``only`` are trained.
     """
     done, state = folder / f"{stage}.safetensors", folder / f"{stage}.partial.safetensors"

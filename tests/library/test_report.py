@@ -1,0 +1,108 @@
+"""The report's measures on a model whose behaviour is known, and the shipped model's promised properties."""
+
+import numpy as np
+import pytest
+
+from povid_lib import pocket_report as report
+from povid_lib import results
+from povid_lib.scenes import KINDS, World, scenes
+from povid_lib.texts import Annotator
+
+BATCH = list(scenes(40, World(), "validation"))
+
+
+@pytest.fixture
+def oracle(monkeypatch):
+    """Answers every question with the truth, whatever the model."""
+
+    def ask(vlm, batch, questions):
+        return [[q.answer for q in row] for row in questions]
+
+    monkeypatch.setattr(report, "ask", ask)
+
+
+@pytest.mark.usefixtures("oracle")
+def test_split_report_of_an_oracle():
+    rng = np.random.default_rng(0)
+    texts = [Annotator().caption(s, rng) for s in BATCH]
+    texts[0] += " There is a fork." if "fork" not in BATCH[0].names else " There is a cow."
+    got = report.split_report(None, BATCH, texts)
+    assert got.chair.chair_s.value == pytest.approx(1 / 40)
+    assert got.chair.recall.value == 1
+    assert all(p.accuracy.value == 1 and p.yes_ratio.value == 0.5 for p in got.pope.values())
+    assert all(accuracy.value == 1 for accuracy, _ in got.questions.values())
+
+
+@pytest.mark.usefixtures("oracle")
+def test_share_of_partners_by_hand():
+    """Every caption claims all missing partners and one unrelated object: the share follows by counting."""
+    odd = [s for s in BATCH if s.missing_partners]
+    other = [next(n for n in KINDS if n not in s.names and n not in s.missing_partners) for s in odd]
+    texts = [" ".join([*s.names, *s.missing_partners, o]) for s, o in zip(odd, other, strict=True)]
+    got = report.split_report(None, odd, texts)
+    missing = sum(len(s.missing_partners) for s in odd)
+    assert got.partners.value == pytest.approx(missing / (missing + len(odd)))
+    assert all(e.value == 1 for e in got.by_strength.values())
+    assert got.partners_chance < got.partners_context < 1
+
+
+def test_outcome_reads_results_only():
+    assert report.outcome("Reason: there is a fork. Result: Yes.") == "yes"
+    assert report.outcome("Top left.") == "top left"
+
+
+def test_blank_shows_paper_only():
+    empty = np.asarray(report.blank(BATCH[0]))
+    full = np.asarray(BATCH[0].image())
+    assert (empty == full).all(-1).mean() > 0.5
+    assert np.ptp(empty[0].astype(int), axis=0).max() == 0
+
+
+class TestShippedModel:
+    """The promises of results/pocket.json, checked on the file that the book prints."""
+
+    @pytest.fixture(scope="class")
+    def data(self):
+        return results.read("pocket")
+
+    def test_fresh(self, data):
+        assert data["provenance"]["config"]["n"] == 500
+        assert data["provenance"]["config"]["model"] == "pocket"
+
+    @pytest.mark.parametrize("split", report.SPLITS)
+    def test_eyes(self, data, split):
+        assert data["eyes"][split]["recall"]["value"] >= 0.95
+        assert data["eyes"][split]["precision"]["value"] >= 0.95
+
+    def test_hallucination(self, data):
+        typical, odd = (data["splits"][s]["chair"] for s in report.SPLITS)
+        assert 0.40 <= typical["chair_s"]["value"] <= 0.75
+        assert 0.10 <= typical["chair_i"]["value"] <= 0.25
+        assert typical["recall"]["value"] >= 0.85
+        assert odd["chair_s"]["low"] > typical["chair_s"]["high"]
+
+    def test_yes_no(self, data):
+        adversarial = data["splits"]["typical"]["pope"]["adversarial"]
+        assert 0.65 <= adversarial["accuracy"]["value"] <= 0.88
+        assert 0.1 < adversarial["yes_ratio"]["value"] < 0.9
+        assert adversarial["unclear"] < 0.01
+
+    def test_other_questions_are_well_above_chance(self, data):
+        for kind, (accuracy, chance) in data["splits"]["typical"]["questions"].items():
+            assert accuracy["low"] > chance + 0.1, kind
+
+    def test_right_reasons(self, data):
+        typical = data["splits"]["typical"]
+        assert typical["partners"]["low"] >= 0.5 > typical["partners_context"]
+        rates = [typical["by_strength"][c]["value"] for c in ("0.5", "0.65", "0.8", "0.9")]
+        assert rates == sorted(rates)
+        prior = data["language_prior"]
+        assert prior["partner"]["low"] > 0.2
+
+    def test_file_belongs_to_the_shipped_model(self, data, vlm):
+        """The first 100 captions, made now, must agree with the file."""
+        batch = report.held_out("typical", 100)
+        now = report.chair(report.score(batch, report.captions(vlm, batch)))
+        told = data["splits"]["typical"]["chair"]
+        assert now.chair_i.low <= told["chair_i"]["value"] <= now.chair_i.high
+        assert now.recall.low - 0.02 <= told["recall"]["value"] <= now.recall.high + 0.02

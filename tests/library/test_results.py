@@ -1,0 +1,29 @@
+"""Results keep their origin."""
+
+import json
+
+import pytest
+
+from povid_lib import results
+from povid_lib.metrics.stats import mean
+
+
+def test_round_trip(tmp_path):
+    path = results.save("x", {"rate": mean([0.0, 1.0, 1.0]), "rows": (1, 2)}, {"seed": 3}, 1.5, tmp_path)
+    data = results.read("x", tmp_path)
+    assert data["rate"]["value"] == pytest.approx(2 / 3, abs=1e-6)
+    assert data["rows"] == [1, 2]
+    origin = data["provenance"]
+    assert origin["config"] == {"seed": 3}
+    assert {"commit", "config_hash", "versions", "device", "when", "seconds", "threads"} <= origin.keys()
+    assert json.loads(path.read_text()) == data
+
+
+def test_hash_follows_the_config():
+    hashes = [results.provenance({"seed": s}, 0)["config_hash"] for s in (1, 1, 2)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.json"):
+        results.read("nothing", tmp_path)

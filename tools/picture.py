@@ -1,0 +1,26 @@
+"""Draw the README's picture: four held-out scenes and what the pocket model says about them."""
+
+import re
+import textwrap
+from pathlib import Path
+
+from povid_lib import plots
+from povid_lib import vlm as vlms
+from povid_lib.scenes import World, scenes
+from povid_lib.texts import WORDS
+
+chosen = [s for s in scenes(40, World(), "test") if s.missing_partners][:4]
+model = vlms.load("pocket")
+titles = []
+for scene, answer in zip(
+    chosen, vlms.generate(model, [s.image() for s in chosen], "Describe this image."), strict=True
+):
+    said = re.sub(
+        r"[a-z]+",
+        lambda m, names=scene.names: m[0].upper() if WORDS.get(m[0], names[0]) not in names else m[0],
+        answer.text,
+    )
+    titles.append(textwrap.fill(f"“{said}”", 38))
+figure = plots.show_scenes([s.image() for s in chosen], titles)
+figure.set_size_inches(12, 4.2)
+figure.savefig(Path(__file__).parent.parent / "book" / "pocket_says.png", dpi=110)
