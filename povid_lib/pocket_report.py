@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from povid_lib import pocket
 from povid_lib import vlm as vlms
 from povid_lib.metrics.chair import CaptionScore, Chair, chair, score_caption
 from povid_lib.metrics.pope import Pope, pope
@@ -59,7 +64,7 @@ def eyes_probe(vlm: VLM, n: int = 500) -> dict[str, dict[str, Estimate]]:
     labels = np.concatenate([patch_labels(s, draw(s)[1])["kind"] for s in fit_on])
     thin = np.random.default_rng(0).random(len(labels)) < 0.25  # background is plentiful
     keep = (labels > 0) | ((labels == 0) & thin)
-    probe = LogisticRegression(max_iter=200, C=1.0).fit(features[keep], labels[keep])
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=100, C=0.1)).fit(features[keep], labels[keep])
 
     def evidence(batch: Sequence[Scene]) -> np.ndarray:
         seen = patch_features(vlm, batch)
@@ -98,7 +103,9 @@ class SplitReport:
     """Everything that is measured on one split."""
 
     chair: Chair
-    partners: Estimate  # share of false objects that are the partner of an object in the picture
+    partners: (
+        Estimate | None
+    )  # share of false objects that are partners of what is in the picture; None: no false objects
     partners_chance: float  # the same if false objects were drawn uniformly from the absent ones
     partners_context: float  # the same if they were drawn from the absent ones of the picture's contexts
     by_strength: dict[str, Estimate]  # P(partner), in the world -> share of missing partners that a caption names
@@ -130,7 +137,9 @@ def split_report(vlm: VLM, batch: Sequence[Scene], texts: Sequence[str]) -> Spli
         chair=chair(scores),
         partners=ratio(
             [len(f & set(s.missing_partners)) for f, s in zip(false, batch, strict=True)], [len(f) for f in false]
-        ),
+        )
+        if any(false)
+        else None,
         partners_chance=float(np.mean([len(s.missing_partners) / (len(NAMES) - len(s.items)) for s in batch])),
         partners_context=float(np.mean([_context_chance(s) for s in batch])),
         by_strength={str(c): ratio(*pair) for c, pair in named_missing.items()},
@@ -291,8 +300,11 @@ def language_prior(vlm: VLM, batch: Sequence[Scene]) -> dict[str, Estimate]:
     return {key: mean(values) for key, values in rows.items()}
 
 
-def full_report(vlm: VLM, n: int = 500) -> dict[str, Any]:
-    """All of the above, as one dictionary for ``results``."""
+def full_report(vlm: VLM, n: int = 500, eyes: bool = True) -> dict[str, Any]:
+    """All of the above, as one dictionary for ``results``; ``eyes=False`` leaves out the probe, for models that share a tower.
+
+    If the model's folder still holds the weights of the stage (b), its language model is measured as it was then ("alone").
+    """
     splits, dependence, yes = {}, {}, {}
     for split in SPLITS:
         batch = held_out(split, n)
@@ -300,10 +312,16 @@ def full_report(vlm: VLM, n: int = 500) -> dict[str, Any]:
         splits[split] = split_report(vlm, batch, texts)
         dependence[split] = image_dependence(vlm, batch, texts)
         yes[split] = blind_answers(vlm, batch)
+    alone = None
+    if (stage := Path(vlm.name) / "prior.safetensors").exists():
+        before = pocket.build_model(len(vlm.processor.tokenizer)).eval()
+        before.load_state_dict(load_file(stage), strict=False)
+        before.tie_weights()
+        alone = language_prior(VLM(vlm.name, before, vlm.processor), held_out("typical", n))
     return {
-        "eyes": eyes_probe(vlm, n),
+        "eyes": eyes_probe(vlm, n) if eyes else None,
         "splits": splits,
         "image_dependence": dependence,
         "p_yes": yes,
-        "language_prior": language_prior(vlm, held_out("typical", n)),
+        "language_prior": {"joined": language_prior(vlm, held_out("typical", n)), "alone": alone},
     }

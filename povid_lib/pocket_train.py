@@ -3,7 +3,8 @@
 (a) **eyes**: the vision tower alone, as in CLIP (pictures against captions), plus supervised heads on the patches (kind,
     colour, size of the object that owns the patch), which stand in for the 400 million pairs that CLIP saw. Its scenes
     are ``mixed``: the eyes know nothing about what goes together.
-(b) **prior**: the language model alone, on text about ``typical`` scenes and on chats about them. No picture.
+(b) **prior**: the language model alone, on text about ``typical`` scenes; then **chat**: answering questions about such texts,
+    as Vicuna is LLaMA taught to chat. No picture.
 (c) **join**: the projector alone on short captions (**align**), then projector and language model on instruction data
     (**instruct**). The vision tower stays frozen, as in LLaVA. The annotator of the instruction data errs (see ``texts``).
 
@@ -41,7 +42,7 @@ from povid_lib.pocket_data import (
 from povid_lib.scenes import COLOURS, NAMES, SIZES, World, draw, sample_scene
 from povid_lib.texts import DETAILED_PROMPTS, SHORT_PROMPTS, Annotator, Question
 
-STAGES = ("eyes", "prior", "align", "instruct")
+STAGES = ("eyes", "prior", "chat", "align", "instruct")
 SAVE_EVERY = 200  # steps between resumable states
 Batch = Callable[[int], Tensor]  # step -> loss
 
@@ -56,8 +57,8 @@ class PocketConfig:
     mixed_share: float = 0.2  # share of mixed scenes in the instruction data
     pairs: int = 30_000  # pictures in the instruction data
     batch_size: int = 64
-    steps: tuple[int, int, int, int] = (4500, 1200, 200, 2400)
-    lr: tuple[float, float, float, float] = (1.5e-3, 2e-3, 2e-3, 1e-3)
+    steps: tuple[int, int, int, int, int] = (4500, 1200, 900, 200, 2400)
+    lr: tuple[float, float, float, float, float] = (1.5e-3, 2e-3, 1e-3, 2e-3, 1e-3)
 
     def __post_init__(self) -> None:
         for name in ("annotator_error", "mixed_share"):
@@ -88,6 +89,7 @@ def train(config: PocketConfig, folder: Path, eyes_from: Path | None = None) -> 
     model.model.vision_tower.load_state_dict(eyes.clip.vision_model.state_dict())
     model.model.vision_tower.requires_grad_(False)
     fit("prior", model, lambda step: prior_loss(model, tokenizer, config, step), config, folder)
+    fit("chat", model, lambda step: chat_loss(model, tokenizer, config, step), config, folder)
     if not (folder / "instruct.safetensors").exists():
         data = InstructionData(model, tokenizer, config)
         fit(
@@ -269,6 +271,40 @@ def prior_loss(
         losses = losses + F.cross_entropy(model.lm_head(hidden[:, :-1][kept]), tokens[:, 1:][kept], reduction="sum")
         count += int(kept.sum())
     return losses / count
+
+
+def chat_loss(
+    model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, config: PocketConfig, step: int
+) -> Tensor:
+    """Loss on answers to questions about a caption, added to the next-token loss on other captions. No picture.
+
+    Short captions, in which looking a word up is easy to learn, are asked about existence and number only.
+    """
+    rng, n = _rng(config, "chat", step), config.batch_size
+    world, author = World(cooccurrence=config.cooccurrence), Annotator()
+    texts, chats = [], []
+    for i in range(n):
+        scene = sample_scene(10_000_000 * config.seed + 2_000_000 + step * n + i, world)
+        if i % 2:
+            texts.append([BOS, *tokenizer.encode(author.caption(scene, rng, detailed=rng.random() < 0.7)), EOS])
+            continue
+        detailed = rng.random() < 0.5
+        asked = conversation(scene, author, rng, turns=9)
+        kept = asked if detailed else [q for q in asked if q.kind in ("exist", "count")]
+        chats.append(encode_chat(tokenizer, kept, image=False, context=author.caption(scene, rng, detailed)))
+    tokens, mask = pad(texts, PAD)
+    text_loss = _weighted_loss(model, tokens, mask, mask.float())
+    tokens, mask = pad([ids for ids, _ in chats], PAD)
+    answers, _ = pad([answer for _, answer in chats], 0)
+    return text_loss + _weighted_loss(model, tokens, mask, answer_weights(answers))
+
+
+def _weighted_loss(model: LlavaForConditionalGeneration, tokens: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """Mean next-token loss of text rows (rows, length) under per-token weights of the same shape."""
+    hidden = model.model.language_model(input_ids=tokens, attention_mask=mask).last_hidden_state
+    kept = weights[:, 1:] > 0
+    nll = F.cross_entropy(model.lm_head(hidden[:, :-1][kept]), tokens[:, 1:][kept], reduction="none")
+    return (weights[:, 1:][kept] * nll).sum() / weights[:, 1:][kept].sum()
 
 
 # --- (c) join ----------------------------------------------------------------------------------------------------

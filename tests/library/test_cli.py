@@ -28,4 +28,4 @@ def test_bad_values_are_refused_before_anything_runs(tmp_path):
 def test_unknown_model_is_named(tmp_path):
     result = run(app, ["pocket", "report", "--model", str(tmp_path / "none")])
     assert result.exit_code == 2
-    assert "cannot be had" in result.output.replace("\n", " ")
+    assert "cannot be had" in " ".join(result.output.replace("│", " ").split())

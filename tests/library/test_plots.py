@@ -1,0 +1,60 @@
+"""Figures show the numbers that they are given."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from povid_lib import plots
+from povid_lib.scenes import sample_scene
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def test_bars_have_the_values_and_intervals():
+    fig = plots.grouped_bars(["a", "b"], {"x": [(0.2, 0.1, 0.4), (0.5, 0.4, 0.6)]}, "share")
+    heights = [p.get_height() for p in fig.axes[0].patches]
+    assert heights == [0.2, 0.5]
+    segments = fig.axes[0].collections[0].get_segments()
+    assert np.allclose([s[:, 1] for s in segments], [[0.1, 0.4], [0.4, 0.6]])
+
+
+def test_interval_reads_a_result():
+    assert plots.interval({"value": 0.5, "low": 0.4, "high": 0.7, "n": 9}) == (0.5, 0.4, 0.7)
+
+
+def test_dose_response_keeps_the_order():
+    fig = plots.dose_response([1, 2], {"x": [(0.1, 0, 0.2), (0.6, 0.5, 0.7)]}, "dose", "rate")
+    assert fig.axes[0].lines[0].get_ydata().tolist() == [0.1, 0.6]
+
+
+def test_patches_are_read_row_by_row():
+    """The first two patches on the right are the picture's first two from the left."""
+    image = sample_scene(0).image()
+    fig = plots.show_patches(image)
+    sheet, pixels = fig.axes[1].images[0].get_array(), np.asarray(image)
+    assert (sheet[:16, :16] == pixels[:16, :16]).all()
+    assert (sheet[:16, 20:36] == pixels[:16, 16:32]).all()
+    assert (sheet[:16, 6 * 20 : 6 * 20 + 16] == pixels[16:32, :16]).all()
+
+
+def test_token_strip_labels_image_tokens():
+    fig = plots.token_strip(["<s>", "<image>", " A"], [False, True, False], [False, False, True])
+    labels = [t.get_text() for t in fig.axes[0].texts if not t.get_text().isdigit()]
+    assert labels == ["<s>", "img", "A"]
+
+
+def test_scene_grid_and_probabilities_and_word_map():
+    image = sample_scene(0).image()
+    assert len(plots.show_scenes([image] * 5, list("abcde")).axes) == 8
+    fig = plots.compare_probs(["knife", "cup"], {"seen": [0.7, 0.1], "blank": [0.6, 0.2]}, "x")
+    assert [round(p.get_width(), 2) for p in fig.axes[0].patches] == [0.7, 0.1, 0.6, 0.2]
+    words = plots.word_map(image, [str(i) for i in range(36)], [0.5] * 36)
+    assert [t.get_text() for t in words.axes[0].texts] == [str(i) for i in range(36)]
