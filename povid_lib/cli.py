@@ -47,8 +47,8 @@ def pocket_train(
     torch.set_num_threads(threads)
     try:
         config = PocketConfig(seed=seed, cooccurrence=cooccurrence, annotator_error=annotator_error)
-        eyes, prior, talk, align, instruct = (max(1, round(steps * share)) for steps in config.steps)
-        smaller = replace(config, steps=(eyes, prior, talk, align, instruct), pairs=max(1, round(config.pairs * share)))
+        eyes, prior, align, instruct = (max(1, round(steps * share)) for steps in config.steps)
+        smaller = replace(config, steps=(eyes, prior, align, instruct), pairs=max(1, round(config.pairs * share)))
         folder = train(smaller, out, eyes_from)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
@@ -60,11 +60,10 @@ def pocket_report(
     model: Annotated[str, typer.Option(help='"pocket", or a folder written by "povid pocket train".')] = "pocket",
     name: Annotated[str, typer.Option(help="Name of the file in results/.")] = "pocket",
     n: Annotated[int, typer.Option(help="Scenes of each held-out split.")] = 500,
-    eyes: Annotated[bool, typer.Option(help="Fit the linear probe on the vision tower.")] = True,
 ) -> None:
     """Measure a pocket model on the held-out splits and write results/NAME.json."""
     from povid_lib import results
-    from povid_lib.pocket_report import full_report
+    from povid_lib.pocket_report import SPLITS, full_report
     from povid_lib.vlm import load
 
     start = time.time()
@@ -72,12 +71,11 @@ def pocket_report(
         vlm = load(model)
     except (FileNotFoundError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
-    data = full_report(vlm, n, eyes)
+    data = full_report(vlm, n)
     path = results.save(name, data, {"model": model, "n": n}, time.time() - start)
-    for split, report in data["splits"].items():
-        typer.echo(
-            f"{split}: CHAIR_s {report.chair.chair_s}  CHAIR_i {report.chair.chair_i}  recall {report.chair.recall}"
-        )
+    for split in SPLITS:
+        found = data[split]["answers"].chair
+        typer.echo(f"{split}: CHAIR_s {found.chair_s}  CHAIR_i {found.chair_i}  recall {found.recall}")
     typer.echo(f"Written to {path}.")
 
 

@@ -137,6 +137,7 @@ def llava_config(vocab_size: int, width: int = 192, layers: int = 4) -> LlavaCon
         vocab_size=vocab_size, hidden_size=width, intermediate_size=width * 8 // 3, num_hidden_layers=layers,
         num_attention_heads=width // 32, num_key_value_heads=width // 32, max_position_embeddings=512,
         pad_token_id=PAD, bos_token_id=BOS, eos_token_id=EOS, tie_word_embeddings=True,
+        initializer_range=0.08,  # about 1/sqrt(width): with Llama's 0.02 so narrow a model learns to look words up far later
     )  # fmt: skip
     return LlavaConfig(
         vision_config=clip_config(vocab_size).vision_config,

@@ -14,9 +14,6 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from povid_lib import pocket
@@ -24,8 +21,8 @@ from povid_lib import vlm as vlms
 from povid_lib.metrics.chair import CaptionScore, Chair, chair, score_caption
 from povid_lib.metrics.pope import Pope, pope
 from povid_lib.metrics.stats import Estimate, mean, ratio
-from povid_lib.pocket_data import patch_labels, pixels
-from povid_lib.scenes import KINDS, NAMES, STRENGTHS, Scene, World, draw, scenes
+from povid_lib.pocket_eyes import eyes, fit_probe, said_and_seen
+from povid_lib.scenes import KINDS, NAMES, STRENGTHS, Scene, World, scenes
 from povid_lib.texts import Question, attribute_questions, detailed_caption, exist_question, mentioned, polls
 from povid_lib.vlm import VLM
 
@@ -36,63 +33,6 @@ PROMPT = "Describe this image."
 def held_out(kind: str, n: int = 500) -> list[Scene]:
     """The first ``n`` scenes of a held-out split: "typical" or "counter_typical"."""
     return list(scenes(n, World(kind), "test"))
-
-
-# --- eyes --------------------------------------------------------------------------------------------------------
-
-
-@torch.inference_mode()
-def patch_features(vlm: VLM, batch: Sequence[Scene]) -> Tensor:
-    """What the frozen tower hands to the projector: float32 (scenes, 36, width)."""
-    parts = []
-    for at in range(0, len(batch), 250):
-        pictures = pixels([draw(s)[0] for s in batch[at : at + 250]]).to(vlm.device)
-        out = vlm.model.model.vision_tower(pictures, output_hidden_states=True)
-        parts.append(out.hidden_states[vlm.model.config.vision_feature_layer][:, 1:].float().cpu())
-    return torch.cat(parts)
-
-
-def eyes_probe(vlm: VLM, n: int = 500) -> dict[str, dict[str, Estimate]]:
-    """A linear probe on the frozen patch features: which objects are in the picture?
-
-    Logistic regression from one patch's features to the kind that owns the patch, fitted on 3,000 mixed scenes of the training
-    split; an object counts as found where any patch gives it more than a threshold, chosen for the best F1 on 500 mixed
-    validation scenes. Returns recall (for all, and for hard objects) and precision on the test splits.
-    """
-    fit_on = list(scenes(3000, World("mixed"), "train", start=9_000_000))
-    features = patch_features(vlm, fit_on).flatten(0, 1).numpy()
-    labels = np.concatenate([patch_labels(s, draw(s)[1])["kind"] for s in fit_on])
-    thin = np.random.default_rng(0).random(len(labels)) < 0.25  # background is plentiful
-    keep = (labels > 0) | ((labels == 0) & thin)
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=100, C=0.1)).fit(features[keep], labels[keep])
-
-    def evidence(batch: Sequence[Scene]) -> np.ndarray:
-        seen = patch_features(vlm, batch)
-        probs = probe.predict_proba(seen.flatten(0, 1).numpy()).reshape(len(batch), seen.shape[1], -1)
-        return probs[..., 1:].max(1)  # (scenes, kinds)
-
-    tuning = list(scenes(500, World("mixed"), "validation"))
-    known, strength = _presence(tuning), evidence(tuning)
-    threshold = max(np.linspace(0.3, 0.99, 70), key=lambda t: _f1(strength > t, known))
-    result = {}
-    for split in SPLITS:
-        batch = held_out(split, n)
-        known, found = _presence(batch), evidence(batch) > threshold
-        hard = np.array([[name in s.names and s[name].hard for name in NAMES] for s in batch])
-        result[split] = {
-            "recall": ratio((found & known).sum(1), known.sum(1)),
-            "recall_hard": ratio((found & hard).sum(1), hard.sum(1)),
-            "precision": ratio((found & known).sum(1), found.sum(1)),
-        }
-    return result
-
-
-def _presence(batch: Sequence[Scene]) -> np.ndarray:
-    return np.array([[name in s.names for name in NAMES] for s in batch])
-
-
-def _f1(found: np.ndarray, known: np.ndarray) -> float:
-    return 2 * float((found & known).sum()) / float(found.sum() + known.sum())
 
 
 # --- answers -----------------------------------------------------------------------------------------------------
@@ -300,28 +240,26 @@ def language_prior(vlm: VLM, batch: Sequence[Scene]) -> dict[str, Estimate]:
     return {key: mean(values) for key, values in rows.items()}
 
 
-def full_report(vlm: VLM, n: int = 500, eyes: bool = True) -> dict[str, Any]:
-    """All of the above, as one dictionary for ``results``; ``eyes=False`` leaves out the probe, for models that share a tower.
+def full_report(vlm: VLM, n: int = 500) -> dict[str, Any]:
+    """All of the above, as one dictionary for ``results``.
 
-    If the model's folder still holds the weights of the stage (b), its language model is measured as it was then ("alone").
+    If the model's folder still holds the weights of stage (b), its language model is measured as it was then ("alone").
     """
-    splits, dependence, yes = {}, {}, {}
+    probe, data = fit_probe(vlm), {}
     for split in SPLITS:
         batch = held_out(split, n)
-        texts = captions(vlm, batch)
-        splits[split] = split_report(vlm, batch, texts)
-        dependence[split] = image_dependence(vlm, batch, texts)
-        yes[split] = blind_answers(vlm, batch)
-    alone = None
+        texts, found = captions(vlm, batch), probe.found(vlm, batch)
+        data[split] = {
+            "eyes": eyes(batch, found),
+            "answers": split_report(vlm, batch, texts),
+            "said_and_seen": said_and_seen(batch, texts, found),
+            "image_dependence": image_dependence(vlm, batch, texts),
+            "p_yes": blind_answers(vlm, batch),
+        }
+    prior = {"joined": language_prior(vlm, held_out("typical", n))}
     if (stage := Path(vlm.name) / "prior.safetensors").exists():
         before = pocket.build_model(len(vlm.processor.tokenizer)).eval()
         before.load_state_dict(load_file(stage), strict=False)
         before.tie_weights()
-        alone = language_prior(VLM(vlm.name, before, vlm.processor), held_out("typical", n))
-    return {
-        "eyes": eyes_probe(vlm, n) if eyes else None,
-        "splits": splits,
-        "image_dependence": dependence,
-        "p_yes": yes,
-        "language_prior": {"joined": language_prior(vlm, held_out("typical", n)), "alone": alone},
-    }
+        prior["alone"] = language_prior(VLM(vlm.name, before, vlm.processor), held_out("typical", n))
+    return data | {"language_prior": prior}

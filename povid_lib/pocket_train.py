@@ -3,8 +3,7 @@
 (a) **eyes**: the vision tower alone, as in CLIP (pictures against captions), plus supervised heads on the patches (kind,
     colour, size of the object that owns the patch), which stand in for the 400 million pairs that CLIP saw. Its scenes
     are ``mixed``: the eyes know nothing about what goes together.
-(b) **prior**: the language model alone, on text about ``typical`` scenes; then **chat**: answering questions about such texts,
-    as Vicuna is LLaMA taught to chat. No picture.
+(b) **prior**: the language model alone, on captions of ``typical`` scenes and on chats about such captions. No picture.
 (c) **join**: the projector alone on short captions (**align**), then projector and language model on instruction data
     (**instruct**). The vision tower stays frozen, as in LLaVA. The annotator of the instruction data errs (see ``texts``).
 
@@ -42,31 +41,34 @@ from povid_lib.pocket_data import (
 from povid_lib.scenes import COLOURS, NAMES, SIZES, World, draw, sample_scene
 from povid_lib.texts import DETAILED_PROMPTS, SHORT_PROMPTS, Annotator, Question
 
-STAGES = ("eyes", "prior", "chat", "align", "instruct")
+STAGES = ("eyes", "prior", "align", "instruct")
 SAVE_EVERY = 200  # steps between resumable states
 Batch = Callable[[int], Tensor]  # step -> loss
 
 
 @dataclass(frozen=True)
 class PocketConfig:
-    """One recipe. Steps and learning rates are per stage, in the order of ``STAGES``."""
+    """One recipe. Batch sizes, steps and learning rates are per stage, in the order of ``STAGES``."""
 
     seed: int = 0
     cooccurrence: float = 1.0  # of the world that the prior and the instruction data come from
     annotator_error: float = 0.9  # see texts.Annotator
     mixed_share: float = 0.2  # share of mixed scenes in the instruction data
     pairs: int = 30_000  # pictures in the instruction data
-    batch_size: int = 64
-    steps: tuple[int, int, int, int, int] = (4500, 1200, 900, 200, 2400)
-    lr: tuple[float, float, float, float, float] = (1.5e-3, 2e-3, 1e-3, 2e-3, 1e-3)
+    batch_sizes: tuple[int, int, int, int] = (64, 32, 64, 32)
+    steps: tuple[int, int, int, int] = (4500, 2000, 200, 4000)
+    lr: tuple[float, float, float, float] = (1.5e-3, 1.5e-3, 2e-3, 1e-3)
 
     def __post_init__(self) -> None:
         for name in ("annotator_error", "mixed_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"PocketConfig.{name} is {getattr(self, name)}; it is a share, from 0 to 1.")
-        if min(self.pairs, self.batch_size, *self.steps) < 1:
-            raise ValueError("PocketConfig: pairs, batch_size and every entry of steps must be at least 1.")
+        if min(self.pairs, *self.batch_sizes, *self.steps) < 1:
+            raise ValueError("PocketConfig: pairs and every entry of batch_sizes and steps must be at least 1.")
         World(cooccurrence=self.cooccurrence)  # refuses what is out of range
+
+    def batch(self, stage: str) -> int:
+        return self.batch_sizes[STAGES.index(stage)]
 
 
 def train(config: PocketConfig, folder: Path, eyes_from: Path | None = None) -> Path:
@@ -89,7 +91,6 @@ def train(config: PocketConfig, folder: Path, eyes_from: Path | None = None) -> 
     model.model.vision_tower.load_state_dict(eyes.clip.vision_model.state_dict())
     model.model.vision_tower.requires_grad_(False)
     fit("prior", model, lambda step: prior_loss(model, tokenizer, config, step), config, folder)
-    fit("chat", model, lambda step: chat_loss(model, tokenizer, config, step), config, folder)
     if not (folder / "instruct.safetensors").exists():
         data = InstructionData(model, tokenizer, config)
         fit(
@@ -216,7 +217,7 @@ class Eyes(nn.Module):
 
 def eyes_loss(eyes: Eyes, tokenizer: PreTrainedTokenizerFast, config: PocketConfig, step: int) -> Tensor:
     """Contrastive loss against true captions plus the heads' cross-entropies."""
-    rng, n = _rng(config, "eyes", step), config.batch_size
+    rng, n = _rng(config, "eyes", step), config.batch("eyes")
     world, author = World("mixed"), Annotator(ordered=0)
     batch = [sample_scene(10_000_000 * config.seed + step * n + i, world) for i in range(n)]
     drawn = [draw(scene) for scene in batch]
@@ -246,45 +247,15 @@ def eyes_loss(eyes: Eyes, tokenizer: PreTrainedTokenizerFast, config: PocketConf
 def prior_loss(
     model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, config: PocketConfig, step: int
 ) -> Tensor:
-    """Next-token loss on text: one half captions of typical scenes, one half chats in which a caption stands for the picture."""
-    rng, n = _rng(config, "prior", step), config.batch_size
-    world, author, rows = World(cooccurrence=config.cooccurrence), Annotator(), []
-    for i in range(n):
-        scene = sample_scene(10_000_000 * config.seed + step * n + i, world)
-        caption = author.caption(scene, rng)
-        if i % 2:
-            rows.append(
-                [
-                    BOS,
-                    *tokenizer.encode(caption if rng.random() < 0.7 else author.caption(scene, rng, detailed=False)),
-                    EOS,
-                ]
-            )
-        else:
-            ids, _ = encode_chat(tokenizer, conversation(scene, author, rng, turns=4), image=False, context=caption)
-            rows.append(ids)
-    losses, count = torch.zeros(()), 0
-    for chunk in by_length(rows, 2):
-        tokens, mask = pad([rows[i] for i in chunk], PAD)
-        hidden = model.model.language_model(input_ids=tokens, attention_mask=mask).last_hidden_state
-        kept = mask[:, 1:].bool()
-        losses = losses + F.cross_entropy(model.lm_head(hidden[:, :-1][kept]), tokens[:, 1:][kept], reduction="sum")
-        count += int(kept.sum())
-    return losses / count
-
-
-def chat_loss(
-    model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, config: PocketConfig, step: int
-) -> Tensor:
-    """Loss on answers to questions about a caption, added to the next-token loss on other captions. No picture.
+    """Next-token loss on captions, plus the loss on answers in chats where another caption stands for the picture.
 
     Short captions, in which looking a word up is easy to learn, are asked about existence and number only.
     """
-    rng, n = _rng(config, "chat", step), config.batch_size
+    rng, n = _rng(config, "prior", step), config.batch("prior")
     world, author = World(cooccurrence=config.cooccurrence), Annotator()
     texts, chats = [], []
     for i in range(n):
-        scene = sample_scene(10_000_000 * config.seed + 2_000_000 + step * n + i, world)
+        scene = sample_scene(10_000_000 * config.seed + step * n + i, world)
         if i % 2:
             texts.append([BOS, *tokenizer.encode(author.caption(scene, rng, detailed=rng.random() < 0.7)), EOS])
             continue
@@ -351,7 +322,7 @@ class InstructionData:
 
         A token weighs 1/sqrt(length of its answer), so that one-word answers are learnt beside long captions.
         """
-        n = self.config.batch_size
+        n = self.config.batch("align" if short else "instruct")
         if short:
             picks = _rng(self.config, "align", step).integers(len(self.short), size=n)
             rows = [self.short[i] for i in picks]
