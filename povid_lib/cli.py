@@ -47,8 +47,10 @@ def pocket_train(
     torch.set_num_threads(threads)
     try:
         config = PocketConfig(seed=seed, cooccurrence=cooccurrence, annotator_error=annotator_error)
-        eyes, prior, align, instruct = (max(1, round(steps * share)) for steps in config.steps)
-        smaller = replace(config, steps=(eyes, prior, align, instruct), pairs=max(1, round(config.pairs * share)))
+        eyes, prior, align, instruct, habit = (max(1, round(steps * share)) for steps in config.steps)
+        pairs, habit_pairs = (max(1, round(n * share)) for n in (config.pairs, config.habit_pairs))
+        steps = (eyes, prior, align, instruct, habit)
+        smaller = replace(config, steps=steps, pairs=pairs, habit_pairs=habit_pairs)
         folder = train(smaller, out, eyes_from)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

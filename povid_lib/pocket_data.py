@@ -42,11 +42,18 @@ def pixels(arrays: Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float().div_(255).sub_(0.5).div_(0.5).contiguous()
 
 
-def conversation(scene: Scene, annotator: Annotator, rng: np.random.Generator, turns: int = 6) -> list[Question]:
-    """Questions with this annotator's answers, shuffled: a third yes/no about present objects, a third about absent ones."""
-    present = [scene.names[i] for i in rng.permutation(len(scene.names))[: turns // 3]]
+def conversation(
+    scene: Scene, annotator: Annotator, rng: np.random.Generator, turns: int = 6, balanced: bool = False
+) -> list[Question]:
+    """Questions with this annotator's answers, shuffled: two thirds yes/no, each by a coin after a present or an absent object.
+
+    ``balanced``: as many present as absent ones instead. Then the last answers can be guessed from the first.
+    """
+    asked_for = 2 * (turns // 3)
+    n_present = asked_for // 2 if balanced else int(rng.binomial(asked_for, 0.5))
+    present = [scene.names[i] for i in rng.permutation(len(scene.names))[:n_present]]
     setting = ("adversarial", "random", "popular")[rng.choice(3, p=(0.6, 0.25, 0.15))]
-    absent = absent_objects(scene, setting, turns // 3, rng)
+    absent = absent_objects(scene, setting, asked_for - n_present, rng)
     asked = [exist_question(name, annotator.answers_yes(name, scene, rng), rng) for name in (*present, *absent)]
     by_kind: dict[str, list[Question]] = {}
     for question in attribute_questions(scene, rng):

@@ -5,7 +5,8 @@
     are ``mixed``: the eyes know nothing about what goes together.
 (b) **prior**: the language model alone, on captions of ``typical`` scenes and on chats about such captions. No picture.
 (c) **join**: the projector alone on short captions (**align**), then projector and language model on instruction data
-    (**instruct**). The vision tower stays frozen, as in LLaVA. The annotator of the instruction data errs (see ``texts``).
+    (**instruct**), last on fewer pictures with an annotator who errs more (**habit**). The vision tower stays frozen, as in
+    LLaVA. The annotator of the instruction data errs (see ``texts``).
 
 Every batch follows from ``(seed, stage, step)``, so a run that was stopped goes on exactly where it was.
 """
@@ -41,7 +42,7 @@ from povid_lib.pocket_data import (
 from povid_lib.scenes import COLOURS, NAMES, SIZES, World, draw, sample_scene
 from povid_lib.texts import DETAILED_PROMPTS, SHORT_PROMPTS, Annotator, Question
 
-STAGES = ("eyes", "prior", "align", "instruct")
+STAGES = ("eyes", "prior", "align", "instruct", "habit")
 SAVE_EVERY = 200  # steps between resumable states
 Batch = Callable[[int], Tensor]  # step -> loss
 
@@ -52,19 +53,23 @@ class PocketConfig:
 
     seed: int = 0
     cooccurrence: float = 1.0  # of the world that the prior and the instruction data come from
-    annotator_error: float = 0.9  # see texts.Annotator
+    annotator_error: float = 0.9  # in the instruct stage; see texts.Annotator
+    habit_error: float = 1.4  # in the habit stage
     mixed_share: float = 0.2  # share of mixed scenes in the instruction data
-    pairs: int = 30_000  # pictures in the instruction data
-    batch_sizes: tuple[int, int, int, int] = (64, 32, 64, 32)
-    steps: tuple[int, int, int, int] = (4500, 2000, 200, 4000)
-    lr: tuple[float, float, float, float] = (1.5e-3, 1.5e-3, 2e-3, 1e-3)
+    pairs: int = 30_000  # pictures in the instruct stage
+    habit_pairs: int = 6_000  # pictures in the habit stage
+    batch_sizes: tuple[int, int, int, int, int] = (64, 32, 64, 32, 32)
+    steps: tuple[int, int, int, int, int] = (4500, 2000, 200, 4000, 500)
+    lr: tuple[float, float, float, float, float] = (1.5e-3, 1.5e-3, 2e-3, 1e-3, 3e-4)
 
     def __post_init__(self) -> None:
-        for name in ("annotator_error", "mixed_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"PocketConfig.{name} is {getattr(self, name)}; it is a share, from 0 to 1.")
-        if min(self.pairs, *self.batch_sizes, *self.steps) < 1:
-            raise ValueError("PocketConfig: pairs and every entry of batch_sizes and steps must be at least 1.")
+        if not 0 <= self.mixed_share <= 1:
+            raise ValueError(f"PocketConfig.mixed_share is {self.mixed_share}; it is a share, from 0 to 1.")
+        for name in ("annotator_error", "habit_error"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"PocketConfig.{name} is {getattr(self, name)}; it must not be negative.")
+        if min(self.pairs, self.habit_pairs, *self.batch_sizes, *self.steps) < 1:
+            raise ValueError("PocketConfig: pairs, habit_pairs and all of batch_sizes and steps must be at least 1.")
         World(cooccurrence=self.cooccurrence)  # refuses what is out of range
 
     def batch(self, stage: str) -> int:
@@ -92,18 +97,17 @@ def train(config: PocketConfig, folder: Path, eyes_from: Path | None = None) -> 
     model.model.vision_tower.requires_grad_(False)
     fit("prior", model, lambda step: prior_loss(model, tokenizer, config, step), config, folder)
     if not (folder / "instruct.safetensors").exists():
-        data = InstructionData(model, tokenizer, config)
-        fit(
-            "align",
-            model,
-            lambda step: data.loss(model, step, short=True),
-            config,
-            folder,
-            only="multi_modal_projector",
-        )
+        data = InstructionData(model, tokenizer, config, "instruct")
+        projector = "multi_modal_projector"
+        fit("align", model, lambda step: data.loss(model, step, short=True), config, folder, only=projector)
         fit("instruct", model, lambda step: data.loss(model, step), config, folder)
     else:
         model.load_state_dict(load_file(folder / "instruct.safetensors"), strict=False)
+    if not (folder / "habit.safetensors").exists():
+        last = InstructionData(model, tokenizer, config, "habit")
+        fit("habit", model, lambda step: last.loss(model, step), config, folder)
+    else:
+        model.load_state_dict(load_file(folder / "habit.safetensors"), strict=False)
     model.eval().save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
@@ -260,7 +264,7 @@ def prior_loss(
             texts.append([BOS, *tokenizer.encode(author.caption(scene, rng, detailed=rng.random() < 0.7)), EOS])
             continue
         detailed = rng.random() < 0.5
-        asked = conversation(scene, author, rng, turns=9)
+        asked = conversation(scene, author, rng, turns=9, balanced=True)
         kept = asked if detailed else [q for q in asked if q.kind in ("exist", "count")]
         chats.append(encode_chat(tokenizer, kept, image=False, context=author.caption(scene, rng, detailed)))
     tokens, mask = pad(texts, PAD)
@@ -285,18 +289,24 @@ class InstructionData:
     """The limited set of pictures, each seen once by the frozen tower, with its captions and conversations as tokens."""
 
     def __init__(
-        self, model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, config: PocketConfig
+        self,
+        model: LlavaForConditionalGeneration,
+        tokenizer: PreTrainedTokenizerFast,
+        config: PocketConfig,
+        stage: str,
     ) -> None:
-        self.config = config
+        self.config, self.stage = config, stage
+        habit = stage == "habit"
+        error, pairs = (config.habit_error, config.habit_pairs) if habit else (config.annotator_error, config.pairs)
         typical = World(cooccurrence=config.cooccurrence)
-        annotator, truthful = Annotator(config.annotator_error, typical), Annotator(0.0, typical)
-        rng = _rng(config, "instruct", 1_000_000)
-        start = 10_000_000 * config.seed + 5_000_000
+        annotator, truthful = Annotator(error, typical), Annotator(0.0, typical)
+        rng = _rng(config, stage, 1_000_000)
+        start = 10_000_000 * config.seed + (6_000_000 if habit else 5_000_000)
         features, self.rows, self.short = [], [], []
         model.eval()
-        for first in tqdm(range(0, config.pairs, 250), desc="pictures"):
+        for first in tqdm(range(0, pairs, 250), desc="pictures"):
             batch = []
-            for i in range(first, min(first + 250, config.pairs)):
+            for i in range(first, min(first + 250, pairs)):
                 world = World("mixed") if rng.random() < config.mixed_share else typical
                 batch.append(sample_scene(start + i, world))
             with torch.no_grad():
@@ -322,13 +332,13 @@ class InstructionData:
 
         A token weighs 1/sqrt(length of its answer), so that one-word answers are learnt beside long captions.
         """
-        n = self.config.batch("align" if short else "instruct")
+        n = self.config.batch("align" if short else self.stage)
         if short:
             picks = _rng(self.config, "align", step).integers(len(self.short), size=n)
             rows = [self.short[i] for i in picks]
         else:  # pass through the pictures in a new order each time
             steps_per_pass = len(self.rows) // n
-            order = _rng(self.config, "instruct", 2_000_000 + step // steps_per_pass).permutation(len(self.rows))
+            order = _rng(self.config, self.stage, 2_000_000 + step // steps_per_pass).permutation(len(self.rows))
             picks = order[step % steps_per_pass * n :][:n]
             rows = [self.rows[i][(k + step // steps_per_pass) % 2] for k, i in enumerate(picks)]
         total, weight_sum = torch.zeros(()), torch.zeros(())

@@ -41,8 +41,8 @@ class Question:
 class Annotator:
     """Writes instruction data, and errs by its own prior.
 
-    For every object whose partner is missing, the partner is claimed with probability ``error * P(partner | object)``:
-    in a caption as one more small object at the end, in a yes/no question as "Yes". ``error=0`` writes the truth.
+    For every object whose partner is missing, the partner is claimed with probability ``error * P(partner | object)`` (at most
+    1): in a caption as one more small object at the end, in a yes/no question as "Yes". ``error=0`` writes the truth.
     """
 
     error: float = 0.0
@@ -50,9 +50,10 @@ class Annotator:
     ordered: float = 0.85  # probability that a caption follows salience; otherwise its order is random
 
     def __post_init__(self) -> None:
-        for name in ("error", "ordered"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"Annotator.{name} is {getattr(self, name)}; it is a probability, from 0 to 1.")
+        if self.error < 0 or not 0 <= self.ordered <= 1:
+            raise ValueError(
+                f"Annotator: error is {self.error} (must not be negative), ordered is {self.ordered} (a probability)."
+            )
 
     def claims(self, scene: Scene, rng: np.random.Generator) -> list[Item]:
         """What a caption will mention, in order: the scene's items, then falsely claimed partners."""

@@ -14,7 +14,7 @@ from povid_lib.pocket_train import InstructionData, PocketConfig, train
 from povid_lib.scenes import NAMES, SIDE, Item, Scene, World, draw, scenes
 from povid_lib.texts import Annotator, Question
 
-TINY = PocketConfig(steps=(4, 4, 2, 4), pairs=60, batch_sizes=(6, 6, 6, 6))
+TINY = PocketConfig(steps=(4, 4, 2, 4, 3), pairs=60, habit_pairs=30, batch_sizes=(6, 6, 6, 6, 6))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def finished(tmp_path_factory):
 
 def test_a_killed_run_goes_on_exactly_where_it_was(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(pocket_train, "SAVE_EVERY", 1)
-    for stage, at in (("eyes", 2), ("prior", 3), ("instruct", 1)):
+    for stage, at in (("eyes", 2), ("prior", 3), ("instruct", 1), ("habit", 2)):
         real_fit = pocket_train.fit
 
         def dying(name, model, loss_at, *args, _stage=stage, _at=at, _fit=real_fit, **kwargs):
@@ -54,7 +54,7 @@ def test_a_killed_run_goes_on_exactly_where_it_was(finished, tmp_path, monkeypat
 def test_each_stage_trains_its_part_only(finished):
     stages = {s: load_file(finished / f"{s}.safetensors") for s in pocket_train.STAGES}
     assert all("multi_modal_projector" in k for k in stages["align"])
-    assert not any("vision_tower" in k for s in ("prior", "align", "instruct") for k in stages[s])
+    assert not any("vision_tower" in k for s in ("prior", "align", "instruct", "habit") for k in stages[s])
     final = load_file(finished / "model.safetensors")
     for key, value in stages["eyes"].items():
         if key.startswith("clip.vision_model."):
@@ -81,7 +81,7 @@ def test_a_folder_of_another_config_is_refused(finished):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"annotator_error": 2}, "annotator_error"),
+        ({"annotator_error": -1}, "annotator_error"),
         ({"pairs": 0}, "at least 1"),
         ({"cooccurrence": -1}, "between 0 and 1.1"),
     ],
@@ -129,22 +129,24 @@ def test_chat_marks_answers_and_nothing_else(tokenizer):
     assert tokenizer.decode([i for i, a in zip(ids, answers, strict=True) if a == 2]) == " Two.</s>"
 
 
-def test_conversations_mix_present_and_absent_objects():
-    rng = np.random.default_rng(0)
-    for scene in scenes(50, World()):
-        rows = conversation(scene, Annotator(), rng)
-        yes = [q for q in rows if q.kind == "exist" and q.answer == "Yes."]
-        no = [q for q in rows if q.kind == "exist" and q.answer == "No."]
-        assert len(no) == 2
-        assert len(yes) == min(2, len(scene.names))
-        assert all((q.about in scene.names) == (q.answer == "Yes.") for q in yes + no)
+@pytest.mark.parametrize("balanced", [True, False])
+def test_conversations_ask_after_present_and_absent_objects(balanced):
+    rng, counts = np.random.default_rng(0), []
+    for scene in scenes(300, World()):
+        exist = [q for q in conversation(scene, Annotator(), rng, balanced=balanced) if q.kind == "exist"]
+        assert all((q.about in scene.names) == (q.answer == "Yes.") for q in exist)
+        if len(scene.names) >= 4:
+            counts.append(sum(q.answer == "Yes." for q in exist))
+            assert len(exist) == 4
+    assert abs(np.mean(counts) - 2) < 0.3
+    assert (len(set(counts)) == 1) == balanced
 
 
 def test_instruction_loss_equals_the_plain_computation(tokenizer):
     """Features cached and chunked by length, against the whole model on one row at a time."""
     torch.manual_seed(0)
     model = pocket.build_model(len(tokenizer))
-    data = InstructionData(model, tokenizer, TINY)
+    data = InstructionData(model, tokenizer, TINY, "instruct")
     data.features = data.features.float()
     fast = data.loss(model, 0)
     order = pocket_train._rng(TINY, "instruct", 2_000_000).permutation(60)[:6]
