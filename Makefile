@@ -52,7 +52,7 @@ results: .venv/.done  ## measure the shipped pocket model again
 	$(BIN)/povid pocket report
 
 clean:  ## remove what was built, but not the environment
-	rm -rf _build assets/vendor assets/models
+	rm -rf _build scratch assets/vendor assets/models
 
 .venv/.done: requirements.txt constraints.txt pyproject.toml
 	@if ! command -v $(BASE_PYTHON) >/dev/null; then
@@ -75,14 +75,14 @@ assets/models/pocket.onnx: .venv/.done $(LIBRARY)
 	$(BIN)/povid pocket export --out assets/models
 
 # The notebooks run in a scratch copy, each once, on both cores; then the book is built from their outputs.
-_build/source/.executed: .venv/.done $(CHAPTERS) $(LIBRARY) $(wildcard results/*.json)
-	rm -rf _build/source
-	mkdir -p _build/source
-	cp -r notebooks _build/source/
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --durations=0 --nbmake --overwrite _build/source/notebooks
+scratch/.executed: .venv/.done $(CHAPTERS) $(LIBRARY) $(wildcard results/*.json)
+	rm -rf scratch
+	mkdir -p scratch
+	cp -r notebooks scratch/
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --durations=0 --nbmake --overwrite scratch/notebooks
 	touch $@
 
-$(HTML)/index.html: _build/source/.executed assets/vendor/.done assets/models/pocket.onnx $(PAGES)
-	cp -r book assets _ext _config.yml _toc.yml README.md _build/source/
-	$(BIN)/jupyter-book build _build/source --path-output . --all -W -n --keep-going --quiet
+$(HTML)/index.html: scratch/.executed assets/vendor/.done assets/models/pocket.onnx $(PAGES)
+	cp -r book assets _ext _config.yml _toc.yml README.md scratch/
+	$(BIN)/jupyter-book build scratch --path-output . --all -W -n --keep-going --quiet
 	touch $@

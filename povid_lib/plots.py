@@ -24,14 +24,17 @@ def interval(record: Mapping[str, float]) -> Interval:
 
 
 def show_scenes(images: Sequence[Image.Image], titles: Sequence[str], columns: int = 4) -> Figure:
-    """Pictures in a grid, each under its title."""
+    """Pictures in a grid, each above its title."""
     rows = -(-len(images) // columns)
-    fig, axes = plt.subplots(rows, columns, figsize=(2.4 * columns, 2.75 * rows), squeeze=False, layout="constrained")
-    for ax in axes.flat:
+    lines = max(title.count("\n") for title in titles) + 1
+    size = (2.4 * columns, (2.5 + 0.17 * lines) * rows)
+    fig, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for ax in axes.flat[len(images) :]:
         ax.axis("off")
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
         ax.imshow(image, interpolation="nearest")
-        ax.set_title(title, fontsize=9)
+        ax.set(xticks=[], yticks=[])
+        ax.set_xlabel(title, fontsize=9)
     return fig
 
 

@@ -20,7 +20,6 @@ for scene, answer in zip(
         lambda m, names=scene.names: m[0].upper() if WORDS.get(m[0], names[0]) not in names else m[0],
         answer.text,
     )
-    titles.append(textwrap.fill(f"“{said}”", 38))
+    titles.append(textwrap.fill(f"“{said}”", 36))
 figure = plots.show_scenes([s.image() for s in chosen], titles)
-figure.set_size_inches(12, 4.2)
-figure.savefig(Path(__file__).parent.parent / "book" / "pocket_says.png", dpi=110)
+figure.savefig(Path(__file__).parent.parent / "book" / "pocket_says.png", dpi=130)
