@@ -62,11 +62,11 @@ def show_patches(image: Image.Image, patch: int = PATCH) -> Figure:
 
 
 def token_strip(
-    tokens: Sequence[str], is_image: Sequence[bool], is_answer: Sequence[bool], per_row: int = 18
+    tokens: Sequence[str], is_image: Sequence[bool], is_answer: Sequence[bool], per_row: int = 12
 ) -> Figure:
     """A sequence of tokens as boxes: image, prompt and answer in three colours, numbered by position."""
     rows = -(-len(tokens) // per_row)
-    fig, ax = plt.subplots(figsize=(10, 0.62 * rows), layout="constrained")
+    fig, ax = plt.subplots(figsize=(8, 0.62 * rows), layout="constrained")
     for i, token in enumerate(tokens):
         x, y = i % per_row, -(i // per_row)
         colour = ORANGE if is_image[i] else BLUE if is_answer[i] else GREY

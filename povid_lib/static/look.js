@@ -181,10 +181,11 @@ function render({ model, el }) {
       const kind = objects[id];
       const verdict = kind ? (truth.includes(kind) ? "true" : "false") : "none";
       const label = { true: ", in the picture", false: ", not in the picture", none: "" }[verdict];
-      const chip = element("button", { type: "button", "data-verdict": verdict, "aria-pressed": i === chosen,
-        "aria-label": `${vocabulary[id].trim()}${label}, probability ${(100 * after[i]).toFixed(0)} percent`,
+      const percent = (100 * after[i]).toFixed(0);
+      const chip = element("button", { type: "button", "data-verdict": verdict, "data-percent": percent, "aria-pressed": i === chosen,
         onclick: () => { chosen = i; draw(rows); if (!rows) update(); } },
-        element("span", {}, vocabulary[id].trim() || "␣"), element("small", {}, `${(100 * after[i]).toFixed(0)}`));
+        element("span", {}, vocabulary[id].trim() || "␣"), element("small", {}, percent),
+        element("span", { class: "look-spoken" }, ` percent${label}`));
       chip.style.setProperty("--p", after[i].toFixed(3));
       return chip;
     }));

@@ -20,8 +20,7 @@ def look(open_page):
 
 
 def probabilities(page):
-    labels = page.eval_on_selector_all(".look-words button", "all => all.map(b => b.getAttribute('aria-label'))")
-    return [int(re.search(r"probability (\d+) percent", label)[1]) for label in labels]
+    return page.eval_on_selector_all(".look-words button", "all => all.map(b => Number(b.dataset.percent))")
 
 
 def settle(page):
@@ -33,7 +32,7 @@ def test_model_in_the_page_equals_pytorch(look):
     """Cover everything, and compare each word's probability with PyTorch's on the same pixels."""
     look.get_by_role("button", name="Cover all").click()
     settle(look)
-    words = look.eval_on_selector_all(".look-words button span", "all => all.map(s => s.textContent)")
+    words = look.eval_on_selector_all(".look-words button span:first-child", "all => all.map(s => s.textContent)")
     rgba = look.evaluate(
         "(() => { const c = document.querySelector('.look-picture canvas');"
         " return Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data) })()"
@@ -41,14 +40,11 @@ def test_model_in_the_page_equals_pytorch(look):
     pixels = np.array(rgba, dtype=np.float32).reshape(96, 96, 4)[..., :3] / 127.5 - 1
     vlm = vlms.load("pocket")
     text = re.sub(r" ([.,])", r"\1", " ".join(words))
-    batch = vlms.encode(vlm, None, [vlms.chat(vlm, PROMPT).replace("<image>", "<image>" * 36) + f" {text}"])
+    row = f"{vlms.chat(vlm, PROMPT).replace('<image>', '<image>' * 36)} {text}"
+    ids = vlm.processor.tokenizer(row, return_tensors="pt").input_ids
     with torch.inference_mode():
-        logits = vlm.model(
-            input_ids=batch["input_ids"],
-            attention_mask=batch["attention_mask"],
-            pixel_values=torch.from_numpy(pixels).permute(2, 0, 1)[None],
-        ).logits[0]
-    probs = logits[:-1].softmax(-1).gather(1, batch["input_ids"][0, 1:, None])[-len(words) :, 0]
+        logits = vlm.model(input_ids=ids, pixel_values=torch.from_numpy(pixels).permute(2, 0, 1)[None]).logits[0]
+    probs = logits[:-1].softmax(-1).gather(1, ids[0, 1:, None])[-len(words) :, 0]
     assert np.abs(probs.numpy() * 100 - probabilities(look)).max() <= 0.51
 
 
