@@ -30,6 +30,9 @@ def pocket_train(
     ),
     seed: Annotated[int, typer.Option(help="Another seed: other scenes, texts and initial weights.")] = 0,
     cooccurrence: Annotated[float, typer.Option(help="Strength of co-occurrence in the world it learns from.")] = 1.0,
+    habit_cooccurrence: Annotated[
+        float | None, typer.Option(help="The same for the last stage alone; default: as --cooccurrence.")
+    ] = None,
     annotator_error: Annotated[
         float, typer.Option(help="Rate at which missing partners are claimed, before strength.")
     ] = 0.9,
@@ -46,7 +49,12 @@ def pocket_train(
 
     torch.set_num_threads(threads)
     try:
-        config = PocketConfig(seed=seed, cooccurrence=cooccurrence, annotator_error=annotator_error)
+        config = PocketConfig(
+            seed=seed,
+            cooccurrence=cooccurrence,
+            habit_cooccurrence=cooccurrence if habit_cooccurrence is None else habit_cooccurrence,
+            annotator_error=annotator_error,
+        )
         eyes, prior, align, instruct, habit = (max(1, round(steps * share)) for steps in config.steps)
         pairs, habit_pairs = (max(1, round(n * share)) for n in (config.pairs, config.habit_pairs))
         steps = (eyes, prior, align, instruct, habit)

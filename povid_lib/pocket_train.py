@@ -55,6 +55,7 @@ class PocketConfig:
     cooccurrence: float = 1.0  # of the world that the prior and the instruction data come from
     annotator_error: float = 0.9  # in the instruct stage; see texts.Annotator
     habit_error: float = 1.4  # in the habit stage
+    habit_cooccurrence: float = 1.0  # of the habit stage's world
     mixed_share: float = 0.2  # share of mixed scenes in the instruction data
     pairs: int = 30_000  # pictures in the instruct stage
     habit_pairs: int = 6_000  # pictures in the habit stage
@@ -70,7 +71,8 @@ class PocketConfig:
                 raise ValueError(f"PocketConfig.{name} is {getattr(self, name)}; it must not be negative.")
         if min(self.pairs, self.habit_pairs, *self.batch_sizes, *self.steps) < 1:
             raise ValueError("PocketConfig: pairs, habit_pairs and all of batch_sizes and steps must be at least 1.")
-        World(cooccurrence=self.cooccurrence)  # refuses what is out of range
+        for strength in (self.cooccurrence, self.habit_cooccurrence):
+            World(cooccurrence=strength)  # refuses what is out of range
 
     def batch(self, stage: str) -> int:
         return self.batch_sizes[STAGES.index(stage)]
@@ -298,7 +300,7 @@ class InstructionData:
         self.config, self.stage = config, stage
         habit = stage == "habit"
         error, pairs = (config.habit_error, config.habit_pairs) if habit else (config.annotator_error, config.pairs)
-        typical = World(cooccurrence=config.cooccurrence)
+        typical = World(cooccurrence=config.habit_cooccurrence if habit else config.cooccurrence)
         annotator, truthful = Annotator(error, typical), Annotator(0.0, typical)
         rng = _rng(config, stage, 1_000_000)
         start = 10_000_000 * config.seed + (6_000_000 if habit else 5_000_000)
