@@ -112,8 +112,7 @@ def grouped_bars(
     width = 0.8 / len(series)
     for k, ((name, values), colour) in enumerate(zip(series.items(), (BLUE, GREY, ORANGE, GREEN), strict=False)):
         x = np.arange(len(groups)) + (k - (len(series) - 1) / 2) * width
-        mid = np.array([v[0] for v in values])
-        error = np.array([[v[0] - v[1] for v in values], [v[2] - v[0] for v in values]]).clip(0)
+        mid, error = _mid_and_error(values)
         ax.bar(x, mid, width * 0.92, color=colour, label=name, yerr=error, error_kw={"elinewidth": 1, "capsize": 2})
         for at, value, high in zip(x, mid, [v[2] for v in values], strict=True):
             ax.text(at, high + 0.015 * ymax, f"{value:.2f}", ha="center", fontsize=8)
@@ -127,8 +126,7 @@ def dose_response(doses: Sequence[float], series: Mapping[str, Sequence[Interval
     """One line per series over a dose, with 95% intervals."""
     fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
     for (name, values), colour, marker in zip(series.items(), (BLUE, ORANGE, GREEN, RED), "os^D", strict=False):
-        mid = np.array([v[0] for v in values])
-        error = np.array([[v[0] - v[1] for v in values], [v[2] - v[0] for v in values]]).clip(0)
+        mid, error = _mid_and_error(values)
         ax.errorbar(doses, mid, error, color=colour, marker=marker, capsize=3, label=name)
     ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02, 1.02))
     _plain(ax)
@@ -150,6 +148,12 @@ def word_map(image: Image.Image, words: Sequence[str], weights: Sequence[float],
     ax.grid(color=GREY, lw=0.4)
     ax.tick_params(length=0, labelbottom=False, labelleft=False)
     return fig
+
+
+def _mid_and_error(values: Sequence[Interval]) -> tuple[np.ndarray, np.ndarray]:
+    """Values (n,) and their distances to low and high (2, n), as Matplotlib's error bars take them."""
+    mid, low, high = np.array(values).T
+    return mid, np.stack([mid - low, high - mid]).clip(0)
 
 
 def _plain(ax: plt.Axes) -> None:

@@ -23,11 +23,10 @@ from povid_lib.metrics.pope import Pope, pope
 from povid_lib.metrics.stats import Estimate, mean, ratio
 from povid_lib.pocket_eyes import eyes, fit_probe, said_and_seen
 from povid_lib.scenes import KINDS, NAMES, STRENGTHS, Scene, World, scenes
-from povid_lib.texts import Question, attribute_questions, detailed_caption, exist_question, mentioned, polls
+from povid_lib.texts import PROMPT, Question, attribute_questions, detailed_caption, exist_question, mentioned, polls
 from povid_lib.vlm import VLM
 
 SPLITS = ("typical", "counter_typical")
-PROMPT = "Describe this image."
 
 
 def held_out(kind: str, n: int = 500) -> list[Scene]:
@@ -141,7 +140,7 @@ def outcome(answer: str) -> str:
 
 def blank(scene: Scene) -> Image.Image:
     """The scene's paper with nothing on it."""
-    return Scene(scene.key, (), scene.paper).image()
+    return scene.blank()
 
 
 def image_dependence(vlm: VLM, batch: Sequence[Scene], texts: Sequence[str]) -> dict[str, dict[str, Estimate]]:

@@ -193,6 +193,10 @@ class Scene:
         """The picture, 96 x 96 RGB."""
         return Image.fromarray(draw(self)[0])
 
+    def blank(self) -> Image.Image:
+        """The scene's paper with nothing on it, 96 x 96 RGB."""
+        return replace(self, items=()).image()
+
 
 @functools.cache
 def _font(points: int) -> ImageFont.FreeTypeFont:

@@ -17,8 +17,9 @@ from povid_lib.scenes import COLOURS, KINDS, NAMES, Item, Scene, World
 
 NUMBERS = ("one", "two", "three")
 SYNONYMS = {"gift": ("present", "presents"), "boat": ("ship", "ships"), "laptop": ("computer", "computers")}
+PROMPT = "Describe this image."  # what reports and widgets ask
 DETAILED_PROMPTS = (
-    "Describe this image.",
+    PROMPT,
     "Describe this image in detail.",
     "What can you see in this picture?",
     "Tell me what is in the picture.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,10 @@ from PIL import Image
 from povid_lib import vlm as vlms
 from povid_lib.pocket import PATCH
 from povid_lib.scenes import SIDE, Scene
-from povid_lib.texts import mentioned
+from povid_lib.texts import PROMPT, mentioned
 from povid_lib.vlm import VLM
 
 STATIC = Path(__file__).parent / "static"
-PROMPT = "Describe this image."
 
 
 class Look(anywidget.AnyWidget):
@@ -57,21 +57,20 @@ def look_spec(vlm: VLM, scenes: Sequence[Scene], titles: Sequence[str]) -> dict[
     if not vlm.is_pocket:
         raise ValueError(f"The Look widget runs the pocket model in the page; {vlm.name!r} is too large for that.")
     tokenizer = vlm.processor.tokenizer
-    texts = [a.text for a in vlms.generate(vlm, [s.image() for s in scenes], PROMPT)]
-    logps = vlms.answer_logps(vlm, [s.image() for s in scenes], [PROMPT] * len(scenes), texts)
+    answers = vlms.generate(vlm, [s.image() for s in scenes], PROMPT)
     rows = []
-    for scene, title, text, row in zip(scenes, titles, texts, logps, strict=True):
+    for scene, title, answer in zip(scenes, titles, answers, strict=True):
         prompt = vlms.encode(vlm, [scene.image()], [vlms.chat(vlm, PROMPT)])["input_ids"][0].tolist()
-        ids = tokenizer.encode(f" {text}", add_special_tokens=False)
+        ids = tokenizer.encode(f" {answer.text}", add_special_tokens=False)
         rows.append(
             {
                 "title": title,
                 "png": _png(scene.image()),
-                "paper": _png(Scene(scene.key, (), scene.paper).image()),
+                "paper": _png(scene.blank()),
                 "names": list(scene.names),
                 "prompt": prompt,
                 "answer": ids,
-                "probs": [round(p, 4) for p in row.exp().tolist()],
+                "probs": [round(math.exp(lp), 4) for lp in answer.logprobs],
             }
         )
     return {
