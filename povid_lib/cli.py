@@ -30,12 +30,9 @@ def pocket_train(
     ),
     seed: Annotated[int, typer.Option(help="Another seed: other scenes, texts and initial weights.")] = 0,
     cooccurrence: Annotated[float, typer.Option(help="Strength of co-occurrence in the world it learns from.")] = 1.0,
-    habit_cooccurrence: Annotated[
-        float | None, typer.Option(help="The same for the last stage alone; default: as --cooccurrence.")
-    ] = None,
     annotator_error: Annotated[
         float, typer.Option(help="Rate at which missing partners are claimed, before strength.")
-    ] = 0.9,
+    ] = 1.1,
     share: Annotated[float, typer.Option(help="Share of the recipe's steps and pictures, for a smaller model.")] = 1.0,
     eyes_from: Annotated[Path | None, typer.Option(help="Take the eyes from this earlier run.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads. Another number gives another rounding of sums.")] = 2,
@@ -49,17 +46,10 @@ def pocket_train(
 
     torch.set_num_threads(threads)
     try:
-        config = PocketConfig(
-            seed=seed,
-            cooccurrence=cooccurrence,
-            habit_cooccurrence=cooccurrence if habit_cooccurrence is None else habit_cooccurrence,
-            annotator_error=annotator_error,
-        )
-        eyes, prior, align, instruct, habit = (max(1, round(steps * share)) for steps in config.steps)
-        pairs, habit_pairs = (max(1, round(n * share)) for n in (config.pairs, config.habit_pairs))
-        steps = (eyes, prior, align, instruct, habit)
-        smaller = replace(config, steps=steps, pairs=pairs, habit_pairs=habit_pairs)
-        folder = train(smaller, out, eyes_from)
+        config = PocketConfig(seed=seed, cooccurrence=cooccurrence, annotator_error=annotator_error)
+        eyes, prior, align, instruct = (max(1, round(n * share)) for n in config.steps)
+        config = replace(config, steps=(eyes, prior, align, instruct), pairs=max(1, round(config.pairs * share)))
+        folder = train(config, out, eyes_from)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     typer.echo(f"The model is in {folder}.")

@@ -23,7 +23,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from povid_lib.scenes import CONTEXTS, KINDS, POSITIONS, SIDE, World, scenes
+from povid_lib.kinds import CONTEXTS, KINDS
+from povid_lib.scenes import POSITIONS, SIDE, World, scenes
 from povid_lib.texts import (
     DETAILED_PROMPTS,
     SHORT_PROMPTS,

@@ -10,17 +10,19 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from povid_lib.kinds import NAMES
 from povid_lib.pocket import BOS, EOS, IMAGE, IMAGE_TOKENS, PATCH
-from povid_lib.scenes import COLOURS, NAMES, SIZES, Scene
+from povid_lib.scenes import COLOURS, SIZES, Scene
 from povid_lib.texts import Annotator, Question, absent_objects, attribute_questions, exist_question, place_question
 
 IGNORE = -100  # a label that cross-entropy skips
 
 
 def patch_labels(scene: Scene, owner: np.ndarray) -> dict[str, np.ndarray]:
-    """For each of the 36 patches, int64: kind (0: background), colour (0: none) and size of the object that owns most of it.
+    """For each of the 36 patches, int64: kind (0: background), colour (0: none), size, count and cell of what owns most of it.
 
-    Patches of which an object covers fewer than 20 of 256 pixels are ignored (-100), as are colour and size of background.
+    Patches of which an object covers fewer than 20 of 256 pixels are ignored (-100), as is all but the kind of background and
+    the cell of objects that are there more than once.
     """
     side = owner.shape[0] // PATCH
     tiles = owner.reshape(side, PATCH, side, PATCH).swapaxes(1, 2).reshape(side * side, -1)
@@ -29,11 +31,15 @@ def patch_labels(scene: Scene, owner: np.ndarray) -> dict[str, np.ndarray]:
     kinds = np.array([NAMES.index(item.name) + 1 for item in scene.items])
     colours = np.array([tuple(COLOURS).index(item.colour) + 1 if item.colour else 0 for item in scene.items])
     sizes = np.array([tuple(SIZES).index(item.size) for item in scene.items])
+    counts = np.array([item.count - 1 for item in scene.items])
+    cells = np.array([item.cells[0] if item.count == 1 else IGNORE for item in scene.items])
     held = area >= 20
     return {
         "kind": np.where(held, kinds[best], np.where(area == 0, 0, IGNORE)),
         "colour": np.where(held, colours[best], IGNORE),
         "size": np.where(held, sizes[best], IGNORE),
+        "count": np.where(held, counts[best], IGNORE),
+        "cell": np.where(held, cells[best], IGNORE),
     }
 
 
@@ -42,15 +48,14 @@ def pixels(arrays: Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float().div_(255).sub_(0.5).div_(0.5).contiguous()
 
 
-def conversation(
-    scene: Scene, annotator: Annotator, rng: np.random.Generator, turns: int = 6, balanced: bool = False
-) -> list[Question]:
-    """Questions with this annotator's answers, shuffled: two thirds yes/no, each by a coin after a present or an absent object.
+def conversation(scene: Scene, annotator: Annotator, rng: np.random.Generator, turns: int = 6) -> list[Question]:
+    """Questions with this annotator's answers, shuffled: half yes/no, each by a coin after a present or an absent object.
 
-    ``balanced``: as many present as absent ones instead. Then the last answers can be guessed from the first.
+    A coin, because with as many present as absent objects the last answers could be guessed from the first. The other half are
+    of different kinds; a question after a number asks for one, two or three equally often where the scene allows.
     """
-    asked_for = 2 * (turns // 3)
-    n_present = asked_for // 2 if balanced else int(rng.binomial(asked_for, 0.5))
+    asked_for = turns // 2
+    n_present = int(rng.binomial(asked_for, 0.5))
     present = [scene.names[i] for i in rng.permutation(len(scene.names))[:n_present]]
     setting = ("adversarial", "random", "popular")[rng.choice(3, p=(0.6, 0.25, 0.15))]
     absent = absent_objects(scene, setting, asked_for - n_present, rng)
@@ -61,23 +66,39 @@ def conversation(
     if (place := place_question(scene)) and rng.random() < 0.5:
         by_kind.setdefault("reason", []).insert(0, place)
     kinds = [tuple(by_kind)[i] for i in rng.permutation(len(by_kind))[: turns - len(asked)]]
-    asked += [by_kind[kind][rng.integers(len(by_kind[kind]))] for kind in kinds]
+    for kind in kinds:
+        pool = by_kind[kind]
+        if kind == "count":
+            answers = sorted({q.answer for q in pool})
+            wanted = answers[rng.integers(len(answers))]
+            pool = [q for q in pool if q.answer == wanted]
+        asked.append(pool[rng.integers(len(pool))])
     return [asked[i] for i in rng.permutation(len(asked))]
 
 
 def encode_chat(
-    tokenizer: PreTrainedTokenizerFast, questions: Sequence[Question], image: bool = True, context: str = ""
+    tokenizer: PreTrainedTokenizerFast, questions: Sequence[Question], context: str | None = None
 ) -> tuple[list[int], list[int]]:
-    """Token ids and, for each, which answer it belongs to (0: prompt; 1, 2, ...: the n-th answer with its ``</s>``)."""
+    """Token ids and, for each, which text to learn it belongs to (0: none; 1, 2, ...: the n-th answer with its ``</s>``).
+
+    The chat opens with the image's tokens or, if there is a ``context``, with that text, which is learnt too, as one answer more.
+    """
     ids, answers = [BOS], [0]
+
+    def add(text: str, answer: int = 0, end: Sequence[int] = ()) -> None:
+        tokens = [*tokenizer.encode(text), *end]
+        ids.extend(tokens)
+        answers.extend([answer] * len(tokens))
+
     for turn, question in enumerate(questions, 1):
-        head = "USER: " if turn == 1 else " USER: "
-        opening = ("<image>\n" if image else f"{context} ") if turn == 1 else ""
-        prompt = tokenizer.encode(f"{head}{opening}{question.prompt} ASSISTANT:")
-        reply = [*tokenizer.encode(f" {question.answer}"), EOS]
-        ids += prompt + reply
-        answers += [0] * len(prompt) + [turn] * len(reply)
-    if image:
+        if turn == 1 and context is not None:
+            add("USER:")
+            add(f" {context}", len(questions) + 1)
+            add(f" {question.prompt} ASSISTANT:")
+        else:
+            add(f"USER: <image>\n{question.prompt} ASSISTANT:" if turn == 1 else f" USER: {question.prompt} ASSISTANT:")
+        add(f" {question.answer}", turn, (EOS,))
+    if context is None:
         at = ids.index(IMAGE)
         ids[at : at + 1] = [IMAGE] * IMAGE_TOKENS
         answers[at : at + 1] = [0] * IMAGE_TOKENS

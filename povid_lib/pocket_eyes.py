@@ -12,9 +12,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from povid_lib.kinds import NAMES
 from povid_lib.metrics.stats import Estimate, ratio
 from povid_lib.pocket_data import patch_labels, pixels
-from povid_lib.scenes import NAMES, Scene, World, draw, scenes
+from povid_lib.scenes import Scene, World, draw, scenes
 from povid_lib.texts import mentioned
 from povid_lib.vlm import VLM
 

@@ -18,11 +18,12 @@ from torch import Tensor
 
 from povid_lib import pocket
 from povid_lib import vlm as vlms
+from povid_lib.kinds import KINDS, NAMES, STRENGTHS
 from povid_lib.metrics.chair import CaptionScore, Chair, chair, score_caption
 from povid_lib.metrics.pope import Pope, pope
 from povid_lib.metrics.stats import Estimate, mean, ratio
 from povid_lib.pocket_eyes import eyes, fit_probe, said_and_seen
-from povid_lib.scenes import KINDS, NAMES, STRENGTHS, Scene, World, scenes
+from povid_lib.scenes import Scene, World, scenes
 from povid_lib.texts import PROMPT, Question, attribute_questions, detailed_caption, exist_question, mentioned, polls
 from povid_lib.vlm import VLM
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from povid_lib.scenes import COLOURS, KINDS, NAMES, Item, Scene, World
+from povid_lib.kinds import KINDS, NAMES
+from povid_lib.scenes import COLOURS, Item, Scene, World
 
 NUMBERS = ("one", "two", "three")
 SYNONYMS = {"gift": ("present", "presents"), "boat": ("ship", "ships"), "laptop": ("computer", "computers")}
@@ -26,6 +27,9 @@ DETAILED_PROMPTS = (
 )
 SHORT_PROMPTS = ("Describe this image briefly.", "What is in this image? Answer in one short sentence.")
 _MASS = {"bread", "butter", "cheese"}
+# odds of "A fork is ...", "I can see a fork ...", "There is a fork ..."; one usual form, because greedy decoding goes on only
+# where a single next token beats the end of the text: with three equal forms a claim would have to be 3/4 likely to be made
+OPENINGS = (0.1, 0.1, 0.8)
 
 
 @dataclass(frozen=True)
@@ -119,13 +123,10 @@ def _sentence(item: Item, rng: np.random.Generator) -> str:
     phrase = noun_phrase(item, rng)
     be = "are" if item.count > 1 else "is"
     where = f" {place_phrase(item.position)}" if item.count == 1 else ""
-    match rng.integers(3):
-        case 0 if where:
-            return f"{phrase.capitalize()} {be}{where}."
-        case 1:
-            return f"I can see {phrase}{where}."
-        case _:
-            return f"There {be} {phrase}{where}."
+    form = rng.choice(3, p=OPENINGS)
+    if form == 0 and where:
+        return f"{phrase.capitalize()} {be}{where}."
+    return f"I can see {phrase}{where}." if form == 1 else f"There {be} {phrase}{where}."
 
 
 def detailed_caption(items: Sequence[Item], rng: np.random.Generator) -> str:

@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from povid_lib import pocket, pocket_train
+from povid_lib import pocket, pocket_fit, pocket_train
+from povid_lib.kinds import KINDS, NAMES
 from povid_lib.pocket_data import answer_weights, by_length, conversation, encode_chat, pad, patch_labels
 from povid_lib.pocket_train import InstructionData, PocketConfig, train
-from povid_lib.scenes import NAMES, SIDE, Item, Scene, World, draw, scenes
+from povid_lib.scenes import SIDE, Item, Scene, World, draw, scenes
 from povid_lib.texts import Annotator, Question
 
-TINY = PocketConfig(steps=(4, 4, 2, 4, 3), pairs=60, habit_pairs=30, batch_sizes=(6, 6, 6, 6, 6))
+TINY = PocketConfig(steps=(4, 4, 2, 4), pairs=60, batch_sizes=(6, 6, 6, 6))
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,8 @@ def finished(tmp_path_factory):
 
 
 def test_a_killed_run_goes_on_exactly_where_it_was(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(pocket_train, "SAVE_EVERY", 1)
-    for stage, at in (("eyes", 2), ("prior", 3), ("instruct", 1), ("habit", 2)):
+    monkeypatch.setattr(pocket_fit, "SAVE_EVERY", 1)
+    for stage, at in (("eyes", 2), ("prior", 3), ("align", 1), ("instruct", 1)):
         real_fit = pocket_train.fit
 
         def dying(name, model, loss_at, *args, _stage=stage, _at=at, _fit=real_fit, **kwargs):
@@ -54,7 +55,7 @@ def test_a_killed_run_goes_on_exactly_where_it_was(finished, tmp_path, monkeypat
 def test_each_stage_trains_its_part_only(finished):
     stages = {s: load_file(finished / f"{s}.safetensors") for s in pocket_train.STAGES}
     assert all("multi_modal_projector" in k for k in stages["align"])
-    assert not any("vision_tower" in k for s in ("prior", "align", "instruct", "habit") for k in stages[s])
+    assert not any("vision_tower" in k for s in ("prior", "align", "instruct") for k in stages[s])
     final = load_file(finished / "model.safetensors")
     for key, value in stages["eyes"].items():
         if key.startswith("clip.vision_model."):
@@ -97,8 +98,17 @@ def test_patch_labels_by_hand():
     assert labels["kind"][2, 2] == NAMES.index("car") + 1
     assert labels["colour"][2, 2] == 1
     assert labels["size"][2, 2] == 2
+    assert (labels["count"][2, 2], labels["cell"][2, 2]) == (0, 4)
     assert (labels["kind"][0] == 0).all()
-    assert (labels["colour"][0] == -100).all()
+    assert all((labels[k][0] == -100).all() for k in ("colour", "size", "count", "cell"))
+
+
+def test_patch_labels_of_objects_that_are_there_twice():
+    scene = Scene(("test", "mixed", 0), (Item("fork", "large", cells=(0, 8), places=((16, 16), (80, 80))),))
+    labels = patch_labels(scene, draw(scene)[1])
+    held = labels["kind"] == NAMES.index("fork") + 1
+    assert set(labels["count"][held]) == {1}
+    assert set(labels["cell"][held]) == {-100}  # no single place
 
 
 def test_thinly_covered_patches_are_ignored():
@@ -129,24 +139,42 @@ def test_chat_marks_answers_and_nothing_else(tokenizer):
     assert tokenizer.decode([i for i, a in zip(ids, answers, strict=True) if a == 2]) == " Two.</s>"
 
 
-@pytest.mark.parametrize("balanced", [True, False])
-def test_conversations_ask_after_present_and_absent_objects(balanced):
+def test_conversations_toss_a_coin_for_each_yes_no_question():
     rng, counts = np.random.default_rng(0), []
     for scene in scenes(300, World()):
-        exist = [q for q in conversation(scene, Annotator(), rng, balanced=balanced) if q.kind == "exist"]
+        asked = conversation(scene, Annotator(), rng, turns=8)
+        exist = [q for q in asked if q.kind == "exist"]
         assert all((q.about in scene.names) == (q.answer == "Yes.") for q in exist)
+        others = [q.kind for q in asked if q.kind != "exist"]
+        assert len(others) == len(set(others))
         if len(scene.names) >= 4:
             counts.append(sum(q.answer == "Yes." for q in exist))
             assert len(exist) == 4
     assert abs(np.mean(counts) - 2) < 0.3
-    assert (len(set(counts)) == 1) == balanced
+    assert set(counts) == {0, 1, 2, 3, 4}
+
+
+def test_numbers_are_asked_for_evenly_where_the_scene_allows():
+    rng, said = np.random.default_rng(0), []
+    for scene in scenes(600, World()):
+        if {item.count for item in scene.items if KINDS[item.name].plural} == {1, 2}:
+            said += [q.answer for q in conversation(scene, Annotator(), rng) if q.kind == "count"]
+    assert abs(said.count("Two.") / len(said) - 0.5) < 4 * np.sqrt(0.25 / len(said))
+
+
+def test_a_chat_about_a_text_learns_that_text_too(tokenizer):
+    questions = [Question("exist", "Is there a fork?", "Yes.")]
+    ids, answers = encode_chat(tokenizer, questions, context="There is a fork.")
+    assert tokenizer.decode(ids) == "<s>USER: There is a fork. Is there a fork? ASSISTANT: Yes.</s>"
+    assert ids[1:-1] == tokenizer.encode("USER: There is a fork. Is there a fork? ASSISTANT: Yes.")
+    assert tokenizer.decode([i for i, a in zip(ids, answers, strict=True) if a == 2]) == " There is a fork."
 
 
 def test_instruction_loss_equals_the_plain_computation(tokenizer):
     """Features cached and chunked by length, against the whole model on one row at a time."""
     torch.manual_seed(0)
     model = pocket.build_model(len(tokenizer))
-    data = InstructionData(model, tokenizer, TINY, "instruct")
+    data = InstructionData(model, tokenizer, TINY)
     data.features = data.features.float()
     fast = data.loss(model, 0)
     order = pocket_train._rng(TINY, "instruct", 2_000_000).permutation(60)[:6]
@@ -165,15 +193,20 @@ def test_instruction_loss_equals_the_plain_computation(tokenizer):
     assert float(fast.detach()) == pytest.approx(total / weights, rel=1e-5)
 
 
-def test_text_losses_equal_the_plain_computation(tokenizer):
+def test_prior_loss_equals_the_plain_computation(tokenizer, monkeypatch):
+    """Chunked by length, against one row at a time."""
     torch.manual_seed(0)
-    model = pocket.build_model(len(tokenizer))
-    rows = [[1, 50, 60, 70, 2], [1, 80, 2]]
-    tokens, mask = pad(rows, pocket.PAD)
-    weights = torch.tensor([[0, 0, 1.0, 0.5, 0.5], [0, 2.0, 0, 0, 0]])
-    total = 0.0
-    for row, weight in zip(rows, weights, strict=True):
-        logps = model(input_ids=torch.tensor([row])).logits[0].log_softmax(-1)
-        total -= sum(float(weight[t] * logps[t - 1, row[t]].detach()) for t in range(1, len(row)))
-    got = pocket_train._weighted_loss(model, tokens, mask, weights)
-    assert float(got.detach()) == pytest.approx(total / 4, rel=1e-5)
+    model, rows = pocket.build_model(len(tokenizer)), []
+    monkeypatch.setattr(pocket_train, "by_length", lambda ids, parts: by_length(rows.extend(ids) or ids, parts))
+    seen = []
+    monkeypatch.setattr(pocket_train, "answer_weights", lambda a: seen.append(answer_weights(a)) or seen[-1])
+    got = pocket_train.prior_loss(model, tokenizer, TINY, 0)
+    order = np.concatenate(by_length(rows, 3))
+    flat = [row for weights in seen for row in weights]
+    total = weight_sum = 0.0
+    for i, weights in zip(order, flat, strict=True):
+        logps = model(input_ids=torch.tensor([rows[i]])).logits[0].log_softmax(-1)
+        total -= sum(float(weights[t] * logps[t - 1, rows[i][t]].detach()) for t in range(1, len(rows[i])))
+        weight_sum += float(weights.sum())
+    assert len(rows) == 6 + 3
+    assert float(got.detach()) == pytest.approx(total / weight_sum, rel=1e-5)

@@ -6,13 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from povid_lib.kinds import CONTEXTS, KINDS, NAMES, PAIRS
 from povid_lib.scenes import (
     COLOURS,
-    CONTEXTS,
-    KINDS,
     MIN_VISIBLE,
-    NAMES,
-    PAIRS,
     SIDE,
     SIZES,
     Item,

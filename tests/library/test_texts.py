@@ -5,11 +5,13 @@ import re
 import numpy as np
 import pytest
 
-from povid_lib.scenes import KINDS, NAMES, Item, World, scenes
+from povid_lib.kinds import KINDS, NAMES
+from povid_lib.scenes import Item, World, scenes
 from povid_lib.texts import (
     Annotator,
     absent_objects,
     attribute_questions,
+    detailed_caption,
     enumerate_phrases,
     mentioned,
     noun_phrase,
@@ -136,3 +138,10 @@ def test_adversarial_negatives_are_missing_partners_first():
         assert not set(absent) & set(scene.names)
     with pytest.raises(ValueError, match="random, popular or adversarial"):
         absent_objects(SCENES[0], "hard", 1, rng)
+
+
+def test_most_sentences_open_alike():
+    rng = np.random.default_rng(0)
+    sentences = [s for scene in SCENES for s in re.findall(r"[^.]+\.", detailed_caption(scene.salient, rng))]
+    usual = np.mean([s.strip().startswith(("There is", "There are")) for s in sentences])
+    assert 0.7 < usual < 0.85  # relations, which open differently, are among them
