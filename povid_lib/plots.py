@@ -134,6 +134,34 @@ def dose_response(doses: Sequence[float], series: Mapping[str, Sequence[Interval
     return fig
 
 
+def trade_off(series: Mapping[str, Sequence[tuple[Interval, Interval]]], xlabel: str, ylabel: str) -> Figure:
+    """Points with 95% intervals in both directions, one colour and marker for each series; both axes are shares."""
+    fig, ax = plt.subplots(figsize=(6, 3.8), layout="constrained")
+    for (name, points), colour, marker in zip(series.items(), (GREY, RED, BLUE, GREEN), "oXsD", strict=False):
+        (x, dx), (y, dy) = (_mid_and_error(values) for values in zip(*points, strict=True))
+        ax.errorbar(x, y, dy, dx, color=colour, marker=marker, ms=8, ls="none", elinewidth=1, capsize=2, label=name)
+    ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
+    _plain(ax)
+    ax.legend(frameon=False, fontsize=9)
+    return fig
+
+
+def odds(effects: Mapping[str, tuple[Interval, float]], xlabel: str) -> Figure:
+    """Odds ratios with intervals on a logarithmic axis, each beside how much the fit loses without its factor."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8, 0.55 * len(effects) + 1.4), sharey=True, layout="constrained")
+    at = np.arange(len(effects))
+    mid, error = _mid_and_error([interval for interval, _ in effects.values()])
+    left.errorbar(mid, at, xerr=error, color=BLUE, marker="o", ls="none", capsize=3)
+    left.axvline(1, color=GREY, lw=1)
+    left.set(xscale="log", xlabel=xlabel, yticks=at, yticklabels=list(effects))
+    right.barh(at, [loss for _, loss in effects.values()], color=ORANGE)
+    right.set(xlabel="deviance lost without it")
+    left.invert_yaxis()
+    for ax in (left, right):
+        _plain(ax)
+    return fig
+
+
 def word_map(image: Image.Image, words: Sequence[str], weights: Sequence[float], patch: int = PATCH) -> Figure:
     """A word written over each patch of a picture, darker where its weight (0 to 1) is larger."""
     side = image.width // patch

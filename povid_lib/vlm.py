@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,19 +178,37 @@ def word_id(vlm: VLM, word: str) -> int:
 
 
 @torch.inference_mode()
-def answer_logps(
-    vlm: VLM, images: Sequence[Image.Image], questions: Sequence[str], answers: Sequence[str], batch_size: int = 64
-) -> list[Tensor]:
-    """Log-probability of each token of given answers (teacher-forced), without the end token: one float32 (length,) a row."""
-    rows: list[Tensor] = []
-    prompts = [chat(vlm, question) for question in questions]
+def answer_distributions(
+    vlm: VLM,
+    images: Sequence[Image.Image] | None,
+    questions: Sequence[str],
+    answers: Sequence[str],
+    batch_size: int = 64,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Read given answers token by token (teacher-forced), without the end token; ``images=None`` shows no picture.
+
+    Yields, for each row, the answer's token ids, int64 (length,), and the log-distribution over the vocabulary from which each
+    of them would have been drawn, float32 (length, vocabulary), on the CPU.
+    """
+    prompts = [chat(vlm, question, image=images is not None) for question in questions]
     for at in range(0, len(prompts), batch_size):
         part = slice(at, at + batch_size)
         texts = [f"{p} {a}" for p, a in zip(prompts[part], answers[part], strict=True)]
-        batch = encode(vlm, images[part], texts)
-        logits = vlm.model(**batch).logits[:, :-1].float()
-        logps = logits.log_softmax(-1).gather(-1, batch["input_ids"][:, 1:, None])[..., 0].cpu()
-        for row, answer in zip(logps, answers[part], strict=True):
+        batch = encode(vlm, images[part] if images is not None else None, texts)
+        logits = vlm.model(**batch).logits
+        for row, ids, answer in zip(logits, batch["input_ids"], answers[part], strict=True):
             length = len(vlm.processor.tokenizer.encode(f" {answer}", add_special_tokens=False))
-            rows.append(row[-length:])
-    return rows
+            first = len(ids) - length  # rows are padded on the left
+            yield ids[first:].cpu(), row[first - 1 : -1].float().log_softmax(-1).cpu()
+
+
+def answer_logps(
+    vlm: VLM,
+    images: Sequence[Image.Image] | None,
+    questions: Sequence[str],
+    answers: Sequence[str],
+    batch_size: int = 64,
+) -> list[Tensor]:
+    """Log-probability of each token of given answers, without the end token: one float32 (length,) a row."""
+    rows = answer_distributions(vlm, images, questions, answers, batch_size)
+    return [logps.gather(-1, ids[:, None])[:, 0] for ids, logps in rows]

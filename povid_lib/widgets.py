@@ -16,9 +16,10 @@ import traitlets
 from PIL import Image
 
 from povid_lib import vlm as vlms
+from povid_lib.kinds import KINDS, NAMES
 from povid_lib.pocket import PATCH
 from povid_lib.scenes import SIDE, Scene
-from povid_lib.texts import PROMPT, mentioned
+from povid_lib.texts import PROMPT, WORDS, detailed_caption, enumerate_phrases, mentioned
 from povid_lib.vlm import VLM
 
 STATIC = Path(__file__).parent / "static"
@@ -82,6 +83,37 @@ def look_spec(vlm: VLM, scenes: Sequence[Scene], titles: Sequence[str]) -> dict[
         "side": SIDE,
         "patch": PATCH,
     }
+
+
+class Score(anywidget.AnyWidget):
+    """Edit the captions of a few scenes and see CHAIR, recall and length move. Needs no model and no kernel."""
+
+    _esm = STATIC / "score.js"
+    _css = STATIC / "score.css"
+    spec = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, scenes: Sequence[Scene], titles: Sequence[str], captions: Sequence[str]) -> None:
+        super().__init__(spec=score_spec(scenes, titles, captions))
+
+
+def score_spec(scenes: Sequence[Scene], titles: Sequence[str], captions: Sequence[str]) -> dict[str, Any]:
+    """Pictures, truths and captions, and every word for an object with its kind and form ("name", "plural", "synonym")."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "title": title,
+            "png": _png(scene.image()),
+            "names": list(scene.names),
+            "caption": caption,
+            "truth": detailed_caption(scene.salient, rng),
+        }
+        for scene, title, caption in zip(scenes, titles, captions, strict=True)
+    ]
+    words = {
+        word: [kind, "name" if word == kind else "plural" if word == KINDS[kind].plural else "synonym"]
+        for word, kind in WORDS.items()
+    }
+    return {"scenes": rows, "words": words, "everything": f"{enumerate_phrases(NAMES).capitalize()}."}
 
 
 def _png(image: Image.Image) -> str:
