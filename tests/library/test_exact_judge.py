@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from povid_lib.kinds import KINDS
@@ -23,7 +23,8 @@ from povid_lib.texts import (
 
 SCENES = [s for kind in ("typical", "counter_typical", "mixed") for s in scenes(150, World(kind), "validation")]
 
-# a red car on the left, two large forks at the top and top right, a small knife in the centre, some bread at the bottom
+# a red car on the left, two large forks at the top and top right, a small knife in the centre, some bread at the bottom,
+# a blue umbrella at the bottom right
 TABLE = Scene(
     ("test", "mixed", 0),
     (
@@ -31,6 +32,7 @@ TABLE = Scene(
         Item("fork", "large", None, (1, 2)),
         Item("knife", "small", None, (4,)),
         Item("bread", "medium", None, (7,)),
+        Item("umbrella", "medium", "blue", (8,)),
     ),
 )
 
@@ -133,6 +135,7 @@ def test_what_cannot_be_read_is_counted(text, unreadable):
     assert judge_description(TABLE, text).score < 1
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text())
 def test_any_text_can_be_judged(text):
     verdict = judge_description(TABLE, text)
@@ -168,6 +171,9 @@ def test_any_text_can_be_judged(text):
         (Claim("relation", "bread", "below", "fork"), True),
         (Claim("relation", "fork", "right", "knife"), False),  # one fork is straight above it
         (Claim("relation", "fork", "right", "car"), True),
+        (Claim("relation", "fork", "left", "umbrella"), False),  # one fork is straight above it
+        (Claim("relation", "umbrella", "right", "fork"), False),
+        (Claim("relation", "umbrella", "right", "bread"), True),
         (Claim("relation", "car", "left", "cow"), None),
     ],
 )
