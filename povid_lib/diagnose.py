@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,11 +181,38 @@ def rate_by_decile(rows: Sequence[Mention]) -> tuple[Estimate | None, ...]:
     deciles = []
     for tenth in range(1, 11):
         here = [row for row in rows if -(-10 * row.index // row.length) == tenth]  # ceiling, in whole numbers
-        images = list(dict.fromkeys(row.image for row in here))
-        false = [sum(r.hallucinated for r in here if r.image == image) for image in images]
-        made = [sum(r.image == image for r in here) for image in images]
-        deciles.append(ratio(false, made) if here else None)
+        deciles.append(_by_image(here, lambda row: row.hallucinated) if here else None)
     return tuple(deciles)
+
+
+def rate_by_quantile(rows: Sequence[Mention], factor: str, bins: int) -> list[tuple[float, Estimate]]:
+    """Share of mentions that are hallucinated in ``bins`` groups of equal size, from low to high values of a factor.
+
+    Returns ``(mean of the factor, share)`` for each. Mentions of one value stay together, so groups may differ in size where values
+    repeat, and be fewer. Raises ``ValueError`` if there are fewer mentions than groups.
+    """
+    if len(rows) < bins:
+        raise ValueError(f"rate_by_quantile: {len(rows)} mentions cannot fill {bins} groups.")
+    values = np.array([getattr(row, factor) for row in rows])
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
+    group = np.searchsorted(edges, values, side="left")
+    found = []
+    for g in np.unique(group):
+        here = [row for row, of in zip(rows, group, strict=True) if of == g]
+        found.append((float(values[group == g].mean()), _by_image(here, lambda row: row.hallucinated)))
+    return found
+
+
+def mean_factor(rows: Sequence[Mention], factor: str) -> Estimate:
+    """Mean of a factor over mentions, its interval by pictures. Raises ``ValueError`` if there are no rows."""
+    return _by_image(rows, lambda row: getattr(row, factor))
+
+
+def _by_image(rows: Sequence[Mention], value: Callable[[Mention], float]) -> Estimate:
+    sums: dict[str, list[float]] = {}
+    for row in rows:
+        sums.setdefault(row.image, []).append(float(value(row)))
+    return ratio([sum(values) for values in sums.values()], [len(values) for values in sums.values()])
 
 
 # --- which factor explains it? -----------------------------------------------------------------------------------

@@ -30,12 +30,16 @@ def mention_rows(
     of several tokens is taken at its first one. Raises ``ValueError`` if pictures, captions and truths differ in number.
     """
     if not len(pictures) == len(captions) == len(truths):
-        raise ValueError(f"{len(pictures)} pictures, {len(captions)} captions and {len(truths)} truths must be as many.")
+        raise ValueError(
+            f"{len(pictures)} pictures, {len(captions)} captions and {len(truths)} truths must be as many."
+        )
     prompts = [prompt] * len(captions)
     seen = vlms.answer_distributions(vlm, pictures, prompts, captions)
     blind = vlms.answer_distributions(vlm, without, prompts, captions)
     rows = []
-    for number, (caption, truth, (ids, logps), (_, other)) in enumerate(zip(captions, truths, seen, blind, strict=True)):
+    for number, (caption, truth, (ids, logps), (_, other)) in enumerate(
+        zip(captions, truths, seen, blind, strict=True)
+    ):
         found = object_starts(caption, vocabulary)
         named = [name for _, name in found]
         for start, name in found:

@@ -23,8 +23,17 @@ from povid_lib.metrics.chair import CaptionScore, Chair, chair, score_caption
 from povid_lib.metrics.pope import Pope, pope
 from povid_lib.metrics.stats import Estimate, mean, ratio
 from povid_lib.pocket_eyes import eyes, fit_probe, said_and_seen
-from povid_lib.scenes import Scene, World, scenes
-from povid_lib.texts import PROMPT, Question, attribute_questions, detailed_caption, exist_question, mentioned, polls
+from povid_lib.scenes import Item, Scene, World, scenes
+from povid_lib.texts import (
+    PROMPT,
+    Question,
+    attribute_questions,
+    detailed_caption,
+    exist_question,
+    mentioned,
+    noun_phrase,
+    polls,
+)
 from povid_lib.vlm import VLM
 
 SPLITS = ("typical", "counter_typical")
@@ -211,33 +220,40 @@ def first_logits(vlm: VLM, pictures: Sequence[Image.Image] | None, questions: Se
 
 
 @torch.inference_mode()
-def language_prior(vlm: VLM, batch: Sequence[Scene]) -> dict[str, Estimate]:
+def language_prior(vlm: VLM, batch: Sequence[Scene]) -> dict[str, dict[str, Estimate]]:
     """The language model alone: after a text that names a scene's objects, what does it expect next?
 
-    For scenes with exactly one missing partner: "<true sentences> There is a", no picture. Returns the mean probability of that
-    partner, of all other objects of the scene's contexts together, and of everything else.
+    For scenes with exactly one missing partner and no picture, after the beginning of a short caption ("A fork, two cups and
+    a") and after a detailed one ("... There is a"). Returns for each, as shares of the probability of all object words: that
+    ``partner``, all objects already ``named`` together, all others of the scene's ``context`` together, and everything ``else``.
     """
-    rows: dict[str, list[float]] = {"partner": [], "context": [], "other": []}
     rng = np.random.default_rng(11)
-    for scene in batch:
-        if len(scene.missing_partners) != 1:
-            continue
+    table: dict[str, dict[str, list[float]]] = {form: {} for form in ("short", "detailed")}
+    word_ids = [vlms.word_id(vlm, name) for name in NAMES]
+    for scene in (s for s in batch if len(s.missing_partners) == 1):
         (partner,) = scene.missing_partners
-        article = (
-            "There is some"
-            if KINDS[partner].plural is None and partner in ("bread", "butter", "cheese")
-            else "There is a"
-        )
-        text = f"{vlm.processor.tokenizer.bos_token}{detailed_caption(scene.salient, rng)} {article}"
-        ids = vlm.processor.tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids.to(vlm.device)
-        probs = vlm.model(input_ids=ids, logits_to_keep=1).logits[0, -1].float().softmax(-1).cpu()
-        mass = {name: float(probs[vlms.word_id(vlm, name)]) for name in NAMES}
-        total = sum(mass.values())
+        article = noun_phrase(Item(partner)).split()[0]
+        named = ", ".join(noun_phrase(item, attributes=False) for item in scene.salient)
+        texts = {
+            "short": f"{named.capitalize()} and {article}",
+            "detailed": f"{detailed_caption(scene.salient, rng)} There is {article}",
+        }
         contexts = {KINDS[n].context for n in scene.names}
-        near = sum(p for n, p in mass.items() if KINDS[n].context in contexts and n != partner)
-        for key, p in {"partner": mass[partner], "context": near, "other": total - mass[partner] - near}.items():
-            rows[key].append(p / total)
-    return {key: mean(values) for key, values in rows.items()}
+        for form, text in texts.items():
+            ids = vlm.processor.tokenizer(
+                f"{vlm.processor.tokenizer.bos_token}{text}", add_special_tokens=False, return_tensors="pt"
+            ).input_ids.to(vlm.device)
+            probs = vlm.model(input_ids=ids, logits_to_keep=1).logits[0, -1].float().softmax(-1).cpu()[word_ids]
+            shares = {"partner": 0.0, "named": 0.0, "context": 0.0, "else": 0.0}
+            for name, p in zip(NAMES, (probs / probs.sum()).tolist(), strict=True):
+                same = KINDS[name].context in contexts
+                key = (
+                    "partner" if name == partner else "named" if name in scene.names else "context" if same else "else"
+                )
+                shares[key] += p
+            for key, p in shares.items():
+                table[form].setdefault(key, []).append(p)
+    return {form: {key: mean(values) for key, values in rows.items()} for form, rows in table.items()}
 
 
 def full_report(vlm: VLM, n: int = 500) -> dict[str, Any]:

@@ -21,7 +21,9 @@ from povid_lib.diagnose import (
     hellinger,
     hit_rate_cooccurring,
     hit_rate_frequent,
+    mean_factor,
     rate_by_decile,
+    rate_by_quantile,
     top_k,
 )
 
@@ -117,6 +119,29 @@ def simulated(n, beta, seed=0):
         index = int(np.clip(round(500 + 250 * z[2]), 1, 1000))
         rows.append(Mention(str(i // 4), "x", index, 1000, -(5 + z[1]), false, 2 + 0.1 * z[0], 0.5 + 0.2 * z[3]))
     return rows
+
+
+def test_rate_by_quantile_by_hand():
+    made = [replace(ROW, image=str(i // 2), cooccurrence=float(i), hallucinated=i in (6, 7, 9)) for i in range(10)]
+    (low, first), (high, second) = rate_by_quantile(made[::-1], "cooccurrence", 2)
+    assert (low, high) == (2, 7)
+    assert (first.value, second.value) == (0, 3 / 5)
+    assert second.n == 3  # pictures: 2 (one of its two words), 3, 4
+    tied = [replace(row, cooccurrence=1.0) for row in made]
+    assert [e.value for _, e in rate_by_quantile(tied, "cooccurrence", 4)] == [0.3]
+    with pytest.raises(ValueError, match="cannot fill 4 groups"):
+        rate_by_quantile(made[:3], "cooccurrence", 4)
+
+
+def test_mean_factor_is_a_mean_over_mentions_with_pictures_as_units():
+    rows = [
+        replace(ROW, image="a", distance=0.2),
+        replace(ROW, image="a", distance=0.4),
+        replace(ROW, image="b", distance=0.9),
+    ]
+    got = mean_factor(rows, "distance")
+    assert got.value == pytest.approx(0.5)
+    assert got.n == 2
 
 
 def test_explain_finds_the_coefficients_that_made_the_data():
