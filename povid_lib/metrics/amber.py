@@ -1,0 +1,226 @@
+"""AMBER: descriptions and yes/no questions about 1,004 photos, scored without a language model (Wang et al., 2023, 2311.07397).
+
+Scores follow the released evaluator, whose numbers the published tables hold; where the paper's formula differs, the docstring says
+so. Two things of the evaluator are arguments here, because they need models that must be downloaded first:
+
+- ``nouns``: the evaluator takes words tagged as nouns by NLTK and lemmatised by WordNet; default: ``noun_reader``, no tagger.
+- ``similar``: the evaluator also lets words match whose spaCy vectors have a cosine above 0.8; default: only equal words match,
+  beside AMBER's own table of related words. Fewer words then find their object: CHAIR rises, cover falls. Never compare scores
+  made with different readers.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from povid_lib.metrics.amber_data import DIMENSIONS, Description, Nouns, Poll, Vocabulary, noun_reader
+from povid_lib.metrics.pope import parse_yes_no
+from povid_lib.metrics.stats import Estimate, mean, ratio
+
+Similar = Callable[[str, str], bool]
+
+# --- descriptions ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DescriptionScore:
+    """One description. ``objects``: each mention of a word of the vocabulary; ``hallucinated``: those that match nothing true;
+    ``covered`` of ``truth`` objects are named; ``expected``: how many of ``hallu`` expected but absent objects are named."""
+
+    objects: tuple[str, ...]
+    hallucinated: tuple[str, ...]
+    covered: int
+    truth: int
+    expected: int
+    hallu: int
+
+
+def score_description(
+    description: Description,
+    text: str,
+    vocabulary: Vocabulary,
+    nouns: Nouns | None = None,
+    similar: Similar = operator.eq,
+) -> DescriptionScore:
+    """Score one description as the released evaluator does. ``nouns``: see ``noun_reader``, the default.
+
+    A word is credited to the first object that it matches, tables of related words before the objects' own names: with a forest
+    and a tree in the picture "tree" finds the forest. An object that is annotated twice can be found once.
+    Raises ``ValueError`` for an annotated object that ``relation.json`` lacks.
+    """
+    read = nouns or noun_reader(vocabulary)
+    truths, hallus = (_targets(description.id, words, vocabulary) for words in (description.truth, description.hallu))
+    objects = tuple(noun for noun in read(text) if noun in vocabulary.words)
+    covered, expected, hallucinated = set(), set(), []
+    for noun in objects:
+        if noun in vocabulary.safe:
+            continue
+        if (i := _first(truths, noun, operator.eq)) is not None:
+            covered.add(i)
+            continue
+        for same in (operator.eq, similar):
+            if (i := _first(hallus, noun, same)) is not None:
+                expected.add(i)
+        if (i := _first(truths, noun, similar)) is not None:
+            covered.add(i)
+        else:
+            hallucinated.append(noun)
+    sizes = len(description.truth), len(description.hallu)
+    return DescriptionScore(objects, tuple(hallucinated), len(covered), sizes[0], len(expected), sizes[1])
+
+
+def _targets(key: int, objects: Sequence[str], vocabulary: Vocabulary) -> list[tuple[str, int]]:
+    """Words that match, each with the index of its object, in the evaluator's order."""
+    if unknown := [name for name in objects if name not in vocabulary.related]:
+        raise ValueError(f"Annotation {key}: {', '.join(unknown)} not in relation.json; use the files of one release.")
+    related = [(word, i) for i, name in enumerate(objects) for word in vocabulary.related[name]]
+    return related + [(name, i) for i, name in enumerate(objects)]
+
+
+def _first(targets: Sequence[tuple[str, int]], noun: str, same: Similar) -> int | None:
+    return next((i for word, i in targets if same(noun, word)), None)
+
+
+@dataclass(frozen=True)
+class Generative:
+    """All shares from 0 to 1, over mentions or objects of all descriptions together. Published numbers are percentages.
+
+    ``chair``: mentions that are false (paper: of different objects). ``cover``: true objects that are named. ``hal``: descriptions
+    with a false mention. ``cog``: expected but absent objects that are named, of all such objects, as released; the paper's
+    formula divides by the objects of the response instead. None: no mention, or no expected object, to take a share of.
+    """
+
+    chair: Estimate | None
+    cover: Estimate | None
+    hal: Estimate
+    cog: Estimate | None
+
+
+def generative(scores: Sequence[DescriptionScore]) -> Generative:
+    """Aggregate descriptions, one an image. Raises ``ValueError`` if there are none."""
+    return Generative(
+        chair=_share([len(s.hallucinated) for s in scores], [len(s.objects) for s in scores]),
+        cover=_share([s.covered for s in scores], [s.truth for s in scores]),
+        hal=mean([bool(s.hallucinated) for s in scores]),
+        cog=_share([s.expected for s in scores], [s.hallu for s in scores]),
+    )
+
+
+def _share(numerators: Sequence[int], denominators: Sequence[int]) -> Estimate | None:
+    return ratio(numerators, denominators) if any(denominators) or not denominators else None
+
+
+# --- yes/no questions --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Discriminative:
+    """ "No" is the positive class: it takes a "no" to withstand a hallucination. None: no such answer (or question) at all.
+
+    ``unclear``: answers that are neither yes nor no, which count as wrong. The evaluator takes only "Yes" and "No" to the letter;
+    here the first word decides. Its F1 comes from rounded figures and may differ by 0.1 points.
+    """
+
+    accuracy: Estimate
+    precision: Estimate | None
+    recall: Estimate | None
+    f1: Estimate | None
+    unclear: Estimate
+
+
+def discriminative(polls: Sequence[Sequence[tuple[Poll, str]]]) -> Discriminative:
+    """Score the answers to each image's questions. Raises ``ValueError`` if there are none."""
+    said = [[parse_yes_no(text) for _, text in row] for row in polls]
+    truth = [[poll.truth for poll, _ in row] for row in polls]
+    pairs = [list(zip(s, t, strict=True)) for s, t in zip(said, truth, strict=True)]
+    asked = [len(row) for row in pairs]
+    hits = [row.count((False, False)) for row in pairs]
+    said_no, truly_no = [row.count(False) for row in said], [row.count(False) for row in truth]
+    both = [a + b for a, b in zip(said_no, truly_no, strict=True)]
+    return Discriminative(
+        accuracy=ratio([sum(s is t for s, t in row) for row in pairs], asked),
+        precision=_share(hits, said_no),
+        recall=_share(hits, truly_no),
+        f1=_share([2 * h for h in hits], both),
+        unclear=ratio([row.count(None) for row in said], asked),
+    )
+
+
+# --- both --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Amber:
+    """``discriminative``: by dimension ("all", "existence", "attribute", "relation", "state", "number", "action"), as far as
+    asked. ``score``: ``((1 - CHAIR) + F1) / 2``; None unless both tasks were done."""
+
+    generative: Generative | None
+    discriminative: dict[str, Discriminative]
+    score: Estimate | None
+
+
+def amber(
+    annotations: Mapping[int, Description | Poll],
+    responses: Mapping[int, str],
+    images: Mapping[int, str],
+    vocabulary: Vocabulary,
+    nouns: Nouns | None = None,
+    similar: Similar = operator.eq,
+) -> Amber:
+    """Score a model's responses to any part of AMBER; intervals are over images.
+
+    Raises ``ValueError`` if there are no responses, or a response has no annotation or image.
+    """
+    if not responses:
+        raise ValueError("amber: there are no responses.")
+    for name, table in (("annotation", annotations), ("image", images)):
+        if lost := [key for key in responses if key not in table]:
+            raise ValueError(f"amber: the response with id {lost[0]} (and {len(lost) - 1} more) has no {name}.")
+    read = nouns or noun_reader(vocabulary)
+    described: dict[str, list[DescriptionScore]] = {}
+    polled: dict[str, dict[str, list[tuple[Poll, str]]]] = {}
+    for key, text in responses.items():
+        row = annotations[key]
+        if isinstance(row, Description):
+            described.setdefault(images[key], []).append(score_description(row, text, vocabulary, read, similar))
+        else:
+            for dimension in DIMENSIONS[row.type]:
+                polled.setdefault(dimension, {}).setdefault(images[key], []).append((row, text))
+    return Amber(
+        generative=generative([s for scores in described.values() for s in scores]) if described else None,
+        discriminative={dimension: discriminative(list(rows.values())) for dimension, rows in polled.items()},
+        score=_score(described, polled["all"]) if described and polled else None,
+    )
+
+
+def _score(
+    described: Mapping[str, Collection[DescriptionScore]], polled: Mapping[str, Collection[tuple[Poll, str]]]
+) -> Estimate | None:
+    """``((1 - CHAIR) + F1) / 2``, images drawn anew with all that belongs to them."""
+    columns = []
+    for image in dict.fromkeys([*described, *polled]):
+        scores, answers = described.get(image, ()), [(p.truth, parse_yes_no(t)) for p, t in polled.get(image, ())]
+        no = sum(truth is False for truth, _ in answers) + sum(said is False for _, said in answers)
+        false, made = sum(len(s.hallucinated) for s in scores), sum(len(s.objects) for s in scores)
+        columns.append((false, made, 2 * answers.count((False, False)), no))
+    table = np.array(columns, dtype=float).T
+
+    def statistic(false: np.ndarray, made: np.ndarray, hits: np.ndarray, no: np.ndarray, axis: int = -1) -> np.ndarray:
+        chair = false.sum(axis) / np.maximum(made.sum(axis), 1e-12)
+        return (1 - chair + hits.sum(axis) / np.maximum(no.sum(axis), 1e-12)) / 2
+
+    if table[1].sum() == 0 or table[3].sum() == 0:
+        return None
+    value, n = float(statistic(*table)), table.shape[1]
+    if n == 1:
+        return Estimate(value, float("nan"), float("nan"), 1)
+    interval = bootstrap(
+        tuple(table), statistic, paired=True, vectorized=True, n_resamples=2000, method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    return Estimate(value, float(interval.low), float(interval.high), n)

@@ -1,0 +1,108 @@
+"""MMHal-Bench: 96 questions about photos, rated 0 to 6 by a judge who reads the facts (Sun et al., 2023, arXiv 2309.14525)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from povid_lib.metrics.judge import Judge, Review, ask
+from povid_lib.metrics.stats import Estimate, mean
+
+PROMPT_VERSION = "mmhal-1"  # count up with every change of wording: it makes another instrument
+_PROMPT = """You are judging an answer that a vision-language model gave to a question about a photo. You cannot see the photo. \
+You know the objects in it and an answer written by a person; both are true, but neither is complete.
+
+A hallucination is a statement about the photo that the facts below contradict or give no ground for: a false object, property, \
+number, action or relation. General knowledge and sensible inference are not hallucination. Nor is an answer that leaves things \
+out or admits that something cannot be seen.
+
+Objects in the photo: {objects}
+Question: {question}
+Answer written by a person: {reference}
+Answer to judge: {answer}
+
+First say in a few sentences what is right and what is wrong. Then end with one line of the form "Rating: N", where N is
+6 if there is no hallucination, and the answer is very informative with good analysis or reasoning;
+5 if there is no hallucination, and the answer is very informative;
+4 if there is no hallucination, and the answer is somewhat informative;
+3 if there is no hallucination, but the answer is not informative;
+2 if there is hallucination, though the answer is very informative;
+1 if there is hallucination, and the answer is somewhat informative;
+0 if there is hallucination, and the answer is not informative."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A question of the benchmark with a model's answer."""
+
+    id: str
+    image: str
+    kind: str  # one of the eight types: attribute, adversarial, comparison, ...
+    objects: tuple[str, ...]
+    question: str
+    reference: str
+    answer: str
+
+
+def read_answers(path: Path) -> list[Answered]:
+    """Read the benchmark's response file, a JSON list whose rows hold ``model_answer``. Raises ``ValueError`` naming the row."""
+    fields = ("image_id", "question_type", "image_content", "question", "gt_answer", "model_answer")
+    rows = []
+    for number, row in enumerate(json.loads(path.read_text()), start=1):
+        if lacking := [field for field in fields if field not in row]:
+            raise ValueError(f"{path}, row {number}: {', '.join(lacking)} is missing.")
+        image, kind, objects, *texts = (row[field] for field in fields)
+        rows.append(Answered(str(number), image, kind, tuple(objects), *texts))
+    return rows
+
+
+def prompt(item: Answered) -> str:
+    """What the judge is asked, in our own wording; the scale is the published one."""
+    return _PROMPT.format(
+        objects=", ".join(item.objects), question=item.question, reference=item.reference, answer=item.answer
+    )
+
+
+def review(items: Sequence[Answered], judge: Judge, cache: Path) -> list[Review]:
+    """Have every answer reviewed. Raises as ``judge.ask`` does."""
+    texts = ask(judge, [prompt(item) for item in items], cache)
+    return [
+        Review(item.id, item.image, item.kind, text, judge.model, PROMPT_VERSION)
+        for item, text in zip(items, texts, strict=True)
+    ]
+
+
+def rating(text: str) -> int | None:
+    """The rating that a review gives, from 0 to 6; None if it gives none, or several different ones.
+
+    The released evaluator takes "rating: 10" for 1 and "rating: 4.5" for 4; here neither is a rating.
+    """
+    found = set(re.findall(r"rating:\s*([0-6])(?!\d|\.\d)", text.lower()))
+    return int(found.pop()) if len(found) == 1 else None
+
+
+@dataclass(frozen=True)
+class MMHal:
+    """``score``: mean rating, 0 to 6; ``hallucination``: share of answers rated below 3; ``by_kind``: mean rating by type of
+    question; ``unparsed``: share of reviews without one clear rating, which count as 0, as in the released evaluator."""
+
+    score: Estimate
+    hallucination: Estimate
+    by_kind: dict[str, Estimate]
+    unparsed: Estimate
+
+
+def mmhal(reviews: Sequence[Review]) -> MMHal:
+    """Aggregate reviews; every question has a photo of its own. Raises ``ValueError`` if there are none."""
+    read = [rating(r.text) for r in reviews]
+    ratings = [r or 0 for r in read]
+    kinds = dict.fromkeys(r.category for r in reviews)
+    return MMHal(
+        score=mean(ratings),
+        hallucination=mean([r < 3 for r in ratings]),
+        by_kind={k: mean([s for s, r in zip(ratings, reviews, strict=True) if r.category == k]) for k in kinds},
+        unparsed=mean([r is None for r in read]),
+    )
