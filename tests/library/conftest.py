@@ -1,4 +1,7 @@
-"""The shipped pocket model, loaded once."""
+"""What several test modules share: the shipped pocket model, loaded once, and the reference data where there is any."""
+
+import os
+from pathlib import Path
 
 import pytest
 
@@ -8,3 +11,14 @@ from povid_lib import vlm as vlms
 @pytest.fixture(scope="session")
 def vlm() -> vlms.VLM:
     return vlms.load("pocket")
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder with the field's reference numbers; they are not ours to commit."""
+    folder = os.environ.get("POVID_REFERENCE")
+    if not folder:
+        pytest.skip("POVID_REFERENCE is unset: no check against the field's reference evaluators")
+    path = Path(folder)
+    assert (path / "expected").is_dir(), f"POVID_REFERENCE is {folder}, which has no folder `expected`"
+    return path

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from povid_lib.metrics.stats import mean, ratio
+from povid_lib.metrics.stats import compare, mean, ratio, share
 
 
 def test_ratio_is_of_sums_not_of_ratios():
@@ -46,3 +46,74 @@ def test_same_seed_same_interval():
 def test_bad_input(top, bottom, complaint):
     with pytest.raises(ValueError, match=complaint):
         ratio(top, bottom)
+
+
+def test_share_of_nothing_is_nan():
+    assert np.isnan(share([0, 0], [0, 0]).value)
+    assert share([0, 0], [0, 0]).n == 2
+    assert share([1, 3], [2, 10]) == ratio([1, 3], [2, 10])
+    with pytest.raises(ValueError, match="non-empty"):
+        share([], [])
+
+
+def test_comparison_is_second_less_first_of_the_ratios():
+    got = compare(([1, 3], [2, 10]), ([2, 3], [4, 4]))
+    assert got.difference.value == pytest.approx(5 / 8 - 4 / 12)
+    assert got.difference.n == 2
+
+
+def test_exact_p_value_by_hand():
+    # one of 2**5 exchanges is as far out as the data, and one as far out the other way
+    ones = [1] * 5
+    assert compare(([0] * 5, ones), ([1] * 5, ones)).p_value == pytest.approx(2 / 32)
+    assert compare(([1, 0], [1, 1]), ([0, 1], [1, 1])).p_value == 1
+
+
+def test_numerators_are_exchanged_with_their_denominators():
+    # the four exchanges, by hand: 5/6 - 1/3 = 0.5, 2/4 - 4/5 = -0.3, and both with the other sign
+    assert compare(([1, 0], [1, 2]), ([2, 3], [2, 4])).p_value == pytest.approx(2 / 4)
+    assert compare(([1, 3], [1, 4]), ([2, 0], [2, 2])).p_value == 1
+
+
+def test_pairing_narrows_the_interval():
+    rng = np.random.default_rng(0)
+    hard = rng.random(200)
+    first, second, ones = hard, hard + 0.05 + 0.01 * rng.standard_normal(200), np.ones(200)
+    got = compare((first, ones), (second, ones))
+    assert got.difference.low > 0.04
+    assert got.difference.high < 0.06
+    assert got.p_value == pytest.approx(2 / 2001)  # the least that 2,000 draws can give, two-sided
+    assert mean(first).high - mean(first).low > 0.05
+
+
+def test_p_values_of_equal_models_are_uniform():
+    rng, ones = np.random.default_rng(0), [1] * 40
+    p = [compare((rng.random(40), ones), (rng.random(40), ones), resamples=99, seed=i).p_value for i in range(200)]
+    assert 0.02 <= np.mean(np.array(p) <= 0.1) <= 0.18
+
+
+def test_interval_of_the_difference_covers_the_truth():
+    rng, hits, ones = np.random.default_rng(1), 0, [1] * 60
+    for i in range(200):
+        got = compare((rng.random(60), ones), (rng.random(60) + 0.2, ones), resamples=199, seed=i)
+        hits += got.difference.low <= 0.2 <= got.difference.high
+    assert 0.89 <= hits / 200 <= 0.99
+
+
+def test_one_picture_has_a_difference_but_no_interval():
+    got = compare(([0], [1]), ([1], [1]))
+    assert (got.difference.value, got.p_value) == (1, 1)
+    assert np.isnan(got.difference.low)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "complaint"),
+    [
+        (([], []), ([], []), "non-empty"),
+        (([1], [1]), ([1, 1], [1, 1]), "1 pictures against 2"),
+        (([0], [0]), ([1], [1]), "sum to zero"),
+    ],
+)
+def test_bad_comparison(first, second, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        compare(first, second)

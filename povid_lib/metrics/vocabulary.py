@@ -1,0 +1,182 @@
+"""Which words name which objects, and how a text is read with them (the text side of CHAIR; Rohrbach et al., 2018).
+
+The rules are those of the CHAIR authors' evaluator, in its order: lower case, words, singular forms, double words, silenced
+words, objects. ``read_vocabulary`` with the authors' synonym file gives their numbers exactly; ``coco_vocabulary`` is this
+project's own table of the same 80 categories, with the slips of the original repaired (``coco.txt`` says which).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from nltk.tokenize.destructive import NLTKWordTokenizer
+from nltk.tokenize.punkt import PunktSentenceTokenizer
+
+from povid_lib.texts import WORDS
+
+COCO_FILE = Path(__file__).with_name("coco.txt")
+
+_PAIRS = (
+    *("motor bike", "motor cycle", "air plane", "street light", "traffic light", "traffic signal", "stop light"),
+    *("stop sign", "fire hydrant", "parking meter", "suit case", "sports ball", "baseball bat", "baseball glove"),
+    *("tennis racket", "wine glass", "hot dog", "cell phone", "mobile phone", "laptop computer", "teddy bear"),
+    *("hair drier", "potted plant", "home plate", "train track", "stove top oven"),
+)
+_ANIMALS = (
+    *("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"),
+    *("animal", "cub"),
+)
+# two singular words -> the one word that they are read as; a "baby bird" is no person, a "bow tie" one tie
+COCO_DOUBLE_WORDS: Mapping[str, str] = {
+    **{pair: pair for pair in _PAIRS},
+    **{f"{age} {animal}": animal for age in ("baby", "adult") for animal in _ANIMALS},
+    **{f"passenger {vehicle}": vehicle for vehicle in ("jet", "train")},
+    **{"bow tie": "tie", "toilet seat": "toilet", "wine glas": "wine glass"},  # "glas": pattern's singular of "glass"
+}
+COCO_UNLESS: Mapping[str, str] = {"seat": "toilet"}  # "the seat of the toilet" is no chair
+
+
+@cache
+def _inflect() -> ModuleType:
+    """PatternLite's inflection rules, loaded from their file: ``import pattern.text.en`` would ask for WordNet's data."""
+    package = importlib.util.find_spec("pattern.text.en")
+    if package is None or package.origin is None:
+        raise ImportError("pattern_singular needs PatternLite: pip install PatternLite.")
+    spec = importlib.util.spec_from_file_location("povid_pattern_inflect", Path(package.origin).with_name("inflect.py"))
+    if spec is None or spec.loader is None:
+        raise ImportError(f"PatternLite at {package.origin} has no readable inflect.py; install it again.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def pattern_singular(word: str) -> str:
+    """The singular by the rules of ``pattern``, as CHAIR's authors take it; it reads "bus" as "bu" and "glass" as "glas"."""
+    return str(_inflect().singularize(word))
+
+
+def identity(word: str) -> str:
+    """The word itself: for vocabularies that list their plurals, such as the pocket world's."""
+    return word
+
+
+_SENTENCES, _TOKENS = PunktSentenceTokenizer(), NLTKWordTokenizer()
+
+
+def tokenise(text: str) -> list[str]:
+    """Lower-case words and punctuation marks, as ``nltk.word_tokenize`` gives them.
+
+    The sentence splitter has no list of abbreviations, because NLTK downloads its own; so "e.g." gives a full stop more here. No
+    object's word is an abbreviation, and none is read differently.
+    """
+    return [token for sentence in _SENTENCES.tokenize(text.lower()) for token in _TOKENS.tokenize(sentence)]
+
+
+@dataclass(frozen=True)
+class Mention:
+    """One word of a text that names an object: the singular (or double) word, its category, and which token it is, from 0."""
+
+    word: str
+    object: str
+    position: int
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """``words``: singular or double word, lower case -> category; ``double_words``: two singular words -> the word that they are
+    read as; ``unless``: word -> the word beside which it names nothing; ``lemmatise``: a lower-case word -> its singular."""
+
+    words: Mapping[str, str]
+    double_words: Mapping[str, str] = field(default_factory=dict)
+    unless: Mapping[str, str] = field(default_factory=dict)
+    lemmatise: Callable[[str], str] = pattern_singular
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Each category once, in the order of ``words``."""
+        return tuple(dict.fromkeys(self.words.values()))
+
+    def read(self, text: str) -> list[tuple[int, str]]:
+        """The text's words with the position of their first token: singular, double words joined, silenced words left out."""
+        singular = [self.lemmatise(token) for token in tokenise(text)]
+        found, at = [], 0
+        while at < len(singular):
+            pair = " ".join(singular[at : at + 2])
+            found.append((at, self.double_words.get(pair, singular[at])))
+            at += 2 if pair in self.double_words else 1
+        present = {word for _, word in found}
+        return [(at, word) for at, word in found if self.unless.get(word) not in present]
+
+    def mentions(self, text: str) -> list[Mention]:
+        """Every mention of an object, in order, repeated ones too."""
+        return [Mention(word, self.words[word], at) for at, word in self.read(text) if word in self.words]
+
+    def mentioned(self, text: str) -> list[str]:
+        """The objects of ``mentions``: what ``chair.score_caption`` takes."""
+        return [mention.object for mention in self.mentions(text)]
+
+
+def read_vocabulary(
+    path: str | Path,
+    double_words: Mapping[str, str] = COCO_DOUBLE_WORDS,
+    unless: Mapping[str, str] = COCO_UNLESS,
+    lemmatise: Callable[[str], str] = pattern_singular,
+) -> Vocabulary:
+    """Read a file in the CHAIR authors' format: one category a line, then its synonyms, divided by a comma and one space.
+
+    Exactly one: the authors' file has ``cake,  cheesecake``, and their evaluator never finds " cheesecake" in a text. As there,
+    a word of two categories names the later one, and a word with a capital letter is never found, since texts are read in lower
+    case. Lines that start with # are comments; empty lines are skipped.
+
+    Raises ``ValueError`` if the file is not UTF-8, names no category, gives a category two lines, or has a comma without its space.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8.") from None
+    words: dict[str, str] = {}
+    lines_of: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        category, *synonyms = line.strip().split(", ")
+        for word in (category, *synonyms):
+            if "," in word or not word.strip():
+                raise ValueError(
+                    f"{path}, line {number}: {word!r} is no word; write a comma and a space between words."
+                )
+        if category in lines_of:
+            raise ValueError(
+                f"{path}, line {number}: category {category!r} already stands in line {lines_of[category]}; join the two."
+            )
+        lines_of[category] = number
+        words |= dict.fromkeys((category, *synonyms), category)
+    if not words:
+        raise ValueError(f"{path} names no category; write one a line, its synonyms after commas.")
+    return Vocabulary(words, double_words, unless, lemmatise)
+
+
+def coco_vocabulary(lemmatise: Callable[[str], str] = pattern_singular) -> Vocabulary:
+    """COCO's 80 categories with this project's own synonyms.
+
+    Unlike with the authors' table, every word is also found in the form that the lemmatiser gives it ("bu" for "bus"), and every
+    two-word entry is a double word. For numbers that others can compare, read the authors' file with ``read_vocabulary``.
+    """
+    table = read_vocabulary(COCO_FILE, lemmatise=lemmatise)
+    pairs = {" ".join(map(lemmatise, word.split())): word for word in table.words if word.count(" ") == 1}
+    return replace(
+        table,
+        words={**{lemmatise(word): category for word, category in table.words.items()}, **table.words},
+        double_words={**pairs, **COCO_DOUBLE_WORDS},
+    )
+
+
+def pocket_vocabulary() -> Vocabulary:
+    """The pocket world's 48 kinds with their plurals and synonyms, read as they stand."""
+    return Vocabulary(WORDS, lemmatise=identity)
