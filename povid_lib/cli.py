@@ -23,6 +23,69 @@ def world(cooccurrence: Annotated[float, typer.Option(help="Multiplies every pai
         typer.echo(f"{context:<8} {name:<9} {partner:<9} {p:.3f}")
 
 
+@app.command()
+def evaluate(
+    data: Annotated[
+        str,
+        typer.Option(
+            help='"typical" or "counter_typical" (pocket world), a JSON file image id -> objects (captions are scored by CHAIR), '
+            "or POPE's question file (.json or .jsonl lines with a label)."
+        ),
+    ],
+    model: Annotated[str | None, typer.Option(help='"pocket", a folder, or a hub id. Or give --answers.')] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="Captions or answers as JSON lines, in place of a model.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the pictures, for a model on files.")] = None,
+    vocabulary: Annotated[
+        Path | None, typer.Option(help="Synonyms in the CHAIR authors' format; default: our own table for COCO.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the file in results/.")] = "evaluation",
+    n: Annotated[int, typer.Option(help="Scenes of a pocket split.")] = 500,
+) -> None:
+    """Measure hallucination; writes results/NAME.json, and what the model said under runs/answers/NAME/."""
+    from povid_lib import evaluate as ev
+    from povid_lib import results
+    from povid_lib.metrics import files
+    from povid_lib.metrics.vocabulary import coco_vocabulary, read_vocabulary
+    from povid_lib.pocket_report import SPLITS
+    from povid_lib.vlm import load
+
+    start, said_in = time.time(), Path("runs/answers") / name
+    if (model is None) == (answers is None):
+        raise typer.BadParameter("give either --model or --answers")
+    try:
+        if data in SPLITS:
+            if model is None:
+                raise ValueError("The pocket world's splits are answered by a model; give --model.")
+            said_in.mkdir(parents=True, exist_ok=True)
+            found = ev.evaluate_world(load(model), data, n, said_in)
+        else:
+            if not Path(data).is_file():
+                raise ValueError(f"--data {data!r} is neither a split ({', '.join(SPLITS)}) nor a file.")
+            words = read_vocabulary(vocabulary) if vocabulary else coco_vocabulary()
+            polled = '"label"' in Path(data).read_bytes()[:2000].decode(errors="replace")
+            questions = files.read_questions(data) if polled else []
+            truth = {} if polled else files.read_truth(data, words)
+            if answers is not None:
+                said = files.read_answers(answers, questions) if polled else files.read_captions(answers, truth)
+            else:
+                if images is None:
+                    raise ValueError("A model needs the pictures; give their folder with --images.")
+                wanted = list(dict.fromkeys(q.image for q in questions)) if polled else list(truth)
+                pictures = ev.find_pictures(images, wanted)
+                said_in.mkdir(parents=True, exist_ok=True)
+                vlm = load(str(model))
+                said = ev.reply(vlm, questions, pictures, said_in) if polled else ev.describe(vlm, pictures, said_in)
+            found = ev.evaluate_questions(questions, said) if polled else ev.evaluate_captions(said, truth, words)
+    except (FileNotFoundError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    for label, estimate in ev.table(found):
+        typer.echo(f"{label:<44} {estimate}   n = {estimate.n}")
+    config = {"model": model, "answers": answers and answers.name, "data": Path(data).name, "n": n}
+    typer.echo(f"Written to {results.save(name, found, config, time.time() - start)}.")
+
+
 @pocket_app.command("train")
 def pocket_train(
     out: Annotated[Path, typer.Option(help="Folder for the model; a run that was stopped there goes on.")] = Path(

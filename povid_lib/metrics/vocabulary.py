@@ -79,7 +79,7 @@ def tokenise(text: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Mention:
+class ObjectWord:
     """One word of a text that names an object: the singular (or double) word, its category, and which token it is, from 0."""
 
     word: str
@@ -113,9 +113,9 @@ class Vocabulary:
         present = {word for _, word in found}
         return [(at, word) for at, word in found if self.unless.get(word) not in present]
 
-    def mentions(self, text: str) -> list[Mention]:
+    def mentions(self, text: str) -> list[ObjectWord]:
         """Every mention of an object, in order, repeated ones too."""
-        return [Mention(word, self.words[word], at) for at, word in self.read(text) if word in self.words]
+        return [ObjectWord(word, self.words[word], at) for at, word in self.read(text) if word in self.words]
 
     def mentioned(self, text: str) -> list[str]:
         """The objects of ``mentions``: what ``chair.score_caption`` takes."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from povid_lib import texts
 from povid_lib.metrics.vocabulary import (
     COCO_FILE,
-    Mention,
+    ObjectWord,
     Vocabulary,
     coco_vocabulary,
     identity,
@@ -48,9 +48,9 @@ def test_mentions_by_hand():
     words = {"dog": "dog", "puppy": "dog", "hot dog": "hot dog", "seat": "chair", "toilet": "toilet"}
     vocabulary = Vocabulary(words, {"hot dog": "hot dog"}, {"seat": "toilet"})
     assert vocabulary.mentions("Puppies eat hot dogs, a dog sits.") == [
-        Mention("puppy", "dog", 0),
-        Mention("hot dog", "hot dog", 2),
-        Mention("dog", "dog", 6),
+        ObjectWord("puppy", "dog", 0),
+        ObjectWord("hot dog", "hot dog", 2),
+        ObjectWord("dog", "dog", 6),
     ]
     assert vocabulary.mentioned("The dog has a seat.") == ["dog", "chair"]
     assert vocabulary.mentioned("The seat of the toilet, and a dog") == ["toilet", "dog"]

@@ -1,0 +1,125 @@
+"""``povid evaluate``: the three kinds of data, and every complaint before a model is loaded."""
+
+import json
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from povid_lib import evaluate as ev
+from povid_lib import results
+from povid_lib import vlm as vlms
+from povid_lib.cli import app
+from povid_lib.metrics import files
+from povid_lib.metrics.stats import mean
+
+
+@pytest.fixture
+def cli(monkeypatch, tmp_path):
+    """Run ``povid evaluate`` in an empty folder, results there too, with a model that must not be loaded."""
+    monkeypatch.chdir(tmp_path)
+    save = results.save
+    monkeypatch.setattr(results, "save", lambda *args: save(*args, folder=tmp_path / "results"))
+
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(vlms, "load", refuse)
+    return lambda *args: CliRunner().invoke(app, ["evaluate", *args])
+
+
+def write(path, text):
+    path.write_text(text)
+    return str(path)
+
+
+def test_captions_from_a_file(cli, tmp_path):
+    truth = write(tmp_path / "truth.json", '{"1": ["dog"], "2": ["cat", "bus"]}')
+    said = write(
+        tmp_path / "said.jsonl",
+        '{"image_id": 1, "caption": "A dog and a cat."}\n{"image_id": 2, "caption": "A cat near a bus."}\n',
+    )
+    result = cli("--data", truth, "--answers", said)
+    assert result.exit_code == 0, result.output
+    made = json.loads((tmp_path / "results" / "evaluation.json").read_text())
+    assert made["chair"]["chair_s"]["value"] == 0.5
+    assert made["chair"]["chair_i"]["value"] == 0.25
+    assert made["chair"]["recall"]["value"] == 1
+    assert "n = 2" in result.output
+
+
+def test_pope_from_a_file(cli, tmp_path):
+    asked = "".join(
+        json.dumps({"question_id": i, "image": "a.jpg", "text": f"Is there a {x} in the image?", "label": y}) + "\n"
+        for i, (x, y) in enumerate([("dog", "yes"), ("cat", "no"), ("bus", "no")])
+    )
+    said = "".join(json.dumps({"question_id": i, "answer": t}) + "\n" for i, t in enumerate(["Yes.", "yes", "A tram"]))
+    result = cli(
+        "--data", write(tmp_path / "q.json", asked), "--answers", write(tmp_path / "a.jsonl", said), "--name", "p"
+    )
+    assert result.exit_code == 0, result.output
+    made = json.loads((tmp_path / "results" / "p.json").read_text())["pope"]
+    assert made["strict"]["accuracy"]["value"] == pytest.approx(1 / 3)
+    assert made["as published"]["accuracy"]["value"] == pytest.approx(1 / 3)  # the tram counts as yes
+    assert made["as published"]["yes_ratio"]["value"] == 1
+    assert made["strict"]["unclear"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        (["--data", "typical"], "either --model or --answers"),
+        (["--data", "typical", "--answers", "x"], "give --model"),
+        (["--data", "nowhere.json", "--model", "pocket"], "neither a split"),
+        (["--data", "truth.json", "--model", "pocket"], "--images"),
+        (["--data", "truth.json", "--model", "pocket", "--images", "pictures"], "lacks 2 of 2"),
+        (["--data", "bad.json", "--model", "pocket", "--images", "pictures"], "unicorn"),
+        (["--data", "truth.json", "--answers", "stranger.jsonl"], "line 1"),
+    ],
+)
+def test_bad_input_is_refused_before_a_model_is_loaded(cli, tmp_path, args, complaint):
+    write(tmp_path / "truth.json", '{"1": ["dog"], "2": ["cat"]}')
+    write(tmp_path / "bad.json", '{"1": ["unicorn"]}')
+    write(tmp_path / "stranger.jsonl", '{"image_id": 7, "caption": "A dog."}\n')
+    result = cli(*args)
+    assert result.exit_code == 2
+    assert complaint in " ".join(result.output.replace("│", " ").split())
+
+
+def test_pictures_are_found_by_id_name_and_coco_number(tmp_path):
+    for name in ("7.png", "a.jpg", "COCO_val2014_000000000042.jpg"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    found = ev.find_pictures(tmp_path, ["7", "a.jpg", "42"])
+    assert [p.name for p in found.values()] == ["7.png", "a.jpg", "COCO_val2014_000000000042.jpg"]
+    with pytest.raises(ValueError, match="lacks 1 of 2 pictures: 8"):
+        ev.find_pictures(tmp_path, ["7", "8"])
+
+
+def test_world_answers_are_kept_and_score_as_told(vlm, tmp_path):
+    found = ev.evaluate_world(vlm, "typical", 6, tmp_path)
+    captions = files.read_captions(tmp_path / "captions.jsonl")
+    assert len(captions) == 6
+    batch = ev.held_out("typical", 6)
+    truth = {str(i): scene.names for i, scene in enumerate(batch)}
+    again = ev.evaluate_captions(captions, truth, ev.pocket_vocabulary())
+    assert again["chair"] == found["chair"]
+    assert set(found["pope"]) == {"random", "popular", "adversarial"}
+    assert found["judge"]["detailed description"].score.n == 6
+    assert len(files.read_answers(tmp_path / "pope_random.jsonl")) == sum(2 * min(3, len(s.names)) for s in batch)
+    with pytest.raises(ValueError, match="No split"):
+        ev.evaluate_world(vlm, "odd", 6, tmp_path)
+
+
+def test_a_model_on_files(vlm, tmp_path):
+    batch = ev.held_out("typical", 2)
+    for i, scene in enumerate(batch):
+        scene.image().save(tmp_path / f"{i}.png")
+    pictures = ev.find_pictures(tmp_path, ["0", "1"])
+    assert list(ev.describe(vlm, pictures, tmp_path).values()) == ev.captions(vlm, batch)
+    question = ev.PopeQuestion("q", "1", f"Is there a {batch[1].names[0]} in the image?", True)
+    assert ev.reply(vlm, [question], pictures, tmp_path)["q"] in ("Yes.", "No.")
+
+
+def test_table_finds_every_estimate():
+    e = mean([0.0, 1.0])
+    assert ev.table({"a": {"b": e}, "c": 3, "d": e}) == [("a b", e), ("d", e)]
