@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import statsmodels.api as sm
-from statsmodels.tools.sm_exceptions import ConvergenceWarning, PerfectSeparationWarning
+from statsmodels.tools.sm_exceptions import ModelWarning
 
 from povid_lib.metrics.stats import Estimate, mean, ratio
 
@@ -283,11 +283,10 @@ def explain(rows: Sequence[Mention], factors: Sequence[str] = FACTORS) -> Explan
 
 def _fit(y: np.ndarray, x: np.ndarray, groups: np.ndarray) -> sm.discrete.discrete_model.BinaryResultsWrapper:
     with warnings.catch_warnings():
-        warnings.simplefilter("error", PerfectSeparationWarning)
-        warnings.simplefilter("error", ConvergenceWarning)
+        warnings.simplefilter("error", ModelWarning)  # perfect separation, no convergence
         try:
             return sm.Logit(y, x).fit(disp=0, maxiter=100, cov_type="cluster", cov_kwds={"groups": groups})
-        except (PerfectSeparationWarning, ConvergenceWarning, np.linalg.LinAlgError) as error:
+        except (ModelWarning, np.linalg.LinAlgError) as error:
             raise ValueError(
                 "explain: the factors tell true and false mentions apart (almost) without error, so the regression has no finite "
                 "solution; take more mentions or fewer factors."

@@ -164,7 +164,10 @@ def test_one_binary_factor_by_hand():
     table = [(1, True)] * 3 + [(1, False)] + [(0, True)] + [(0, False)] * 3
     rows = [replace(ROW, image=str(i), distance=d, hallucinated=h) for i, (d, h) in enumerate(table)]
     got = explain(rows, ["distance"])
-    assert got.effects["distance"].odds_ratio == pytest.approx(3)
+    effect = got.effects["distance"]
+    assert effect.odds_ratio == pytest.approx(3)
+    assert 0 < effect.low < 3 < effect.high
+    assert effect.low * effect.high == pytest.approx(3**2)  # symmetric on the scale of log-odds
     fitted, constant = 6 * math.log(3 / 4) + 2 * math.log(1 / 4), 8 * math.log(1 / 2)
     assert got.effects["distance"].deviance == pytest.approx(2 * (fitted - constant))
     assert got.mcfadden == pytest.approx(1 - fitted / constant)

@@ -261,6 +261,7 @@ def test_repetition_earns_nothing_and_unreadable_sentences_cost():
 def test_conversation_by_hand(kind, about, answer, score, unreadable):
     verdict = judge(TABLE, Question(kind, "", "", about), answer)
     assert (verdict.score, verdict.unreadable) == (score, unreadable)
+    assert (len(verdict.true), len(verdict.false)) == (score, 1 - score - unreadable)
 
 
 # --- reasoning ---------------------------------------------------------------------------------------------------
@@ -279,6 +280,7 @@ PLACE = Question("reason", "What kind of scene is this? Explain.", "")
         (LARGER, "Reason: The fork is medium and the knife is small. Result: The fork.", 0, True),  # right by luck
         (LARGER, "Reason: The fork is large. Result: The fork.", 0, False),  # true, but does not settle it
         (LARGER, "Reason: The fork is large and the knife is large. Result: The fork.", 0, False),
+        (LARGER, "Reason: The fork is large and the knife is large. Result: The knife.", 0, False),
         (LARGER, "Reason: It shines. The fork is large and the knife is small. Result: The fork.", 0, True),
         (LARGER, "The fork.", 0, False),
         (LARGER, "Reason: Result: The fork.", 0, False),
