@@ -42,14 +42,21 @@ COCO_UNLESS: Mapping[str, str] = {"seat": "toilet"}  # "the seat of the toilet" 
 
 
 @cache
-def _inflect() -> ModuleType:
-    """PatternLite's inflection rules, loaded from their file: ``import pattern.text.en`` would ask for WordNet's data."""
+def pattern_folder() -> Path:
+    """Where PatternLite keeps its English rules and word lists: they are read from there, because ``import pattern.text.en`` would
+    ask for WordNet's data. Raises ``ImportError`` if PatternLite is not installed."""
     package = importlib.util.find_spec("pattern.text.en")
     if package is None or package.origin is None:
-        raise ImportError("pattern_singular needs PatternLite: pip install PatternLite.")
-    spec = importlib.util.spec_from_file_location("povid_pattern_inflect", Path(package.origin).with_name("inflect.py"))
+        raise ImportError("English word forms need PatternLite: pip install PatternLite.")
+    return Path(package.origin).parent
+
+
+@cache
+def _inflect() -> ModuleType:
+    file = pattern_folder() / "inflect.py"
+    spec = importlib.util.spec_from_file_location("povid_pattern_inflect", file)
     if spec is None or spec.loader is None:
-        raise ImportError(f"PatternLite at {package.origin} has no readable inflect.py; install it again.")
+        raise ImportError(f"{file} cannot be loaded; install PatternLite again.")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
