@@ -128,14 +128,6 @@ class TestShippedModel:
         assert [r["value"] for r in rates] == sorted(r["value"] for r in rates)
         assert rates[-1]["low"] > rates[0]["high"]
 
-    @pytest.mark.parametrize("split", report.SPLITS)
-    def test_hallucination_grows_with_the_habit_in_training(self, data, split):
-        rates = [
-            d[split]["answers"]["chair"]["chair_s"]
-            for d in (results.read("habit_000"), results.read("habit_050"), data)
-        ]
-        assert rates[0]["high"] < rates[1]["low"] < rates[1]["high"] < rates[2]["low"]
-
     def test_partners_are_not_misseen(self, data):
         assert data["typical"]["said_and_seen"]["partner"]["high"] < 0.05
         assert data["typical"]["said_and_seen"]["true"]["low"] > 0.95
