@@ -58,7 +58,7 @@ def test_a_model_that_names_nothing_has_a_chair_s_but_no_chair_i():
 
 
 def test_captions_are_scored_against_their_own_images():
-    got = score_captions({"2": "A fork.", "1": "A cup."}, {"1": ["cup"], "2": ["pig"], "3": ["cow"]}, mentioned)
+    got = score_captions({"2": "A fork.", "1": "A cup."}, {"3": ["cow"], "1": ["cup"], "2": ["pig"]}, mentioned)
     assert [s.hallucinated for s in got] == [("fork",), ()]
     with pytest.raises(ValueError, match="No truth for 1 of 2 captions; the first is image 9"):
         score_captions({"1": "A cup.", "9": "A cup."}, {"1": ["cup"]}, mentioned)

@@ -155,6 +155,11 @@ def test_counts_by_hand():
     assert frequencies({"1": ["cat", "cat"]}) == {"cat": 1}
 
 
+def test_wording():
+    assert question_text("dog") == "Is there a dog in the image?"
+    assert question_text("orange") == "Is there an orange in the image?"
+
+
 def absent(setting, image, **how):
     return [q.text for q in build_questions(TRUTH, setting, **how) if q.image == image and not q.present]
 
