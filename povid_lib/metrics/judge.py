@@ -91,11 +91,8 @@ def ask(judge: Judge, prompts: Sequence[str], cache: Path, http_client: DefaultH
                 file.write(json.dumps({"key": key, "model": judge.model, "prompt": prompt, "text": text}) + "\n")
             return text
 
-        pool = ThreadPoolExecutor(judge.concurrency)
-        try:
+        with ThreadPoolExecutor(judge.concurrency) as pool:  # a failure in map drops what has not begun
             known |= dict(zip(missing, pool.map(fetch, missing.keys(), missing.values()), strict=True))
-        finally:
-            pool.shutdown(cancel_futures=True)
     return [known[key] for key in keys]
 
 
