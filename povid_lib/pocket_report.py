@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +50,17 @@ def held_out(kind: str, n: int = 500) -> list[Scene]:
 
 
 @dataclass(frozen=True)
+class QuestionScore:
+    """``accuracy`` beside the share that the best ``constant`` answer would get; ``balanced``: the mean over true answers of the
+    share that is right, beside ``chance``, which any constant answer gets."""
+
+    accuracy: Estimate
+    constant: float
+    balanced: Estimate
+    chance: float
+
+
+@dataclass(frozen=True)
 class SplitReport:
     """Everything that is measured on one split."""
 
@@ -59,7 +72,7 @@ class SplitReport:
     partners_context: float  # the same if they were drawn from the absent ones of the picture's contexts
     by_strength: dict[str, Estimate]  # P(partner), in the world -> share of missing partners that a caption names
     pope: dict[str, Pope]
-    questions: dict[str, tuple[Estimate, float]]  # kind -> accuracy, chance
+    questions: dict[str, QuestionScore]  # by kind
 
 
 def captions(vlm: VLM, batch: Sequence[Scene], pictures: Sequence[Image.Image] | None = None) -> list[str]:
@@ -114,19 +127,16 @@ def ask(vlm: VLM, batch: Sequence[Scene], questions: Sequence[Sequence[Question]
     return [[next(flat).text for _ in row] for row in questions]
 
 
-CHANCE = {"count": 1 / 3, "colour": 1 / 4, "size": 1 / 3, "position": 1 / 9, "relation": 1 / 4, "reason": 1 / 2}
+QUESTION_KINDS = ("count", "colour", "size", "position", "relation", "reason")
 
 
-def question_accuracy(vlm: VLM, batch: Sequence[Scene]) -> dict[str, tuple[Estimate, float]]:
-    """Accuracy by kind of question, one question of each kind a scene, beside the best constant answer's share.
-
-    Reasoning items count as right if their result is.
-    """
+def question_accuracy(vlm: VLM, batch: Sequence[Scene]) -> dict[str, QuestionScore]:
+    """Accuracy by kind of question, one question of each kind a scene. Reasoning items count as right if their result is."""
     rng = np.random.default_rng(5)
     by_kind: dict[str, list[tuple[Scene, Question]]] = {}
     for scene in batch:
         pool = attribute_questions(scene, rng)
-        for kind in CHANCE:
+        for kind in QUESTION_KINDS:
             of_kind = [q for q in pool if q.kind == kind]
             if of_kind:
                 by_kind.setdefault(kind, []).append((scene, of_kind[rng.integers(len(of_kind))]))
@@ -134,10 +144,27 @@ def question_accuracy(vlm: VLM, batch: Sequence[Scene]) -> dict[str, tuple[Estim
     for kind, rows in by_kind.items():
         said = ask(vlm, [s for s, _ in rows], [[q] for _, q in rows])
         right = [outcome(text) == outcome(q.answer) for (text,), (_, q) in zip(said, rows, strict=True)]
-        answers = [outcome(q.answer) for _, q in rows]
-        constant = max(answers.count(a) for a in set(answers)) / len(answers)
-        result[kind] = (mean(right), max(constant, CHANCE[kind]) if kind != "reason" else CHANCE[kind])
+        result[kind] = _question_score(right, [_answer_class(q) for _, q in rows])
     return result
+
+
+def _question_score(right: Sequence[bool], classes: Sequence[str]) -> QuestionScore:
+    counts = Counter(classes)
+    weights = [1 / counts[c] for c in classes]
+    return QuestionScore(
+        accuracy=mean(right),
+        constant=max(counts.values()) / len(classes),
+        balanced=ratio([r * w for r, w in zip(right, weights, strict=True)], weights),
+        chance=1 / len(counts),
+    )
+
+
+def _answer_class(question: Question) -> str:
+    """What a constant answer could be: the answer itself; in "Which is larger, the A or the B?", the first or the second."""
+    asked = re.match(r"Which is larger, the (\w+) or", question.prompt)
+    if asked is None:
+        return outcome(question.answer)
+    return "the first" if outcome(question.answer) == f"the {asked[1]}" else "the second"
 
 
 def outcome(answer: str) -> str:

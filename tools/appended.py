@@ -27,7 +27,7 @@ from povid_lib.scenes import Item, Scene, scenes
 from povid_lib.texts import PROMPT, SYNONYMS, Annotator, detailed_caption, noun_phrase, place_phrase
 from povid_lib.vlm import VLM
 
-STEPS, BATCH, RATE, SEEDS = 100, 8, 5e-4, (0, 1, 2)
+STEPS, BATCH, RATE, SEEDS = 100, 8, 2e-4, (0, 1, 2)  # the rate was chosen on validation scenes
 LANGUAGE_MODEL_ONLY = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 
 
@@ -42,16 +42,18 @@ def appended(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
 def replaced(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
     """(chosen, rejected): the truth, and the truth with one object replaced; both have the same form and length."""
     items = list(scene.salient)
-    i = int(rng.integers(len(items)))
-    old = KINDS[items[i].name]
-    others = [
-        k.name
-        for k in KINDS.values()
-        if k.name not in (*scene.names, *SYNONYMS)
-        and k.recolourable == old.recolourable
-        and (k.plural is None) == (old.plural is None)
+    options = [
+        [
+            k.name
+            for k in KINDS.values()
+            if k.name not in (*scene.names, *SYNONYMS)
+            and k.recolourable == KINDS[item.name].recolourable
+            and (k.plural is not None or item.count == 1)
+        ]
+        for item in items
     ]
-    false = [*items[:i], replace(items[i], name=str(rng.choice(others))), *items[i + 1 :]]
+    i = int(rng.integers(len(items)))
+    false = [*items[:i], replace(items[i], name=str(rng.choice(options[i]))), *items[i + 1 :]]
     seed = int(rng.integers(2**31))
     true_text, false_text = (detailed_caption(x, np.random.default_rng(seed)) for x in (items, false))
     return true_text, false_text

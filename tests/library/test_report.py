@@ -32,7 +32,7 @@ def test_split_report_of_an_oracle():
     assert got.chair.chair_s.value == pytest.approx(1 / 40)
     assert got.chair.recall.value == 1
     assert all(p.accuracy.value == 1 and p.yes_ratio.value == 0.5 for p in got.pope.values())
-    assert all(accuracy.value == 1 for accuracy, _ in got.questions.values())
+    assert all(q.accuracy.value == q.balanced.value == 1 for q in got.questions.values())
 
 
 @pytest.mark.usefixtures("oracle")
@@ -66,6 +66,18 @@ def test_eyes_by_hand():
     got, total = eyes(BATCH, found), sum(len(s.names) for s in BATCH)
     assert got["recall"].value == pytest.approx(1 - len(BATCH[0].names) / total)
     assert got["precision"].value == 1
+
+
+def test_balanced_accuracy_by_hand():
+    """Always "one", in a world where three of four answers are "one", is right half of the time if both answers weigh the same."""
+    got = report._question_score([True, True, True, False], ["one", "one", "one", "two"])
+    assert (got.accuracy.value, got.constant, got.balanced.value, got.chance) == (0.75, 0.75, 0.5, 0.5)
+
+
+def test_answers_that_a_constant_could_give():
+    larger = report.Question("reason", "Which is larger, the cup or the fork? Explain.", "Reason: x. Result: The fork.")
+    assert report._answer_class(larger) == "the second"
+    assert report._answer_class(report.Question("count", "How many cups are there?", "Two.")) == "two"
 
 
 def test_outcome_reads_results_only():
@@ -109,15 +121,10 @@ class TestShippedModel:
         assert 0.1 < adversarial["yes_ratio"]["value"] < 0.9
         assert adversarial["unclear"] < 0.01
 
-    @pytest.mark.parametrize("kind", ["colour", "size", "position", "relation", "reason"])
+    @pytest.mark.parametrize("kind", report.QUESTION_KINDS)
     def test_other_questions_are_above_chance(self, data, kind):
-        accuracy, chance = data["typical"]["answers"]["questions"][kind]
-        assert accuracy["low"] > chance + 0.05
-
-    @pytest.mark.xfail(strict=True, reason="known gap: this model answers counts as the best constant answer would")
-    def test_counts_are_above_chance(self, data):
-        accuracy, chance = data["typical"]["answers"]["questions"]["count"]
-        assert accuracy["low"] > chance
+        score = data["typical"]["answers"]["questions"][kind]
+        assert score["balanced"]["low"] > score["chance"] + 0.05
 
     def test_false_objects_are_partners(self, data):
         typical = data["typical"]["answers"]
