@@ -51,6 +51,7 @@ def test_bad_input(top, bottom, complaint):
 def test_share_of_nothing_is_nan():
     assert np.isnan(share([0, 0], [0, 0]).value)
     assert share([0, 0], [0, 0]).n == 2
+    assert share([1, 0], [2, 0]) == ratio([1, 0], [2, 0])
     assert share([1, 3], [2, 10]) == ratio([1, 3], [2, 10])
     with pytest.raises(ValueError, match="non-empty"):
         share([], [])
@@ -70,8 +71,8 @@ def test_exact_p_value_by_hand():
 
 
 def test_numerators_are_exchanged_with_their_denominators():
-    # the four exchanges, by hand: 5/6 - 1/3 = 0.5, 2/4 - 4/5 = -0.3, and both with the other sign
-    assert compare(([1, 0], [1, 2]), ([2, 3], [2, 4])).p_value == pytest.approx(2 / 4)
+    # the four exchanges, by hand: 1/2 - 0, 0 - 1/3, and both with the other sign; of denominators that stay, 1/2 comes up twice
+    assert compare(([0, 0], [2, 1]), ([0, 1], [1, 1])).p_value == pytest.approx(2 / 4)
     assert compare(([1, 3], [1, 4]), ([2, 0], [2, 2])).p_value == 1
 
 

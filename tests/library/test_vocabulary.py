@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from povid_lib import texts
 from povid_lib.metrics.vocabulary import (
+    COCO_DOUBLE_WORDS,
     COCO_FILE,
     ObjectWord,
     Vocabulary,
@@ -55,6 +56,12 @@ def test_mentions_by_hand():
     assert vocabulary.mentioned("The dog has a seat.") == ["dog", "chair"]
     assert vocabulary.mentioned("The seat of the toilet, and a dog") == ["toilet", "dog"]
     assert vocabulary.categories == ("dog", "hot dog", "chair", "toilet")
+
+
+def test_double_words_of_the_authors_that_stand_for_one_word():
+    vocabulary = Vocabulary({word: word for word in ("bow", "tie", "toilet", "seat", "wine glass")}, COCO_DOUBLE_WORDS)
+    text = "A bow tie on the toilet seat by the wine glass."
+    assert vocabulary.mentioned(text) == ["tie", "toilet", "wine glass"]
 
 
 @pytest.mark.parametrize(
