@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 
 from povid_lib.pocket import PATCH
@@ -128,7 +129,7 @@ def dose_response(doses: Sequence[float], series: Mapping[str, Sequence[Interval
     for (name, values), colour, marker in zip(series.items(), (BLUE, ORANGE, GREEN, RED), "os^D", strict=False):
         mid, error = _mid_and_error(values)
         ax.errorbar(doses, mid, error, color=colour, marker=marker, capsize=3, label=name)
-    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02, 1.02))
+    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02, 1.02), xticks=doses)
     _plain(ax)
     ax.legend(frameon=False, fontsize=8)
     return fig
@@ -154,6 +155,9 @@ def odds(effects: Mapping[str, tuple[Interval, float]], xlabel: str) -> Figure:
     left.errorbar(mid, at, xerr=error, color=BLUE, marker="o", ls="none", capsize=3)
     left.axvline(1, color=GREY, lw=1)
     left.set(xscale="log", xlabel=xlabel, yticks=at, yticklabels=list(effects))
+    left.xaxis.set_major_locator(LogLocator(2))
+    left.xaxis.set_major_formatter("{x:g}")
+    left.xaxis.set_minor_locator(NullLocator())
     right.barh(at, [loss for _, loss in effects.values()], color=ORANGE)
     right.set(xlabel="deviance lost without it")
     left.invert_yaxis()

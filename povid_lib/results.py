@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 import subprocess
 from dataclasses import asdict, is_dataclass
@@ -41,11 +42,13 @@ def _plain(value: Any) -> Any:
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
-    return round(value, 6) if isinstance(value, float) else value
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 6)  # JSON has no nan: an undefined share is null
+    return value
 
 
 def save(name: str, data: dict[str, Any], config: Any, seconds: float, folder: Path = FOLDER) -> Path:
-    """Write ``results/<name>.json``: dataclasses become objects, floats six decimals."""
+    """Write ``results/<name>.json``: dataclasses become objects, floats six decimals, nan null."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.json"
     path.write_text(json.dumps({"provenance": provenance(config, seconds), **_plain(data)}, indent=1) + "\n")

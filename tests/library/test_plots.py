@@ -35,6 +35,18 @@ def test_dose_response_keeps_the_order():
     assert fig.axes[0].lines[0].get_ydata().tolist() == [0.1, 0.6]
 
 
+def test_trade_off_and_odds_show_what_they_are_given():
+    fig = plots.trade_off({"a": [((0.9, 0.8, 1.0), (0.5, 0.4, 0.6)), ((0.2, 0.1, 0.3), (0.1, 0.0, 0.2))]}, "x", "y")
+    line = fig.axes[0].containers[0][0]
+    assert line.get_xdata().tolist() == [0.9, 0.2]
+    assert line.get_ydata().tolist() == [0.5, 0.1]
+    fig = plots.odds({"position": ((2.0, 1.5, 3.0), 40.0), "distance": ((0.5, 0.4, 0.7), 90.0)}, "odds ratio")
+    left, right = fig.axes
+    assert left.containers[0][0].get_xdata().tolist() == [2.0, 0.5]
+    assert [p.get_width() for p in right.patches] == [40, 90]
+    assert left.get_xscale() == "log"
+
+
 def test_patches_are_read_row_by_row():
     """The first two patches on the right are the picture's first two from the left."""
     image = sample_scene(0).image()

@@ -27,3 +27,9 @@ def test_hash_follows_the_config():
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing\.json"):
         results.read("nothing", tmp_path)
+
+
+def test_undefined_shares_are_null_in_json(tmp_path):
+    path = results.save("x", {"share": float("nan"), "half": 0.5}, {}, 0, folder=tmp_path)
+    assert results.read("x", tmp_path)["share"] is None
+    assert "NaN" not in path.read_text()
