@@ -50,8 +50,8 @@ def evaluate_world(vlm: VLM, split: str, n: int, answers: Path) -> dict[str, Any
     pools = [attribute_questions(scene, rng) for scene in batch]
     picked = [[pool[k] for k in rng.permutation(len(pool))[:QUESTIONS]] for pool in pools]
     judged = []
-    for scene, text, row, replies in zip(batch, texts, picked, ask(vlm, batch, picked), strict=True):
-        verdicts = [exact_judge.judge(scene, q, reply) for q, reply in zip(row, replies, strict=True)]
+    for scene, text, row, given in zip(batch, texts, picked, ask(vlm, batch, picked), strict=True):
+        verdicts = [exact_judge.judge(scene, q, answer) for q, answer in zip(row, given, strict=True)]
         judged.append([exact_judge.judge_description(scene, text), *verdicts])
     return data | {"judge": exact_judge.summarise(judged)}
 

@@ -136,11 +136,14 @@ def dose_response(doses: Sequence[float], series: Mapping[str, Sequence[Interval
 
 
 def trade_off(series: Mapping[str, Sequence[tuple[Interval, Interval]]], xlabel: str, ylabel: str) -> Figure:
-    """Points with 95% intervals in both directions, one colour and marker for each series; both axes are shares."""
+    """Points with 95% intervals in both directions, one colour and marker for each series, the first hollow."""
     fig, ax = plt.subplots(figsize=(6, 3.8), layout="constrained")
-    for (name, points), colour, marker in zip(series.items(), (GREY, RED, BLUE, GREEN), "oXsD", strict=False):
+    looks = zip((GREY, RED, BLUE, GREEN), "oXsD", (13, 8, 7, 7), ("none", RED, BLUE, GREEN), strict=True)
+    for (name, points), (colour, marker, size, fill) in zip(series.items(), looks, strict=False):
         (x, dx), (y, dy) = (_mid_and_error(values) for values in zip(*points, strict=True))
-        ax.errorbar(x, y, dy, dx, color=colour, marker=marker, ms=8, ls="none", elinewidth=1, capsize=2, label=name)
+        ax.errorbar(
+            x, y, dy, dx, color=colour, marker=marker, ms=size, mfc=fill, ls="none", elinewidth=1, capsize=2, label=name
+        )
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
     _plain(ax)
     ax.legend(frameon=False, fontsize=9)

@@ -13,12 +13,11 @@ import os
 import time
 from pathlib import Path
 
-from povid_lib.diagnose import Mention, captions_naming, cooccurrence_of, rate_by_decile, rate_by_quantile
-from povid_lib.metrics.vocabulary import read_vocabulary
-
 from povid_lib import results
+from povid_lib.diagnose import Mention, captions_naming, cooccurrence_of, rate_by_decile, rate_by_quantile
 from povid_lib.mentions import object_starts
 from povid_lib.metrics.chair import chair, score_captions
+from povid_lib.metrics.vocabulary import read_vocabulary
 
 
 def main() -> None:

@@ -58,7 +58,10 @@ def test_numbers_in_prose_are_glued(notebook):
     for cell in nbformat.read(notebook, 4).cells:
         if cell.cell_type == "markdown":
             prose = re.sub(
-                r"```.*?```|~~~.*?~~~|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\[.*?\]\(.*?\)|\(\d[^)]*\)", "", cell.source, flags=re.DOTALL
+                r"```.*?```|~~~.*?~~~|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\[.*?\]\(.*?\)|\(\d[^)]*\)",
+                "",
+                cell.source,
+                flags=re.DOTALL,
             )
             typed = re.findall(r"(?<![\w.-])0\.\d+", prose)
             assert not typed, (typed, cell.source[:200])

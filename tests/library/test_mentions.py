@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from povid_lib.metrics.vocabulary import coco_vocabulary, pocket_vocabulary
 
 from povid_lib import vlm as vlms
 from povid_lib.diagnose import captions_naming, cooccurrence_of, hellinger
 from povid_lib.mentions import mention_rows, object_starts, token_at
+from povid_lib.metrics.vocabulary import coco_vocabulary, pocket_vocabulary
 from povid_lib.scenes import scenes
 from povid_lib.texts import PROMPT
 
