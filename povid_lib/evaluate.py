@@ -40,7 +40,7 @@ def evaluate_world(vlm: VLM, split: str, n: int, answers: Path) -> dict[str, Any
     said = {str(i): text for i, text in enumerate(texts)}
     truth = {str(i): scene.names for i, scene in enumerate(batch)}
     files.write_captions(answers / "captions.jsonl", said)
-    data: dict[str, Any] = {"chair": chair(score_captions(said, truth, pocket_vocabulary().mentioned)), "pope": {}}
+    data = evaluate_captions(said, truth, pocket_vocabulary()) | {"pope": {}}
     for setting in ("random", "popular", "adversarial"):
         asked = [polls(scene, setting) for scene in batch]
         replies = ask(vlm, batch, asked)

@@ -42,8 +42,9 @@ def mention_rows(
     ):
         found = object_starts(caption, vocabulary)
         named = [name for _, name in found]
+        ends = token_ends(vlm, ids.tolist(), caption)
         for start, name in found:
-            at = token_at(vlm, ids.tolist(), caption, start)
+            at = token_at(ends, start)
             rows.append(
                 Mention(
                     image=str(number),
@@ -69,9 +70,13 @@ def object_starts(caption: str, vocabulary: Vocabulary) -> list[tuple[int, str]]
     return [(starts[mention.position], mention.object) for mention in vocabulary.mentions(caption)]
 
 
-def token_at(vlm: VLM, ids: Sequence[int], caption: str, start: int) -> int:
-    """Which of a caption's tokens holds the character at ``start``."""
+def token_ends(vlm: VLM, ids: Sequence[int], caption: str) -> list[int]:
+    """Where, in characters of the caption, each of its tokens ends."""
     decode = vlm.processor.tokenizer.decode
     lead = decode(ids).find(caption)  # most tokenizers put a space in front
-    ends = [len(decode(ids[: k + 1])) for k in range(len(ids))]
-    return bisect_right(ends, start + lead)
+    return [len(decode(ids[: k + 1])) - lead for k in range(len(ids))]
+
+
+def token_at(ends: Sequence[int], start: int) -> int:
+    """Which token holds the character at ``start``. ``ends``: see ``token_ends``."""
+    return bisect_right(ends, start)

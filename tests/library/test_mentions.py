@@ -5,7 +5,7 @@ import pytest
 
 from povid_lib import vlm as vlms
 from povid_lib.diagnose import captions_naming, cooccurrence_of, hellinger
-from povid_lib.mentions import mention_rows, object_starts, token_at
+from povid_lib.mentions import mention_rows, object_starts, token_at, token_ends
 from povid_lib.metrics.vocabulary import coco_vocabulary, pocket_vocabulary
 from povid_lib.scenes import scenes
 from povid_lib.texts import PROMPT
@@ -31,7 +31,8 @@ def test_rows_agree_with_generation_and_with_the_plain_computation(vlm):
         i = int(row.image)
         answer, word = answers[i], texts[i].split()[row.index - 1].strip(".,").lower()
         assert pocket_vocabulary().words[word] == row.name
-        at = token_at(vlm, vlm.processor.tokenizer.encode(f" {texts[i]}"), texts[i], texts[i].lower().index(word))
+        ends = token_ends(vlm, vlm.processor.tokenizer.encode(f" {texts[i]}"), texts[i])
+        at = token_at(ends, texts[i].lower().index(word))
         assert answer.tokens[at].strip().lower() == word
         assert row.hallucinated == (row.name not in truths[i])
         assert row.length == len(texts[i].split())
