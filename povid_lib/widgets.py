@@ -25,13 +25,18 @@ from povid_lib.vlm import VLM
 STATIC = Path(__file__).parent / "static"
 
 
+def _script(name: str) -> str:
+    """A widget's module in one piece: a page without a kernel has nowhere to import its shared part from."""
+    return (STATIC / "dom.js").read_text() + (STATIC / name).read_text()
+
+
 class Look(anywidget.AnyWidget):
     """Choose a scene, cover patches, and see how the probability of every word of the model's caption moves.
 
     In the book the page runs ``pocket.onnx`` itself; in Jupyter this object answers with the model that it was given.
     """
 
-    _esm = STATIC / "look.js"
+    _esm = _script("look.js")
     _css = STATIC / "look.css"
     spec = traitlets.Dict().tag(sync=True)
 
@@ -88,7 +93,7 @@ def look_spec(vlm: VLM, scenes: Sequence[Scene], titles: Sequence[str]) -> dict[
 class Score(anywidget.AnyWidget):
     """Edit the captions of a few scenes and see CHAIR, recall and length move. Needs no model and no kernel."""
 
-    _esm = STATIC / "score.js"
+    _esm = _script("score.js")
     _css = STATIC / "score.css"
     spec = traitlets.Dict().tag(sync=True)
 

@@ -55,16 +55,6 @@ const bitmap = (src) => new Promise((resolve, reject) => {
   image.src = src;
 });
 
-function element(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else node.setAttribute(key, value);
-  }
-  node.append(...children);
-  return node;
-}
-
 function render({ model, el }) {
   const spec = model.get("spec");
   const { side, patch, vocabulary, objects } = spec;

@@ -1,15 +1,5 @@
 // Edit captions of a few scenes and watch CHAIR, recall and length move. No model: everything is counted here.
 
-function element(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else node.setAttribute(key, value);
-  }
-  node.append(...children);
-  return node;
-}
-
 const share = (top, bottom) => (bottom ? (top / bottom).toFixed(3) : "–");
 
 function render({ model, el }) {
