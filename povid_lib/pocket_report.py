@@ -20,6 +20,7 @@ from torch import Tensor
 
 from povid_lib import pocket
 from povid_lib import vlm as vlms
+from povid_lib.distort import POVID_STEP, noised
 from povid_lib.kinds import KINDS, NAMES, STRENGTHS
 from povid_lib.metrics.chair import CaptionScore, Chair, chair, score_caption
 from povid_lib.metrics.pope import Pope, pope
@@ -175,32 +176,38 @@ def outcome(answer: str) -> str:
 # --- reasons -----------------------------------------------------------------------------------------------------
 
 
-def blank(scene: Scene) -> Image.Image:
-    """The scene's paper with nothing on it."""
-    return scene.blank()
+def views(batch: Sequence[Scene]) -> dict[str, list[Image.Image]]:
+    """The pictures as ``seen``, ``noised`` (POVID's step 500), ``blank`` (the paper with nothing on it) and ``swapped`` (the next
+    scene's)."""
+    seen, generator = [scene.image() for scene in batch], torch.Generator().manual_seed(13)
+    return {
+        "seen": seen,
+        "noised": [noised(picture, POVID_STEP, generator) for picture in seen],
+        "blank": [scene.blank() for scene in batch],
+        "swapped": [*seen[1:], seen[0]],
+    }
 
 
 def image_dependence(vlm: VLM, batch: Sequence[Scene], texts: Sequence[str]) -> dict[str, dict[str, Estimate]]:
     """How much less likely each word of the model's own caption becomes when the picture is taken away.
 
-    For true and for false object words: the probability with the picture (``seen``), with blank paper (``blank``) and with the
-    next scene's picture (``swapped``); and the share of words that lose less than half of their probability.
+    For true and for false object words: the probability under each of ``views``, and the share of words that keep more than half
+    of their probability under each but the first.
     """
-    questions = [PROMPT] * len(batch)
-    swapped = [s.image() for s in [*batch[1:], batch[0]]]
-    views = {"seen": [s.image() for s in batch], "blank": [blank(s) for s in batch], "swapped": swapped}
-    logps = {view: vlms.answer_logps(vlm, pictures, questions, texts) for view, pictures in views.items()}
+    questions, pictures = [PROMPT] * len(batch), views(batch)
+    logps = {view: vlms.answer_logps(vlm, shown, questions, texts) for view, shown in pictures.items()}
+    others = [view for view in pictures if view != "seen"]
     tokenizer, table = vlm.processor.tokenizer, {}
     for group in ("true", "false"):
-        sums: dict[str, list[float]] = {view: [] for view in (*views, "n", "kept_blank", "kept_swapped")}
+        sums: dict[str, list[float]] = {key: [] for key in (*pictures, "n", *(f"kept_{view}" for view in others))}
         for row, (scene, text) in enumerate(zip(batch, texts, strict=True)):
             words = [tokenizer.decode([i]).strip() for i in tokenizer.encode(f" {text}", add_special_tokens=False)]
             named = [mentioned(word) for word in words]
             picked = [i for i, n in enumerate(named) if n and (n[0] in scene.names) == (group == "true")]
-            probs = {view: logps[view][row][picked].exp().numpy() for view in views}
-            for view in views:
+            probs = {view: logps[view][row][picked].exp().numpy() for view in pictures}
+            for view in pictures:
                 sums[view].append(float(probs[view].sum()))
-            for view in ("blank", "swapped"):
+            for view in others:
                 sums[f"kept_{view}"].append(int((probs[view] > probs["seen"] / 2).sum()))
             sums["n"].append(len(picked))
         table[group] = {key: ratio(values, sums["n"]) for key, values in sums.items() if key != "n"}
@@ -208,7 +215,7 @@ def image_dependence(vlm: VLM, batch: Sequence[Scene], texts: Sequence[str]) -> 
 
 
 def blind_answers(vlm: VLM, batch: Sequence[Scene]) -> dict[str, dict[str, Estimate]]:
-    """P(yes) to "Is there a ...?" for present objects, missing partners and unrelated objects, with three pictures.
+    """P(yes) to "Is there a ...?" for present objects, missing partners and unrelated objects, under each of ``views``.
 
     P(yes) is taken over the two words yes and no at the first token of the answer.
     """
@@ -222,12 +229,8 @@ def blind_answers(vlm: VLM, batch: Sequence[Scene]) -> dict[str, dict[str, Estim
         rows += [(i, group, str(name)) for group, name in about.items()]
     prompts = [exist_question(name, True).prompt for _, _, name in rows]
     table: dict[str, dict[str, Estimate]] = {}
-    for view in ("seen", "blank", "swapped"):
-        pictures = [
-            blank(batch[i]) if view == "blank" else batch[(i + (view == "swapped")) % len(batch)].image()
-            for i, _, _ in rows
-        ]
-        logits = first_logits(vlm, pictures, prompts)
+    for view, pictures in views(batch).items():
+        logits = first_logits(vlm, [pictures[i] for i, _, _ in rows], prompts)
         p_yes = torch.sigmoid(logits[:, yes] - logits[:, no]).numpy()
         for group in ("present", "missing_partner", "unrelated"):
             table.setdefault(group, {})[view] = mean([p for p, row in zip(p_yes, rows, strict=True) if row[1] == group])

@@ -103,6 +103,7 @@ function render({ model, el }) {
 
   async function paint() {
     const source = whole === null ? scene : spec.scenes[whole];
+    canvas.setAttribute("aria-label", `Picture of: ${source.names.join(", ")}. ${masked.size} of ${grid * grid} patches covered.`);
     context.drawImage(await bitmap(source.png), 0, 0);
     const paper = await bitmap(source.paper);
     for (const i of masked) {
@@ -110,7 +111,6 @@ function render({ model, el }) {
       context.drawImage(paper, x, y, patch, patch, x, y, patch, patch);
     }
     [...patches.children].forEach((b, i) => b.setAttribute("aria-pressed", masked.has(i)));
-    canvas.setAttribute("aria-label", `Picture of: ${source.names.join(", ")}. ${masked.size} of ${grid * grid} patches covered.`);
   }
 
   function pixels() {
