@@ -85,13 +85,6 @@ def test_outcome_reads_results_only():
     assert report.outcome("Top left.") == "top left"
 
 
-def test_blank_shows_paper_only():
-    empty = np.asarray(report.blank(BATCH[0]))
-    full = np.asarray(BATCH[0].image())
-    assert (empty == full).all(-1).mean() > 0.5
-    assert np.ptp(empty[0].astype(int), axis=0).max() == 0
-
-
 class TestShippedModel:
     """The promises of results/pocket.json, checked on the file that the book prints."""
 

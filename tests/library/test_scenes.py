@@ -149,3 +149,10 @@ def test_splits_do_not_share_scenes():
 def test_bad_input_is_named(call, complaint):
     with pytest.raises(ValueError, match=complaint):
         call()
+
+
+def test_blank_shows_paper_only():
+    scene = sample_scene(0)
+    empty, full = np.asarray(scene.blank()), np.asarray(scene.image())
+    assert (empty == full).all(-1).mean() > 0.5
+    assert np.ptp(empty[0].astype(int), axis=0).max() == 0
