@@ -7,6 +7,7 @@ import torch
 from povid_lib import pocket_reasons as reasons
 from povid_lib import vlm as vlms
 from povid_lib.scenes import World, scenes
+from povid_lib.texts import PROMPT
 
 BATCH = list(scenes(6, World("counter_typical"), "validation"))
 
@@ -56,7 +57,7 @@ def test_shares_of_the_language_prior_sum_to_one(vlm):
 
 
 def test_step_0_of_the_noise_is_the_picture_and_the_last_is_not(vlm):
-    texts = [f"There is a {s.names[0]}. There is a {s.missing_partners[0]}." for s in BATCH]
+    texts = [a.text for a in vlms.generate(vlm, [s.image() for s in BATCH], PROMPT)]
     got = reasons.under_noise(vlm, BATCH, texts)
     seen = reasons.image_dependence(vlm, BATCH, texts, {"seen": [s.image() for s in BATCH]})["true"]["seen"].value
     true = [e.value for e in got["words"]["true"]]
