@@ -6,17 +6,70 @@ The noise is one step of forward diffusion with the schedule of Visual Contrasti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from transformers import BatchFeature
+
+from povid_lib import vlm as vlms
+from povid_lib.vlm import VLM
 
 STEPS = 1000
 POVID_STEP = 500  # the paper's choice
 
 Overflow = Literal["clamp", "wrap"]
+Tokens = Literal["argmax", "second", "sample"]
+
+
+def _check_step(what: str, step: int) -> None:
+    if not 0 <= step < STEPS:
+        raise ValueError(f"{what}: step is {step}; the schedule has the steps 0 to {STEPS - 1}.")
+
+
+@dataclass(frozen=True)
+class ImageDispreference:
+    """Every choice that an implementation of the image dispreference must make. Defaults: this project's.
+
+    ``place``: noise on the "image" ([0, 1] pixels at its own size, before preprocessing) or on ``pixel_values`` (normalised,
+    after it). ``overflow``: see ``noised``; for "image" only. ``tokens``: see ``dispreferred_tokens``. ``scored_under``: the
+    picture, "noised" or "clean", under which these tokens' log-probabilities enter the loss. ``reference_tokens``: whether the
+    reference scores the "policy"'s tokens or its "own".
+
+    Raises ``ValueError`` for a step outside the schedule or an unknown choice.
+    """
+
+    step: int = POVID_STEP
+    place: Literal["image", "pixel_values"] = "image"
+    overflow: Overflow = "clamp"
+    tokens: Tokens = "argmax"
+    scored_under: Literal["noised", "clean"] = "noised"
+    reference_tokens: Literal["policy", "own"] = "policy"
+
+    def __post_init__(self) -> None:
+        _check_step("ImageDispreference", self.step)
+        for name, known in (
+            ("place", ("image", "pixel_values")),
+            ("overflow", get_args(Overflow)),
+            ("tokens", get_args(Tokens)),
+            ("scored_under", ("noised", "clean")),
+            ("reference_tokens", ("policy", "own")),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"ImageDispreference.{name} is {getattr(self, name)!r}; choose one of {', '.join(known)}."
+                )
+
+
+# the paper does not say where the noise goes: as in Visual Contrastive Decoding, whose schedule it takes
+PAPER = ImageDispreference(place="pixel_values")
+RELEASED = ImageDispreference(place="image", overflow="wrap", scored_under="clean", reference_tokens="own")
+
+# --- noise -------------------------------------------------------------------------------------------------------
 
 
 def betas() -> Tensor:
@@ -35,8 +88,7 @@ def diffuse(x: Tensor, step: int, generator: torch.Generator) -> Tensor:
     ``x``: ``pixel_values`` for noise after preprocessing, as VCD does it. Nothing is clamped. Raises ``ValueError`` for a step
     outside 0 to 999, or values that are not floating-point.
     """
-    if not 0 <= step < STEPS:
-        raise ValueError(f"diffuse: step is {step}; the schedule has the steps 0 to {STEPS - 1}.")
+    _check_step("diffuse", step)
     if not x.is_floating_point():
         raise ValueError(f"diffuse: x is of type {x.dtype}; scale the picture to floating-point values first.")
     left = float(alpha_bars()[step])
@@ -61,3 +113,103 @@ def eight_bit(values: np.ndarray, overflow: Overflow) -> np.ndarray:
     """Values on a scale of 0 to 255 as uint8: cut off to whole numbers towards zero, then clamped or wrapped."""
     whole = np.trunc(values)
     return (np.clip(whole, 0, 255) if overflow == "clamp" else whole % 256).astype(np.uint8)
+
+
+# --- other ways to weaken a picture ------------------------------------------------------------------------------
+
+
+def flat(image: Image.Image) -> Image.Image:
+    """One colour, the picture's mean, in its size: no evidence at all."""
+    mean = np.asarray(image.convert("RGB")).mean((0, 1)).round().astype(int).tolist()
+    return Image.new("RGB", image.size, tuple(mean))
+
+
+def cropped(image: Image.Image, share: float, generator: torch.Generator) -> Image.Image:
+    """A random part with ``share`` of the picture's area, enlarged to its size.
+
+    Raises ``ValueError`` for a share outside (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"cropped: share is {share}; the share of the area that is kept must lie in (0, 1].")
+    width, height = (max(1, round(side * share**0.5)) for side in image.size)
+    u, v = torch.rand(2, generator=generator).tolist()
+    left, top = round(u * (image.width - width)), round(v * (image.height - height))
+    return image.crop((left, top, left + width, top + height)).resize(image.size, Image.Resampling.BICUBIC)
+
+
+def patches_shuffled(image: Image.Image, grid: int, generator: torch.Generator) -> Image.Image:
+    """``grid`` x ``grid`` patches in random order: textures stay, objects do not. Rows and columns that do not divide are left out.
+
+    Raises ``ValueError`` if the picture has fewer pixels than patches along a side.
+    """
+    if not 1 <= grid <= min(image.size):
+        raise ValueError(f"patches_shuffled: grid is {grid}; the picture is {image.width} x {image.height} pixels.")
+    pixels = np.asarray(image.convert("RGB"))
+    high, wide = pixels.shape[0] // grid, pixels.shape[1] // grid
+    tiles = pixels[: high * grid, : wide * grid].reshape(grid, high, grid, wide, 3).swapaxes(1, 2)
+    tiles = tiles.reshape(grid * grid, high, wide, 3)[torch.randperm(grid * grid, generator=generator).numpy()]
+    tiles = tiles.reshape(grid, grid, high, wide, 3).swapaxes(1, 2)
+    return Image.fromarray(tiles.reshape(high * grid, wide * grid, 3))
+
+
+def downscaled(image: Image.Image, factor: int) -> Image.Image:
+    """Reduced by ``factor`` along both sides and enlarged again. Raises ``ValueError`` for a factor below 1."""
+    if factor < 1:
+        raise ValueError(f"downscaled: factor is {factor}; it must be at least 1.")
+    small = image.resize([max(1, side // factor) for side in image.size], Image.Resampling.BOX)
+    return small.resize(image.size, Image.Resampling.BICUBIC)
+
+
+def image_tokens_masked(vlm: VLM, batch: BatchFeature, share: float, generator: torch.Generator) -> BatchFeature:
+    """The batch with attention to a random ``share`` of each row's image tokens switched off, as in BDHS (arXiv 2407.02477).
+
+    Raises ``ValueError`` for a share outside [0, 1].
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"image_tokens_masked: share is {share}; it must lie in [0, 1].")
+    mask = batch["attention_mask"].clone()
+    for row, ids in zip(mask, batch["input_ids"], strict=True):
+        where = (ids == vlm.model.config.image_token_id).nonzero().flatten()
+        lost = torch.randperm(len(where), generator=generator)[: round(share * len(where))]
+        row[where[lost.to(where.device)]] = 0
+    return BatchFeature({**batch, "attention_mask": mask})
+
+
+# --- what the model says then ------------------------------------------------------------------------------------
+
+
+def dispreferred_tokens(
+    logits: Tensor, labels: Tensor, tokens: Tokens, generator: torch.Generator | None = None
+) -> Tensor:
+    """The model's own token at every position of the true answer, under the weakened picture: int64 in the shape of ``labels``.
+
+    ``logits``: (..., vocabulary), those that predict ``labels`` with the true answer as prefix (teacher-forced). "argmax": the
+    likeliest (the paper); "second": the likeliest that is not the label (the released code before April 2024); "sample": drawn.
+    No gradient flows through the choice. Raises ``ValueError`` for another choice, or shapes that do not fit.
+    """
+    if logits.shape[:-1] != labels.shape:
+        raise ValueError(f"dispreferred_tokens: logits {tuple(logits.shape)} do not fit labels {tuple(labels.shape)}.")
+    logits = logits.detach()
+    if tokens == "argmax":
+        return logits.argmax(-1)
+    if tokens == "second":
+        return logits.scatter(-1, labels[..., None], float("-inf")).argmax(-1)
+    if tokens == "sample":
+        probs = logits.float().softmax(-1).flatten(0, -2)
+        return torch.multinomial(probs, 1, generator=generator).reshape(labels.shape)
+    raise ValueError(f"dispreferred_tokens: tokens is {tokens!r}; choose one of {', '.join(get_args(Tokens))}.")
+
+
+def weakened(
+    vlm: VLM,
+    images: Sequence[Image.Image],
+    texts: Sequence[str],
+    choices: ImageDispreference,
+    generator: torch.Generator,
+) -> BatchFeature:
+    """``vlm.encode`` of the pictures with noise on them, fresh at every call."""
+    if choices.place == "image":
+        shown = [noised(image, choices.step, generator, choices.overflow) for image in images]
+        return vlms.encode(vlm, shown, texts)
+    batch = vlms.encode(vlm, images, texts)
+    return BatchFeature({**batch, "pixel_values": diffuse(batch["pixel_values"], choices.step, generator)})

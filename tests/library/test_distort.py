@@ -10,7 +10,27 @@ import pytest
 import torch
 from PIL import Image
 
-from povid_lib.distort import POVID_STEP, STEPS, alpha_bars, betas, diffuse, eight_bit, noised
+from povid_lib import vlm as vlms
+from povid_lib.distort import (
+    PAPER,
+    POVID_STEP,
+    RELEASED,
+    STEPS,
+    ImageDispreference,
+    alpha_bars,
+    betas,
+    cropped,
+    diffuse,
+    dispreferred_tokens,
+    downscaled,
+    eight_bit,
+    flat,
+    image_tokens_masked,
+    noised,
+    patches_shuffled,
+    weakened,
+)
+from povid_lib.scenes import scenes
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -84,3 +104,119 @@ def test_whole_numbers_and_unknown_overflow_are_refused():
         diffuse(torch.zeros(3, dtype=torch.uint8), 5, seeded())
     with pytest.raises(ValueError, match="clamp, wrap"):
         noised(Image.new("RGB", (4, 4)), 5, seeded(), overflow="saturate")
+
+
+# --- other ways to weaken a picture ------------------------------------------------------------------------------
+
+RAMP = Image.fromarray(np.arange(12 * 12 * 3, dtype=np.uint8).reshape(12, 12, 3))
+
+
+def test_flat_keeps_the_mean_and_nothing_else():
+    got = np.asarray(flat(RAMP))
+    assert got.shape == (12, 12, 3)
+    assert np.ptp(got, axis=(0, 1)).max() == 0
+    assert got[0, 0] == pytest.approx(np.asarray(RAMP).mean((0, 1)), abs=0.5)
+
+
+def test_a_crop_of_everything_is_the_picture_and_a_quarter_is_enlarged():
+    assert cropped(RAMP, 1, seeded()).tobytes() == RAMP.tobytes()
+    half_black = Image.new("RGB", (40, 40))
+    half_black.paste((255, 255, 255), (0, 0, 20, 40))
+    means = [np.asarray(cropped(half_black, 0.25, seeded(s))).mean() for s in range(12)]
+    assert {round(m) for m in means} != {128}
+    assert cropped(half_black, 0.25, seeded()).size == (40, 40)
+
+
+def test_shuffling_keeps_every_pixel_and_moves_patches_whole():
+    got = np.asarray(patches_shuffled(RAMP, 3, seeded(1)))
+    assert sorted(map(tuple, got.reshape(-1, 3).tolist())) == sorted(
+        map(tuple, np.asarray(RAMP).reshape(-1, 3).tolist())
+    )
+    tiles = {np.asarray(RAMP)[y : y + 4, x : x + 4].tobytes() for y in (0, 4, 8) for x in (0, 4, 8)}
+    assert {got[y : y + 4, x : x + 4].tobytes() for y in (0, 4, 8) for x in (0, 4, 8)} == tiles
+    assert got.tobytes() != np.asarray(RAMP).tobytes()
+
+
+def test_downscaling_loses_detail_and_keeps_size_and_mean():
+    fine = Image.fromarray((np.indices((16, 16)).sum(0) % 2 * 255).astype(np.uint8).repeat(3).reshape(16, 16, 3))
+    got = np.asarray(downscaled(fine, 2))
+    assert got.shape == (16, 16, 3)
+    assert np.ptp(got) <= 1
+    assert downscaled(fine, 1).tobytes() == fine.tobytes()
+
+
+def test_masking_hides_that_share_of_image_tokens_and_changes_the_answer(vlm):
+    pictures = [s.image() for s in scenes(2, split="validation")]
+    batch = vlms.encode(vlm, pictures, [vlms.chat(vlm, "Describe this image.")] * 2)
+    got = image_tokens_masked(vlm, batch, 0.5, seeded())
+    images = batch["input_ids"] == vlm.model.config.image_token_id
+    lost = (batch["attention_mask"] == 1) & (got["attention_mask"] == 0)
+    assert lost.sum(1).tolist() == [images[0].sum().item() // 2] * 2
+    assert not (lost & ~images).any()
+    none = image_tokens_masked(vlm, batch, 1.0, seeded())
+    with torch.inference_mode():
+        other = vlms.encode(vlm, pictures[::-1], [vlms.chat(vlm, "Describe this image.")] * 2)
+        blind = [vlm.model(**image_tokens_masked(vlm, b, 1.0, seeded())).logits[:, -1] for b in (batch, other)]
+        seen = vlm.model(**batch).logits[:, -1]
+    assert torch.allclose(blind[0], blind[1], atol=1e-4)  # nothing of the picture is left
+    assert not torch.allclose(blind[0], seen, atol=0.1)
+    assert none["pixel_values"] is batch["pixel_values"]
+
+
+# --- what the model says then ------------------------------------------------------------------------------------
+
+LOGITS = torch.tensor([[[3.0, 1.0, 0.0], [0.0, 1.0, 3.0]]])
+LABELS = torch.tensor([[0, 0]])
+
+
+def test_dispreferred_tokens_by_hand():
+    assert dispreferred_tokens(LOGITS, LABELS, "argmax").tolist() == [[0, 2]]
+    assert dispreferred_tokens(LOGITS, LABELS, "second").tolist() == [[1, 2]]
+
+
+def test_sampled_tokens_follow_the_distribution():
+    got = dispreferred_tokens(LOGITS.expand(20_000, 2, 3), LABELS.expand(20_000, 2), "sample", seeded())
+    assert (got[:, 0] == 0).float().mean().item() == pytest.approx(LOGITS[0, 0].softmax(-1)[0].item(), abs=0.01)
+
+
+def test_no_gradient_through_the_choice():
+    logits = LOGITS.clone().requires_grad_()
+    assert not dispreferred_tokens(logits, LABELS, "second").requires_grad
+
+
+def test_noise_goes_where_the_choice_says(vlm):
+    (picture,) = (s.image() for s in scenes(1, split="validation"))
+    text = [vlms.chat(vlm, "Describe this image.")]
+    clean = vlms.encode(vlm, [picture], text)["pixel_values"]
+    after = weakened(vlm, [picture], text, PAPER, seeded())["pixel_values"]
+    assert torch.allclose(after, diffuse(clean, POVID_STEP, seeded()))
+    before = weakened(vlm, [picture], text, RELEASED, seeded())["pixel_values"]
+    wrapped = vlms.encode(vlm, [noised(picture, POVID_STEP, seeded(), "wrap")], text)["pixel_values"]
+    assert torch.equal(before, wrapped)
+    assert not torch.allclose(before, after, atol=0.1)
+
+
+def test_presets_differ_as_the_paper_and_its_code_do():
+    assert (PAPER.tokens, PAPER.scored_under, PAPER.reference_tokens) == ("argmax", "noised", "policy")
+    assert (RELEASED.tokens, RELEASED.scored_under, RELEASED.reference_tokens) == ("argmax", "clean", "own")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ImageDispreference(step=1000), "steps 0 to 999"),
+        (lambda: ImageDispreference(place="latent"), "choose one of image, pixel_values"),
+        (lambda: ImageDispreference(overflow="none"), "choose one of clamp, wrap"),
+        (lambda: ImageDispreference(tokens="third"), "choose one of argmax, second, sample"),
+        (lambda: ImageDispreference(scored_under="both"), "choose one of noised, clean"),
+        (lambda: ImageDispreference(reference_tokens="none"), "choose one of policy, own"),
+        (lambda: cropped(RAMP, 0, seeded()), "must lie in"),
+        (lambda: patches_shuffled(RAMP, 13, seeded()), "12 x 12 pixels"),
+        (lambda: downscaled(RAMP, 0), "at least 1"),
+        (lambda: dispreferred_tokens(LOGITS, LABELS[0], "argmax"), "do not fit labels"),
+        (lambda: dispreferred_tokens(LOGITS, LABELS, "third"), "choose one of argmax"),
+    ],
+)
+def test_bad_choices_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
