@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -184,18 +184,20 @@ def answer_distributions(
     questions: Sequence[str],
     answers: Sequence[str],
     batch_size: int = 64,
+    weaken: Callable[[BatchFeature], BatchFeature] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Read given answers token by token (teacher-forced), without the end token; ``images=None`` shows no picture.
 
-    Yields, for each row, the answer's token ids, int64 (length,), and the log-distribution over the vocabulary from which each
-    of them would have been drawn, float32 (length, vocabulary), on the CPU.
+    ``weaken``: what to do to each batch of inputs before the model reads it (see ``distort``). Yields, for each row, the answer's
+    token ids, int64 (length,), and the log-distribution over the vocabulary from which each of them would have been drawn,
+    float32 (length, vocabulary), on the CPU.
     """
     prompts = [chat(vlm, question, image=images is not None) for question in questions]
     for at in range(0, len(prompts), batch_size):
         part = slice(at, at + batch_size)
         texts = [f"{p} {a}" for p, a in zip(prompts[part], answers[part], strict=True)]
         batch = encode(vlm, images[part] if images is not None else None, texts)
-        logits = vlm.model(**batch).logits
+        logits = vlm.model(**(weaken(batch) if weaken else batch)).logits
         for row, ids, answer in zip(logits, batch["input_ids"], answers[part], strict=True):
             length = len(vlm.processor.tokenizer.encode(f" {answer}", add_special_tokens=False))
             first = len(ids) - length  # rows are padded on the left

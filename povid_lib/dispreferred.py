@@ -1,0 +1,137 @@
+"""What a weakened picture makes the model say, in the pocket world: between truth and habit, and token by token.
+
+The measurements of chapter 05. ``distort`` weakens pictures and picks tokens; here they are sorted, by a truth that is known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import BatchFeature
+
+from povid_lib import vlm as vlms
+from povid_lib.distort import Tokens, dispreferred_tokens
+from povid_lib.kinds import KINDS, NAMES
+from povid_lib.metrics.stats import Estimate, mean, ratio
+from povid_lib.scenes import COLOURS, POSITIONS, SIZES, Item, Scene
+from povid_lib.texts import NUMBERS, PROMPT, WORDS, detailed_caption, noun_phrase
+from povid_lib.vlm import VLM
+
+# --- the fork-and-knife experiment -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Dilemma:
+    """A scene whose caption has come to "There is a": one true object is left to be named, and one companion is missing."""
+
+    scene: Scene
+    so_far: str
+    truth: str
+    companion: str
+
+
+def dilemmas(batch: Sequence[Scene], seed: int = 0) -> list[Dilemma]:
+    """The scenes that allow one: exactly one partner missing, its owner named, and one single object with "a" left over."""
+    rng, found = np.random.default_rng(seed), []
+    for scene in batch:
+        if len(scene.missing_partners) != 1 or _article(scene.missing_partners[0]) != "a":
+            continue
+        (companion,) = scene.missing_partners
+        left = [i for i in scene.salient if i.count == 1 and _article(i.name) == "a" and not _owns(i, companion)]
+        if not left:
+            continue
+        truth = left[-1]
+        sentences = [detailed_caption([item], rng) for item in scene.salient if item is not truth]
+        found.append(Dilemma(scene, " ".join([*sentences, "There is a"]), truth.name, companion))
+    return found
+
+
+def _article(name: str) -> str:
+    return noun_phrase(Item(name), attributes=False).split()[0]
+
+
+def _owns(item: Item, companion: str) -> bool:
+    return Scene(("", "", 0), (item,)).missing_partners == (companion,)
+
+
+@torch.inference_mode()
+def next_objects(vlm: VLM, asked: Sequence[Dilemma], pictures: Sequence[Image.Image]) -> dict[str, Estimate]:
+    """How the probability of all object words is shared at the next token, shown these pictures: the ``truth`` that is left, the
+    ``companion``, all others of the scene's ``context`` and all ``strangers`` to it.
+    """
+    ids = [vlms.word_id(vlm, name) for name in NAMES]
+    shares: dict[str, list[float]] = {"truth": [], "companion": [], "context": [], "strangers": []}
+    texts = [f"{vlms.chat(vlm, PROMPT)} {d.so_far}" for d in asked]
+    for at in range(0, len(asked), 64):
+        rows = slice(at, at + 64)
+        logits = vlm.model(**vlms.encode(vlm, pictures[rows], texts[rows]), logits_to_keep=1).logits[:, -1]
+        for d, probs in zip(asked[rows], logits.float().softmax(-1)[:, ids].cpu().double(), strict=True):
+            p = dict(zip(NAMES, (probs / probs.sum()).tolist(), strict=True))
+            shares["truth"].append(p[d.truth])
+            shares["companion"].append(p[d.companion])
+            contexts = {KINDS[name].context for name in d.scene.names}
+            inside = sum(p[name] for name in NAMES if KINDS[name].context in contexts)
+            shares["context"].append(inside - p[d.truth] - p[d.companion])
+            shares["strangers"].append(1 - inside)
+    return {key: mean(values) for key, values in shares.items()}
+
+
+# --- which tokens change, and into what --------------------------------------------------------------------------
+
+# "same": the label itself; "companion": a missing partner in place of an object; "present", "absent": another object, true or
+# false; "detail": another colour, size, number or place; "form": another sort of word than the true one, mostly broken grammar
+SORTS = ("same", "companion", "present", "absent", "detail", "form")
+_CLASSES = {
+    **dict.fromkeys(WORDS, "object"),
+    **dict.fromkeys(COLOURS, "colour"),
+    **dict.fromkeys(SIZES, "size"),
+    **dict.fromkeys((*NUMBERS, "a", "an", "some"), "number"),
+    **dict.fromkeys({word for place in POSITIONS for word in place.split()}, "place"),
+}
+
+
+def sort_of(scene: Scene, label: str, token: str) -> str:
+    """Which of ``SORTS`` a dispreferred token is, where the true word is ``label``."""
+    label, token = (re.sub(r"\W", "", word.lower()) or word.strip() for word in (label, token))
+    if token == label:
+        return "same"
+    if _CLASSES.get(token, "") != _CLASSES.get(label, "") or label not in _CLASSES:
+        return "form"
+    if _CLASSES[token] != "object":
+        return "detail"
+    name = WORDS[token]
+    return "companion" if name in scene.missing_partners else "present" if name in scene.names else "absent"
+
+
+def sorts(
+    vlm: VLM,
+    batch: Sequence[Scene],
+    pictures: Sequence[Image.Image],
+    captions: Sequence[str],
+    tokens: Tokens = "argmax",
+    weaken: Callable[[BatchFeature], BatchFeature] | None = None,
+    generator: torch.Generator | None = None,
+) -> dict[str, Estimate]:
+    """Share of all positions of the captions at which the dispreferred token is of each of ``SORTS``; intervals over pictures.
+
+    ``pictures``: the weakened ones; ``captions``: the true answers, teacher-forced; ``weaken``: see ``vlm.answer_distributions``.
+    """
+    decode = vlm.processor.tokenizer.decode
+    rows = vlms.answer_distributions(vlm, pictures, [PROMPT] * len(batch), captions, weaken=weaken)
+    counts: dict[str, list[int]] = {sort: [] for sort in SORTS}
+    lengths = []
+    for scene, (labels, logps) in zip(batch, rows, strict=True):
+        chosen: Tensor = dispreferred_tokens(logps, labels, tokens, generator)
+        found = [
+            sort_of(scene, decode([a]), decode([b])) for a, b in zip(labels.tolist(), chosen.tolist(), strict=True)
+        ]
+        lengths.append(len(found))
+        for sort in SORTS:
+            counts[sort].append(found.count(sort))
+    return {sort: ratio(counts[sort], lengths) for sort in SORTS}
