@@ -16,6 +16,8 @@ import traitlets
 from PIL import Image
 
 from povid_lib import vlm as vlms
+from povid_lib.dispreferred import Dilemma, sort_of
+from povid_lib.distort import dispreferred_tokens, noised
 from povid_lib.kinds import KINDS, NAMES
 from povid_lib.pocket import PATCH
 from povid_lib.scenes import SIDE, Scene
@@ -119,6 +121,55 @@ def score_spec(scenes: Sequence[Scene], titles: Sequence[str], captions: Sequenc
         for word, kind in WORDS.items()
     }
     return {"scenes": rows, "words": words, "everything": f"{enumerate_phrases(NAMES).capitalize()}."}
+
+
+class Noise(anywidget.AnyWidget):
+    """Slide the noise over a few scenes, and see the next word and the dispreferred tokens change. Computed beforehand."""
+
+    _esm = _script("noise.js")
+    _css = STATIC / "noise.css"
+    spec = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, vlm: VLM, asked: Sequence[Dilemma], steps: Sequence[int]) -> None:
+        super().__init__(spec=noise_spec(vlm, asked, steps))
+
+
+def noise_spec(vlm: VLM, asked: Sequence[Dilemma], steps: Sequence[int], top: int = 6) -> dict[str, Any]:
+    """For each scene and step: the noised picture, the ``top`` next words after ``so_far``, and the argmax token at each place of
+    the true caption with its sort (see ``dispreferred``). One draw of noise a scene, mixed in more and more.
+    """
+    rows, decode = [], vlm.processor.tokenizer.decode
+    for number, d in enumerate(asked):
+        caption = detailed_caption(d.scene.salient, np.random.default_rng(number))
+        pictures = [noised(d.scene.image(), step, torch.Generator().manual_seed(number)) for step in steps]
+        read = vlms.answer_distributions(vlm, pictures, [PROMPT] * len(steps), [caption] * len(steps))
+        labels: list[str] = []
+        views = []
+        for picture, (ids, logps) in zip(pictures, read, strict=True):
+            labels = [decode([i]).strip() for i in ids.tolist()]
+            tokens = [decode([i]).strip() for i in dispreferred_tokens(logps, ids, "argmax").tolist()]
+            expected = vlms.top_tokens(vlm, vlms.next_token_probs(vlm, picture, PROMPT, d.so_far), top)
+            views.append(
+                {
+                    "png": _png(picture),
+                    "next": [[word.strip(), round(p, 4), _what(d, word)] for word, p in expected],
+                    "tokens": [[b, sort_of(d.scene, a, b)] for a, b in zip(labels, tokens, strict=True)],
+                }
+            )
+        title = f"{number + 1}. {', '.join(d.scene.names)}"
+        rows.append(
+            {"title": title, "names": list(d.scene.names), "so_far": d.so_far, "labels": labels, "views": views}
+        )
+    return {"scenes": rows, "steps": list(steps)}
+
+
+def _what(d: Dilemma, word: str) -> str:
+    named = mentioned(word)
+    if not named:
+        return ""
+    return {d.truth: "the truth", d.companion: "missing companion"}.get(
+        named[0], "named already" if named[0] in d.scene.names else "not there"
+    )
 
 
 def _png(image: Image.Image) -> str:

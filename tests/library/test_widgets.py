@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 from povid_lib import vlm as vlms
+from povid_lib.dispreferred import dilemmas
 from povid_lib.pocket_data import pixels
 from povid_lib.scenes import draw, scenes
-from povid_lib.widgets import Look, look_spec
+from povid_lib.widgets import Look, look_spec, noise_spec
 
 SCENES = list(scenes(2, split="validation"))
 
@@ -50,3 +51,18 @@ def test_large_models_are_refused(vlm):
             look_spec(big, SCENES, ["one", "two"])
     finally:
         config.hidden_size = old
+
+
+def test_noise_spec_starts_at_the_picture_and_marks_what_changes(vlm):
+    asked = dilemmas(list(scenes(30, split="validation")))[:2]
+    spec = noise_spec(vlm, asked, (0, 999), top=4)
+    for d, row in zip(asked, spec["scenes"], strict=True):
+        clear, noisy = row["views"]
+        assert [len(v["tokens"]) for v in row["views"]] == [len(row["labels"])] * 2
+        assert all((sort == "same") == (a == b) for a, (b, sort) in zip(row["labels"], clear["tokens"], strict=True))
+        same = [sum(sort == "same" for _, sort in v["tokens"]) for v in row["views"]]
+        assert same[1] < same[0]
+        assert [p for _, p, _ in clear["next"]] == sorted((p for _, p, _ in clear["next"]), reverse=True)
+        for word, _, what in clear["next"] + noisy["next"]:
+            assert (what == "missing companion") == (word == d.companion)
+            assert (what == "the truth") == (word == d.truth)
