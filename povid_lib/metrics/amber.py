@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import bootstrap
 
-from povid_lib.metrics.amber_data import DIMENSIONS, Description, Nouns, Poll, Vocabulary, noun_reader
+from povid_lib.metrics.amber_data import DIMENSIONS, Description, Nouns, Poll, WordTable, noun_reader
 from povid_lib.metrics.pope import parse_yes_no
 from povid_lib.metrics.stats import Estimate, mean, ratio
 
@@ -29,7 +29,7 @@ Similar = Callable[[str, str], bool]
 
 @dataclass(frozen=True)
 class DescriptionScore:
-    """One description. ``objects``: each mention of a word of the vocabulary; ``hallucinated``: those that match nothing true;
+    """One description. ``objects``: each mention of a word of the table; ``hallucinated``: those that match nothing true;
     ``covered`` of ``truth`` objects are named; ``expected``: how many of ``hallu`` expected but absent objects are named."""
 
     objects: tuple[str, ...]
@@ -43,7 +43,7 @@ class DescriptionScore:
 def score_description(
     description: Description,
     text: str,
-    vocabulary: Vocabulary,
+    table: WordTable,
     nouns: Nouns | None = None,
     similar: Similar = operator.eq,
 ) -> DescriptionScore:
@@ -53,12 +53,12 @@ def score_description(
     and a tree in the picture "tree" finds the forest. An object that is annotated twice can be found once.
     Raises ``ValueError`` for an annotated object that ``relation.json`` lacks.
     """
-    read = nouns or noun_reader(vocabulary)
-    truths, hallus = (_targets(description.id, words, vocabulary) for words in (description.truth, description.hallu))
-    objects = tuple(noun for noun in read(text) if noun in vocabulary.words)
+    read = nouns or noun_reader(table)
+    truths, hallus = (_targets(description.id, words, table) for words in (description.truth, description.hallu))
+    objects = tuple(noun for noun in read(text) if noun in table.words)
     covered, expected, hallucinated = set(), set(), []
     for noun in objects:
-        if noun in vocabulary.safe:
+        if noun in table.safe:
             continue
         if (i := _first(truths, noun, operator.eq)) is not None:
             covered.add(i)
@@ -74,11 +74,11 @@ def score_description(
     return DescriptionScore(objects, tuple(hallucinated), len(covered), sizes[0], len(expected), sizes[1])
 
 
-def _targets(key: int, objects: Sequence[str], vocabulary: Vocabulary) -> list[tuple[str, int]]:
+def _targets(key: int, objects: Sequence[str], table: WordTable) -> list[tuple[str, int]]:
     """Words that match, each with the index of its object, in the evaluator's order."""
-    if unknown := [name for name in objects if name not in vocabulary.related]:
+    if unknown := [name for name in objects if name not in table.related]:
         raise ValueError(f"Annotation {key}: {', '.join(unknown)} not in relation.json; use the files of one release.")
-    related = [(word, i) for i, name in enumerate(objects) for word in vocabulary.related[name]]
+    related = [(word, i) for i, name in enumerate(objects) for word in table.related[name]]
     return related + [(name, i) for i, name in enumerate(objects)]
 
 
@@ -168,7 +168,7 @@ def amber(
     annotations: Mapping[int, Description | Poll],
     responses: Mapping[int, str],
     images: Mapping[int, str],
-    vocabulary: Vocabulary,
+    table: WordTable,
     nouns: Nouns | None = None,
     similar: Similar = operator.eq,
 ) -> Amber:
@@ -178,16 +178,16 @@ def amber(
     """
     if not responses:
         raise ValueError("amber: there are no responses.")
-    for name, table in (("annotation", annotations), ("image", images)):
-        if lost := [key for key in responses if key not in table]:
+    for name, known in (("annotation", annotations), ("image", images)):
+        if lost := [key for key in responses if key not in known]:
             raise ValueError(f"amber: the response with id {lost[0]} (and {len(lost) - 1} more) has no {name}.")
-    read = nouns or noun_reader(vocabulary)
+    read = nouns or noun_reader(table)
     described: dict[str, list[DescriptionScore]] = {}
     polled: dict[str, dict[str, list[tuple[Poll, str]]]] = {}
     for key, text in responses.items():
         row = annotations[key]
         if isinstance(row, Description):
-            described.setdefault(images[key], []).append(score_description(row, text, vocabulary, read, similar))
+            described.setdefault(images[key], []).append(score_description(row, text, table, read, similar))
         else:
             for dimension in DIMENSIONS[row.type]:
                 polled.setdefault(dimension, {}).setdefault(images[key], []).append((row, text))

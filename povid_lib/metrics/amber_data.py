@@ -1,4 +1,4 @@
-"""AMBER's files (Wang et al., 2023, arXiv 2311.07397) as records, and the words of its vocabulary in a text."""
+"""AMBER's files (Wang et al., 2023, arXiv 2311.07397) as records, and the words of its table in a text."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Poll:
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class WordTable:
     """``related``: for every object, other words that count as it; ``safe``: words that are never held against a model."""
 
     related: Mapping[str, tuple[str, ...]]
@@ -56,13 +56,13 @@ class Vocabulary:
 # --- files -------------------------------------------------------------------------------------------------------
 
 
-def read_vocabulary(relation: Path, safe_words: Path) -> Vocabulary:
+def read_word_table(relation: Path, safe_words: Path) -> WordTable:
     """Read ``relation.json`` ({object: [related words]}) and ``safe_words.txt`` (one a line), in lower case."""
-    table = json.loads(relation.read_text())
-    if not isinstance(table, dict) or not all(isinstance(words, list) for words in table.values()):
+    lists = json.loads(relation.read_text())
+    if not isinstance(lists, dict) or not all(isinstance(words, list) for words in lists.values()):
         raise ValueError(f"{relation}: an object of word lists is needed, as in AMBER's relation.json.")
-    related = {name.lower(): tuple(word.lower() for word in words) for name, words in table.items()}
-    return Vocabulary(related, frozenset(w.strip().lower() for w in safe_words.read_text().splitlines() if w.strip()))
+    related = {name.lower(): tuple(word.lower() for word in words) for name, words in lists.items()}
+    return WordTable(related, frozenset(w.strip().lower() for w in safe_words.read_text().splitlines() if w.strip()))
 
 
 def read_annotations(path: Path) -> dict[int, Description | Poll]:
@@ -118,14 +118,14 @@ _IRREGULAR = {"child": "children", "man": "men", "woman": "women", "mouse": "mic
 _BARE_NOT_NOUNS = frozenset({"can", "hot", "leave", "sailing"})
 
 
-def noun_reader(vocabulary: Vocabulary) -> Nouns:
-    """A function that reads the vocabulary's words out of a text, in order, repeated ones too, plurals as singulars.
+def noun_reader(table: WordTable) -> Nouns:
+    """A function that reads the table's words out of a text, in order, repeated ones too, plurals as singulars.
 
     It needs no data, and no tagger either: words that are mostly verbs or adjectives are read in the plural only, others ("they
     watch") may be taken for nouns. The evaluator misses capitalised words and loses "leaves" (WordNet: "leaf"); this one does not.
     """
-    forms = {plural: word for word in sorted(vocabulary.words) for plural in _plurals(word)}
-    forms |= {word: word for word in vocabulary.words - _BARE_NOT_NOUNS}
+    forms = {plural: word for word in sorted(table.words) for plural in _plurals(word)}
+    forms |= {word: word for word in table.words - _BARE_NOT_NOUNS}
     return lambda text: [forms[t] for t in re.findall(r"[a-z]+(?:-[a-z]+)*", text.lower()) if t in forms]
 
 

@@ -9,15 +9,15 @@ from povid_lib.metrics.amber import amber, discriminative, generative, score_des
 from povid_lib.metrics.amber_data import (
     Description,
     Poll,
-    Vocabulary,
+    WordTable,
     noun_reader,
     read_annotations,
     read_images,
     read_responses,
-    read_vocabulary,
+    read_word_table,
 )
 
-WORDS = Vocabulary(
+WORDS = WordTable(
     related={
         "forest": ("tree", "leave"),
         "tree": ("forest",),
@@ -42,7 +42,7 @@ def score(text, **options):
 
 def test_one_description_by_hand():
     got = score("Boats on the water under a sky with birds, a bird and the sun. A happy cow.")
-    assert got.objects == ("boat", "water", "sky", "bird", "bird", "sun")  # no cow in the vocabulary
+    assert got.objects == ("boat", "water", "sky", "bird", "bird", "sun")  # no cow in the table
     assert got.hallucinated == ("sky", "bird", "bird")  # each mention; the sun is safe
     assert (got.covered, got.truth) == (2, 4)  # the ship that is annotated twice is found once
     assert (got.expected, got.hallu) == (2, 3)
@@ -71,7 +71,7 @@ def test_similar_words_match_where_a_similarity_is_given():
     assert (got.hallucinated, got.expected) == (("child",), 1)
 
 
-def test_another_reader_of_nouns_can_be_given_and_only_the_vocabulary_counts():
+def test_another_reader_of_nouns_can_be_given_and_only_the_table_counts():
     assert score("x", nouns=lambda text: ["bird", "unicorn"]).objects == ("bird",)
 
 
@@ -158,14 +158,14 @@ def test_from_files_to_scores(files):
     annotations = read_annotations(files("annotations.json", ANNOTATIONS))
     rows = [{"id": i, "image": f"AMBER_{1 + (i % 2 == 0)}.jpg", "query": ""} for i in range(1, 7)]
     images = read_images(files("query.json", rows))
-    vocabulary = read_vocabulary(
+    table = read_word_table(
         files("relation.json", {"forest": ["Tree"], "sea": [], "ship": ["boat"], "sky": [], "bird": []}),
         files("safe_words.txt", "sun\n\nlight\n"),
     )
-    assert vocabulary.related["forest"] == ("tree",)
-    assert vocabulary.safe == {"sun", "light"}
+    assert table.related["forest"] == ("tree",)
+    assert table.safe == {"sun", "light"}
     responses = read_responses(files("r.json", [{"id": i, "response": r} for i, r in enumerate(RESPONSES, start=1)]))
-    got = amber(annotations, responses, images, vocabulary)
+    got = amber(annotations, responses, images, table)
     assert got.generative.chair.value == pytest.approx(1 / 3)
     assert got.generative.cover.value == pytest.approx(2 / 3)
     assert got.generative.cog.value == pytest.approx(1 / 2)
@@ -177,8 +177,8 @@ def test_from_files_to_scores(files):
     assert got.score.value == pytest.approx((1 - 1 / 3 + f1) / 2)
     assert got.score.n == 2
     assert got.score.low <= got.score.value <= got.score.high
-    assert amber(annotations, {1: RESPONSES[0]}, images, vocabulary).score is None
-    assert amber(annotations, {3: "No"}, images, vocabulary).generative is None
+    assert amber(annotations, {1: RESPONSES[0]}, images, table).score is None
+    assert amber(annotations, {3: "No"}, images, table).generative is None
 
 
 def test_score_of_one_image_has_no_interval():
@@ -222,6 +222,6 @@ def test_bad_input_is_named(call, complaint):
         call()
 
 
-def test_a_vocabulary_of_the_wrong_form_is_named(files):
+def test_a_word_table_of_the_wrong_form_is_named(files):
     with pytest.raises(ValueError, match="an object of word lists"):
-        read_vocabulary(files("relation.json", ["forest"]), files("safe_words.txt", ""))
+        read_word_table(files("relation.json", ["forest"]), files("safe_words.txt", ""))
