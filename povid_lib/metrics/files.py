@@ -25,18 +25,8 @@ def read_captions(path: str | Path, images: Collection[str] | None = None) -> di
     Raises ``ValueError`` with every fault and its line: no id or caption, an id that occurs twice or is not in ``images``, a line
     that is no JSON or not UTF-8, an empty file.
     """
-    captions: dict[str, str] = {}
-    rows, faults = _rows(path)
-    seen: dict[str, str] = {}
-    for where, row in rows:
-        image = _id(row, "image_id", where, faults)
-        caption = _text(row, ("caption",), where, faults)
-        if image is None or _repeated("image_id", image, where, seen, faults):
-            continue
-        if images is not None and image not in images:
-            faults.append(f"{where}: image {image} is not among the {len(images)} images of the truth")
-        captions[image] = caption
-    return _sound(path, captions, faults)
+    stranger = "image {id} is not among the {count} images of the truth"
+    return _texts(path, "image_id", ("caption",), images, stranger)
 
 
 def read_truth(path: str | Path, vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
@@ -117,18 +107,25 @@ def read_answers(path: str | Path, questions: Iterable[PopeQuestion] | None = No
     Raises ``ValueError`` with every fault and its line, also for a question that is not among ``questions``.
     """
     known = None if questions is None else {q.question_id for q in questions}
+    return _texts(path, "question_id", ("answer", "text"), known, "question {id} was not asked")
+
+
+def _texts(
+    path: str | Path, key: str, fields: tuple[str, ...], known: Collection[str] | None, stranger: str
+) -> dict[str, str]:
+    """Id -> text, each row's under the first of ``fields`` that it has. ``stranger``: the fault of an id that ``known`` lacks."""
     rows, faults = _rows(path)
-    answers: dict[str, str] = {}
+    texts: dict[str, str] = {}
     seen: dict[str, str] = {}
     for where, row in rows:
-        key = _id(row, "question_id", where, faults)
-        text = _text(row, ("answer", "text"), where, faults)
-        if key is None or _repeated("question_id", key, where, seen, faults):
+        name = _id(row, key, where, faults)
+        text = _text(row, fields, where, faults)
+        if name is None or _repeated(key, name, where, seen, faults):
             continue
-        if known is not None and key not in known:
-            faults.append(f"{where}: question {key} was not asked")
-        answers[key] = text
-    return _sound(path, answers, faults)
+        if known is not None and name not in known:
+            faults.append(f"{where}: {stranger.format(id=name, count=len(known))}")
+        texts[name] = text
+    return _sound(path, texts, faults)
 
 
 def write_captions(path: str | Path, captions: Mapping[str, str]) -> None:
