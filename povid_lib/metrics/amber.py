@@ -74,7 +74,7 @@ def score_description(
     return DescriptionScore(objects, tuple(hallucinated), len(covered), sizes[0], len(expected), sizes[1])
 
 
-def _targets(key: int, objects: Sequence[str], table: WordTable) -> list[tuple[str, int]]:
+def _targets(key: str, objects: Sequence[str], table: WordTable) -> list[tuple[str, int]]:
     """Words that match, each with the index of its object, in the evaluator's order."""
     if unknown := [name for name in objects if name not in table.related]:
         raise ValueError(f"Annotation {key}: {', '.join(unknown)} not in relation.json; use the files of one release.")
@@ -165,9 +165,9 @@ class Amber:
 
 
 def amber(
-    annotations: Mapping[int, Description | Poll],
-    responses: Mapping[int, str],
-    images: Mapping[int, str],
+    annotations: Mapping[str, Description | Poll],
+    responses: Mapping[str, str],
+    images: Mapping[str, str],
     table: WordTable,
     nouns: Nouns | None = None,
     similar: Similar = operator.eq,

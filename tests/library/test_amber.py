@@ -7,6 +7,7 @@ import pytest
 
 from povid_lib.metrics.amber import amber, discriminative, generative, score_description
 from povid_lib.metrics.amber_data import (
+    DIMENSIONS,
     Description,
     Poll,
     WordTable,
@@ -33,7 +34,7 @@ WORDS = WordTable(
     },
     safe=frozenset({"sun"}),
 )
-PICTURE = Description(1, ("forest", "sea", "ship", "ship"), ("sky", "bird", "tree"))
+PICTURE = Description("1", ("forest", "sea", "ship", "ship"), ("sky", "bird", "tree"))
 
 
 def score(text, **options):
@@ -54,7 +55,7 @@ def test_a_true_word_is_never_an_expected_one():
 
 
 def test_a_word_is_credited_to_the_first_object_that_it_matches():
-    both = Description(1, ("forest", "tree"), ())
+    both = Description("1", ("forest", "tree"), ())
     assert score_description(both, "A tree.", WORDS).covered == 1
     assert score_description(both, "A tree with leaves.", WORDS).covered == 1  # both find the forest, neither the tree
     assert score_description(both, "A tree and a forest.", WORDS).covered == 2
@@ -98,14 +99,14 @@ def test_generative_by_hand():
 
 
 def test_without_objects_there_is_no_chair():
-    got = generative([score_description(Description(1, ("sea",), ()), "Nothing.", WORDS)])
+    got = generative([score_description(Description("1", ("sea",), ()), "Nothing.", WORDS)])
     assert got.chair is None
     assert got.cog is None
     assert got.cover.value == 0
 
 
 def polls(*pairs, kind="discriminative-relation"):
-    return [(Poll(i, kind, truth), said) for i, (truth, said) in enumerate(pairs)]
+    return [(Poll(str(i), kind, truth), said) for i, (truth, said) in enumerate(pairs)]
 
 
 def test_discriminative_by_hand_with_no_as_the_positive_class():
@@ -177,43 +178,56 @@ def test_from_files_to_scores(files):
     assert got.score.value == pytest.approx((1 - 1 / 3 + f1) / 2)
     assert got.score.n == 2
     assert got.score.low <= got.score.value <= got.score.high
-    assert amber(annotations, {1: RESPONSES[0]}, images, table).score is None
-    assert amber(annotations, {3: "No"}, images, table).generative is None
+    assert amber(annotations, {"1": RESPONSES[0]}, images, table).score is None
+    assert amber(annotations, {"3": "No"}, images, table).generative is None
 
 
 def test_score_of_one_image_has_no_interval():
-    annotations = {1: PICTURE, 2: Poll(2, "relation", False)}
-    got = amber(annotations, {1: "A boat and a bird.", 2: "No"}, {1: "a", 2: "a"}, WORDS)
+    annotations, images = {"1": PICTURE, "2": Poll("2", "relation", False)}, {"1": "a", "2": "a"}
+    got = amber(annotations, {"1": "A boat and a bird.", "2": "No"}, images, WORDS)
     assert got.score.value == pytest.approx((1 - 1 / 2 + 1) / 2)
     assert got.score.low != got.score.low
-    assert amber(annotations, {1: "Nothing.", 2: "No"}, {1: "a", 2: "a"}, WORDS).score is None
+    assert amber(annotations, {"1": "Nothing.", "2": "No"}, images, WORDS).score is None
 
 
-@pytest.mark.parametrize(
-    ("rows", "complaint"),
-    [
-        ({}, "a JSON list of rows is needed"),
-        ([{"id": 1, "truth": []}], "row 1: type is missing"),
-        ([3], "row 1: an object is missing"),
-        ([ANNOTATIONS[2], ANNOTATIONS[2]], "row 2: id 3 appears twice"),
-        ([{**ANNOTATIONS[0], "hallu": "sky"}], "id 1: a generative row needs lists of words"),
-        ([{**ANNOTATIONS[2], "type": "taste"}], "id 3: type 'taste' is not generative"),
-        ([{**ANNOTATIONS[2], "truth": "maybe"}], "id 3: truth is 'maybe'"),
-    ],
-)
-def test_bad_files_are_named(files, rows, complaint):
-    path = files("annotations.json", rows)
-    with pytest.raises(ValueError, match=f"{re.escape(str(path))}.*{complaint}"):
+def test_every_fault_of_a_file_is_named_with_its_line(files):
+    rows = [
+        {"id": 1, "truth": []},
+        3,
+        ANNOTATIONS[2],
+        ANNOTATIONS[2],
+        {**ANNOTATIONS[0], "id": 5, "hallu": "sky"},
+        {**ANNOTATIONS[2], "id": 6, "type": ["taste"]},
+        {**ANNOTATIONS[2], "id": 7, "truth": "maybe"},
+    ]
+    path = files("annotations.json", "[" + ",\n".join(map(json.dumps, rows)) + "]")
+    with pytest.raises(ValueError, match=f"{re.escape(str(path))}: 6 faults") as error:
         read_annotations(path)
+    kinds = ", ".join(DIMENSIONS)
+    assert str(error.value).split("\n  ")[1:] == [
+        f"line 1, entry 1: type None is not generative or one of {kinds}",
+        "line 2, entry 2: no id",
+        "line 4, entry 4: id 3 already stands in line 3, entry 3",
+        "line 5, entry 5: a generative row needs lists of words in truth and hallu",
+        f"line 6, entry 6: type ['taste'] is not generative or one of {kinds}",
+        'line 7, entry 7: truth is \'maybe\'; "yes" or "no" is needed',
+    ]
+    with pytest.raises(ValueError, match=r"(?s)r.json: 2 faults.*entry 1: no response.*entry 2: id 1 already stands"):
+        read_responses(files("r.json", [{"id": 1, "response": None}, {"id": 1, "response": "No"}]))
+    with pytest.raises(ValueError, match=r"(?s)q.json: 1 fault.*line 1: no JSON"):
+        read_images(files("q.json", '[{"id": 1'))
 
 
 @pytest.mark.parametrize(
     ("call", "complaint"),
     [
-        (lambda: score_description(Description(7, ("cow",), ()), "", WORDS), "Annotation 7: cow not in relation.json"),
+        (
+            lambda: score_description(Description("7", ("cow",), ()), "", WORDS),
+            "Annotation 7: cow not in relation.json",
+        ),
         (lambda: amber({}, {}, {}, WORDS), "no responses"),
-        (lambda: amber({1: PICTURE}, {1: "", 2: "", 3: ""}, {}, WORDS), "id 2 .and 1 more. has no annotation"),
-        (lambda: amber({1: PICTURE}, {1: ""}, {}, WORDS), "has no image"),
+        (lambda: amber({"1": PICTURE}, dict.fromkeys("123", ""), {}, WORDS), "id 2 .and 1 more. has no annotation"),
+        (lambda: amber({"1": PICTURE}, {"1": ""}, {}, WORDS), "has no image"),
         (lambda: generative([]), "non-empty"),
     ],
 )
@@ -223,5 +237,10 @@ def test_bad_input_is_named(call, complaint):
 
 
 def test_a_word_table_of_the_wrong_form_is_named(files):
-    with pytest.raises(ValueError, match="an object of word lists"):
-        read_word_table(files("relation.json", ["forest"]), files("safe_words.txt", ""))
+    for rows, complaint in (
+        (["forest"], "line 1: an object -> related words table must begin with {"),
+        ({"sea": [], "forest": ["tree", 3]}, "line 1, entry 2: what is related to forest is not a list of words"),
+    ):
+        path = files("relation.json", rows)
+        with pytest.raises(ValueError, match=f"{re.escape(str(path))}: 1 fault\n  {re.escape(complaint)}"):
+            read_word_table(path, files("safe_words.txt", ""))
