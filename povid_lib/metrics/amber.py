@@ -20,7 +20,7 @@ from scipy.stats import bootstrap
 
 from povid_lib.metrics.amber_data import DIMENSIONS, Description, Nouns, Poll, WordTable, noun_reader
 from povid_lib.metrics.pope import parse_yes_no
-from povid_lib.metrics.stats import Estimate, mean, ratio
+from povid_lib.metrics.stats import Estimate, mean, ratio, share
 
 Similar = Callable[[str, str], bool]
 
@@ -92,27 +92,23 @@ class Generative:
 
     ``chair``: mentions that are false (paper: of different objects). ``cover``: true objects that are named. ``hal``: descriptions
     with a false mention. ``cog``: expected but absent objects that are named, of all such objects, as released; the paper's
-    formula divides by the objects of the response instead. None: no mention, or no expected object, to take a share of.
+    formula divides by the objects of the response instead. A share of nothing (no mention, no expected object) is nan.
     """
 
-    chair: Estimate | None
-    cover: Estimate | None
+    chair: Estimate
+    cover: Estimate
     hal: Estimate
-    cog: Estimate | None
+    cog: Estimate
 
 
 def generative(scores: Sequence[DescriptionScore]) -> Generative:
     """Aggregate descriptions, one an image. Raises ``ValueError`` if there are none."""
     return Generative(
-        chair=_share([len(s.hallucinated) for s in scores], [len(s.objects) for s in scores]),
-        cover=_share([s.covered for s in scores], [s.truth for s in scores]),
+        chair=share([len(s.hallucinated) for s in scores], [len(s.objects) for s in scores]),
+        cover=share([s.covered for s in scores], [s.truth for s in scores]),
         hal=mean([bool(s.hallucinated) for s in scores]),
-        cog=_share([s.expected for s in scores], [s.hallu for s in scores]),
+        cog=share([s.expected for s in scores], [s.hallu for s in scores]),
     )
-
-
-def _share(numerators: Sequence[int], denominators: Sequence[int]) -> Estimate | None:
-    return ratio(numerators, denominators) if any(denominators) or not denominators else None
 
 
 # --- yes/no questions --------------------------------------------------------------------------------------------
@@ -120,16 +116,16 @@ def _share(numerators: Sequence[int], denominators: Sequence[int]) -> Estimate |
 
 @dataclass(frozen=True)
 class Discriminative:
-    """ "No" is the positive class: it takes a "no" to withstand a hallucination. None: no such answer (or question) at all.
+    """ "No" is the positive class: it takes a "no" to withstand a hallucination. nan: no such answer (or question) at all.
 
     ``unclear``: answers that are neither yes nor no, which count as wrong. The evaluator takes only "Yes" and "No" to the letter;
     here the first word decides. Its F1 comes from rounded figures and may differ by 0.1 points.
     """
 
     accuracy: Estimate
-    precision: Estimate | None
-    recall: Estimate | None
-    f1: Estimate | None
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
     unclear: Estimate
 
 
@@ -144,9 +140,9 @@ def discriminative(polls: Sequence[Sequence[tuple[Poll, str]]]) -> Discriminativ
     both = [a + b for a, b in zip(said_no, truly_no, strict=True)]
     return Discriminative(
         accuracy=ratio([sum(s is t for s, t in row) for row in pairs], asked),
-        precision=_share(hits, said_no),
-        recall=_share(hits, truly_no),
-        f1=_share([2 * h for h in hits], both),
+        precision=share(hits, said_no),
+        recall=share(hits, truly_no),
+        f1=share([2 * h for h in hits], both),
         unclear=ratio([row.count(None) for row in said], asked),
     )
 
@@ -157,7 +153,7 @@ def discriminative(polls: Sequence[Sequence[tuple[Poll, str]]]) -> Discriminativ
 @dataclass(frozen=True)
 class Amber:
     """``discriminative``: by dimension ("all", "existence", "attribute", "relation", "state", "number", "action"), as far as
-    asked. ``score``: ``((1 - CHAIR) + F1) / 2``; None unless both tasks were done."""
+    asked. ``score``: ``((1 - CHAIR) + F1) / 2``, nan where one of them is. None: the task, or one of the two, was not done."""
 
     generative: Generative | None
     discriminative: dict[str, Discriminative]
@@ -200,7 +196,7 @@ def amber(
 
 def _score(
     described: Mapping[str, Collection[DescriptionScore]], polled: Mapping[str, Collection[tuple[Poll, str]]]
-) -> Estimate | None:
+) -> Estimate:
     """``((1 - CHAIR) + F1) / 2``, images drawn anew with all that belongs to them."""
     columns = []
     for image in dict.fromkeys([*described, *polled]):
@@ -214,11 +210,11 @@ def _score(
         chair = false.sum(axis) / np.maximum(made.sum(axis), 1e-12)
         return (1 - chair + hits.sum(axis) / np.maximum(no.sum(axis), 1e-12)) / 2
 
+    value, n, nan = float(statistic(*table)), table.shape[1], float("nan")
     if table[1].sum() == 0 or table[3].sum() == 0:
-        return None
-    value, n = float(statistic(*table)), table.shape[1]
+        return Estimate(nan, nan, nan, n)
     if n == 1:
-        return Estimate(value, float("nan"), float("nan"), 1)
+        return Estimate(value, nan, nan, 1)
     interval = bootstrap(
         tuple(table), statistic, paired=True, vectorized=True, n_resamples=2000, method="percentile",
         rng=np.random.default_rng(0),
