@@ -46,10 +46,8 @@ def evaluate(
     """Measure hallucination; writes results/NAME.json, and what the model said under runs/answers/NAME/."""
     from povid_lib import evaluate as ev
     from povid_lib import results
-    from povid_lib.metrics import files
     from povid_lib.metrics.vocabulary import coco_vocabulary, read_vocabulary
     from povid_lib.pocket_report import SPLITS
-    from povid_lib.vlm import load
 
     start, said_in = time.time(), Path("runs/answers") / name
     if (model is None) == (answers is None):
@@ -58,26 +56,14 @@ def evaluate(
         if data in SPLITS:
             if model is None:
                 raise ValueError("The pocket world's splits are answered by a model; give --model.")
-            said_in.mkdir(parents=True, exist_ok=True)
-            found = ev.evaluate_world(load(model), data, n, said_in)
+            found = ev.evaluate_world(ev.ready(model, said_in), data, n, said_in)
+        elif not Path(data).is_file():
+            raise ValueError(f"--data {data!r} is neither a split ({', '.join(SPLITS)}) nor a file.")
+        elif ev.holds_questions(Path(data)):
+            found = ev.evaluate_question_file(Path(data), answers, model, images, said_in)
         else:
-            if not Path(data).is_file():
-                raise ValueError(f"--data {data!r} is neither a split ({', '.join(SPLITS)}) nor a file.")
             words = read_vocabulary(vocabulary) if vocabulary else coco_vocabulary()
-            polled = '"label"' in Path(data).read_bytes()[:2000].decode(errors="replace")
-            questions = files.read_questions(data) if polled else []
-            truth = {} if polled else files.read_truth(data, words)
-            if answers is not None:
-                said = files.read_answers(answers, questions) if polled else files.read_captions(answers, truth)
-            else:
-                if images is None:
-                    raise ValueError("A model needs the pictures; give their folder with --images.")
-                wanted = list(dict.fromkeys(q.image for q in questions)) if polled else list(truth)
-                pictures = ev.find_pictures(images, wanted)
-                said_in.mkdir(parents=True, exist_ok=True)
-                vlm = load(str(model))
-                said = ev.reply(vlm, questions, pictures, said_in) if polled else ev.describe(vlm, pictures, said_in)
-            found = ev.evaluate_questions(questions, said) if polled else ev.evaluate_captions(said, truth, words)
+            found = ev.evaluate_truth_file(Path(data), words, answers, model, images, said_in)
     except (FileNotFoundError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
     for label, estimate in ev.table(found):

@@ -25,9 +25,9 @@ class Mention:
     """One mention of an object in a caption.
 
     ``image``: key of the picture, the unit of resampling. ``index``: place of the mention among the caption's ``length`` words
-    (or tokens), from 1. ``logp``: natural log-probability of the mention given the picture and the text before it.
-    ``cooccurrence``: see ``cooccurrence_of``. ``distance``: Hellinger distance between the next-token distributions at the
-    mention with and without the picture, from 0 (the picture does not matter) to 1.
+    (or tokens), from 1. ``cooccurrence``: see ``cooccurrence_of``. ``logp``: natural log-probability of the mention given the
+    picture and the text before it. ``distance``: Hellinger distance between the next-token distributions at the mention with and
+    without the picture, from 0 (the picture does not matter) to 1. These two take a model: None where none has read the caption.
 
     Raises ``ValueError`` for an index outside the caption, a positive log-probability, or a value that is not finite.
     """
@@ -36,35 +36,45 @@ class Mention:
     name: str
     index: int
     length: int
-    logp: float
     hallucinated: bool
     cooccurrence: float
-    distance: float
+    logp: float | None = None
+    distance: float | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.index <= self.length:
             raise ValueError(
                 f"{self._label}: index {self.index} is not one of the caption's {self.length} words, from 1."
             )
-        if self.logp > 0:
+        if self.logp is not None and self.logp > 0:
             raise ValueError(f"{self._label}: logp is {self.logp}; a log-probability is at most 0.")
         for field in ("logp", "cooccurrence", "distance"):
-            if not math.isfinite(getattr(self, field)):
-                raise ValueError(f"{self._label}: {field} is {getattr(self, field)}; a finite number is needed.")
+            value = getattr(self, field)
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{self._label}: {field} is {value}; a finite number is needed.")
 
     @property
     def _label(self) -> str:
         return f"Mention of {self.name!r} in {self.image!r}"
 
     @property
-    def uncertainty(self) -> float:
+    def uncertainty(self) -> float | None:
         """LURE, equation 2: minus the log-probability, in nats."""
-        return -self.logp
+        return None if self.logp is None else -self.logp
 
     @property
     def position(self) -> float:
         """LURE, equation 3: the index over the caption's length, in (0, 1]."""
         return self.index / self.length
+
+    def factor(self, name: str) -> float:
+        """The value of one of ``FACTORS``. Raises ``ValueError`` for one that takes a model, if none has read the caption."""
+        value = getattr(self, name)
+        if value is None:
+            raise ValueError(
+                f"{self._label} has no {name}: no model has read its caption; make the rows with mentions.mention_rows."
+            )
+        return float(value)
 
 
 # --- co-occurrence (LURE, equation 1) ----------------------------------------------------------------------------
@@ -189,11 +199,11 @@ def rate_by_quantile(rows: Sequence[Mention], factor: str, bins: int) -> list[tu
     """Share of mentions that are hallucinated in ``bins`` groups of equal size, from low to high values of a factor.
 
     Returns ``(mean of the factor, share)`` for each. Mentions of one value stay together, so groups may differ in size where values
-    repeat, and be fewer. Raises ``ValueError`` if there are fewer mentions than groups.
+    repeat, and be fewer. Raises ``ValueError`` if there are fewer mentions than groups, or as ``Mention.factor`` does.
     """
     if len(rows) < bins:
         raise ValueError(f"rate_by_quantile: {len(rows)} mentions cannot fill {bins} groups.")
-    values = np.array([getattr(row, factor) for row in rows])
+    values = np.array([row.factor(factor) for row in rows])
     edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
     group = np.searchsorted(edges, values, side="left")
     found = []
@@ -204,8 +214,11 @@ def rate_by_quantile(rows: Sequence[Mention], factor: str, bins: int) -> list[tu
 
 
 def mean_factor(rows: Sequence[Mention], factor: str) -> Estimate:
-    """Mean of a factor over mentions, its interval by pictures. Raises ``ValueError`` if there are no rows."""
-    return _by_image(rows, lambda row: getattr(row, factor))
+    """Mean of a factor over mentions, its interval by pictures.
+
+    Raises ``ValueError`` if there are no rows, or as ``Mention.factor`` does.
+    """
+    return _by_image(rows, lambda row: row.factor(factor))
 
 
 def _by_image(rows: Sequence[Mention], value: Callable[[Mention], float]) -> Estimate:
@@ -246,7 +259,8 @@ def explain(rows: Sequence[Mention], factors: Sequence[str] = FACTORS) -> Explan
     of the plain likelihood. Association, not cause: only changing a factor shows what it does.
 
     Raises ``ValueError`` for unknown factors, mentions of one class only, a factor that is constant or a linear combination of
-    the others, fewer than two images, or factors that tell the classes apart without error (the odds ratio is then infinite).
+    the others, fewer than two images, or factors that tell the classes apart without error (the odds ratio is then infinite); and
+    as ``Mention.factor`` does.
     """
     if not factors or (unknown := set(factors) - set(FACTORS)):
         raise ValueError(
@@ -260,7 +274,7 @@ def explain(rows: Sequence[Mention], factors: Sequence[str] = FACTORS) -> Explan
     images, groups = np.unique([row.image for row in rows], return_inverse=True)
     if len(images) < 2:
         raise ValueError("explain: all mentions are from one image; errors clustered by image need at least two.")
-    x = np.array([[getattr(row, factor) for factor in factors] for row in rows], dtype=float)
+    x = np.array([[row.factor(factor) for factor in factors] for row in rows])
     for factor, spread in zip(factors, np.ptp(x, axis=0), strict=True):
         if spread == 0:
             raise ValueError(f"explain: {factor} is the same in all mentions, so it can explain nothing; leave it out.")

@@ -1,7 +1,7 @@
 """``povid evaluate``: one model (or one file of answers) against one truth, every measure with interval and n.
 
 Three kinds of data: a split of the pocket world; a truth file (image id -> objects), against which captions are scored; a file of
-POPE questions. Files are read, and pictures looked for, before any model is loaded.
+POPE questions. Files and pictures are read before any model is loaded.
 """
 
 from __future__ import annotations
@@ -56,6 +56,49 @@ def evaluate_world(vlm: VLM, split: str, n: int, answers: Path) -> dict[str, Any
     return data | {"judge": exact_judge.summarise(judged)}
 
 
+def holds_questions(path: Path) -> bool:
+    """Whether a file holds POPE's questions, which have labels, rather than a truth."""
+    return b'"label"' in path.read_bytes()[:2000]
+
+
+def evaluate_truth_file(
+    path: Path, vocabulary: Vocabulary, answers: Path | None, model: str | None, images: Path | None, said_in: Path
+) -> dict[str, Any]:
+    """CHAIR against a truth file. The captions: those in ``answers`` if given, else what ``model`` says about the pictures of the
+    folder ``images``, kept in ``said_in``.
+
+    Raises ``ValueError``, before a model is loaded, for faults of a file and for pictures that are missing or cannot be read.
+    """
+    truth = files.read_truth(path, vocabulary)
+    if answers is not None:
+        said = files.read_captions(answers, truth)
+    else:
+        pictures = read_pictures(images, list(truth))
+        said = describe(ready(model, said_in), pictures, said_in)
+    return evaluate_captions(said, truth, vocabulary)
+
+
+def evaluate_question_file(
+    path: Path, answers: Path | None, model: str | None, images: Path | None, said_in: Path
+) -> dict[str, Any]:
+    """POPE on a file of questions. Answers and pictures, and what is raised, as for ``evaluate_truth_file``."""
+    questions = files.read_questions(path)
+    if answers is not None:
+        said = files.read_answers(answers, questions)
+    else:
+        pictures = read_pictures(images, list(dict.fromkeys(q.image for q in questions)))
+        said = reply(ready(model, said_in), questions, pictures, said_in)
+    return evaluate_questions(questions, said)
+
+
+def ready(model: str | None, said_in: Path) -> VLM:
+    """The model, loaded once the folder for what it says is there. Raises ``ValueError`` if no model is named."""
+    if model is None:
+        raise ValueError("Nothing answers; give a model, or a file of answers.")
+    said_in.mkdir(parents=True, exist_ok=True)
+    return vlms.load(model)
+
+
 def evaluate_captions(
     said: Mapping[str, str], truth: Mapping[str, Sequence[str]], vocabulary: Vocabulary
 ) -> dict[str, Any]:
@@ -69,23 +112,46 @@ def evaluate_questions(questions: Sequence[PopeQuestion], said: Mapping[str, str
     return {"pope": {"strict": pope(answers, truths), "as published": pope(answers, truths, parse_as_published)}}
 
 
-def describe(vlm: VLM, pictures: Mapping[str, Path], answers: Path) -> dict[str, str]:
-    """The model's captions of image id -> file, written to ``answers/captions.jsonl`` too."""
-    images = [Image.open(path).convert("RGB") for path in pictures.values()]
+def describe(vlm: VLM, pictures: Mapping[str, Image.Image], answers: Path) -> dict[str, str]:
+    """The model's captions of image id -> picture, written to ``answers/captions.jsonl`` too."""
+    images = list(pictures.values())
     texts = [a.text for a in vlms.generate(vlm, images, PROMPT, max_new_tokens=512, batch_size=16, progress=True)]
     said = dict(zip(pictures, texts, strict=True))
     files.write_captions(answers / "captions.jsonl", said)
     return said
 
 
-def reply(vlm: VLM, questions: Sequence[PopeQuestion], pictures: Mapping[str, Path], answers: Path) -> dict[str, str]:
+def reply(
+    vlm: VLM, questions: Sequence[PopeQuestion], pictures: Mapping[str, Image.Image], answers: Path
+) -> dict[str, str]:
     """The model's answers to questions, written to ``answers/answers.jsonl`` too."""
-    images = [Image.open(pictures[q.image]).convert("RGB") for q in questions]
+    images = [pictures[q.image] for q in questions]
     prompts = [f"{q.text}\n{vlms.YES_NO_HINT}" if not vlm.is_pocket else q.text for q in questions]
     texts = [a.text for a in vlms.generate(vlm, images, prompts, max_new_tokens=16, batch_size=16, progress=True)]
     said = {q.question_id: text for q, text in zip(questions, texts, strict=True)}
     files.write_answers(answers / "answers.jsonl", said)
     return said
+
+
+def read_pictures(folder: Path | None, images: Sequence[str]) -> dict[str, Image.Image]:
+    """Image id or file name -> RGB picture.
+
+    Raises ``ValueError`` without a folder, as ``find_pictures`` does, and with the first ten pictures that cannot be read.
+    """
+    if folder is None:
+        raise ValueError("A model needs the pictures; give their folder with --images.")
+    pictures, broken = {}, []
+    for image, path in find_pictures(folder, images).items():
+        try:
+            pictures[image] = Image.open(path).convert("RGB")
+        except (OSError, SyntaxError) as error:  # Pillow raises the second for a broken PNG
+            broken.append(f"{path.name} ({error})")
+    if broken:
+        raise ValueError(
+            f"{folder}: {len(broken)} of {len(images)} pictures cannot be read; replace them: {', '.join(broken[:10])}"
+            f"{', ...' if len(broken) > 10 else ''}."
+        )
+    return pictures
 
 
 def find_pictures(folder: Path, images: Sequence[str]) -> dict[str, Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 
-import torch
 from PIL import Image
 
 from povid_lib import vlm as vlms
@@ -40,24 +39,47 @@ def mention_rows(
     for number, (caption, truth, (ids, logps), (_, other)) in enumerate(
         zip(captions, truths, seen, blind, strict=True)
     ):
-        found = object_starts(caption, vocabulary)
-        named = [name for _, name in found]
         ends = token_ends(vlm, ids.tolist(), caption)
-        for start, name in found:
-            at = token_at(ends, start)
-            rows.append(
-                Mention(
-                    image=str(number),
-                    name=name,
-                    index=len(caption[:start].split()) + 1,
-                    length=len(caption.split()),
-                    logp=min(0.0, float(logps[at, ids[at]])),
-                    hallucinated=name not in truth,
-                    cooccurrence=cooccurrence_of(name, named, naming),
-                    distance=float(hellinger(*(torch.stack([logps[at], other[at]]).double().softmax(-1).numpy()))),
-                )
-            )
+        at = [token_at(ends, start) for start, _ in object_starts(caption, vocabulary)]
+        chosen = logps[at, ids[at]].clamp(max=0).tolist()
+        moved = hellinger(*(table[at].double().softmax(-1).numpy() for table in (logps, other))).tolist()
+        rows += caption_rows(str(number), caption, truth, vocabulary, naming, list(zip(chosen, moved, strict=True)))
     return rows
+
+
+def caption_rows(
+    image: str,
+    caption: str,
+    truth: Collection[str],
+    vocabulary: Vocabulary,
+    naming: Mapping[str, frozenset[int]],
+    measured: Sequence[tuple[float, float]] | None = None,
+) -> list[Mention]:
+    """The rows of one caption. ``image``: key of its picture, whose objects are ``truth``. ``naming``: as for ``mention_rows``.
+
+    ``measured``: ``logp`` and ``distance`` of each mention, in the order of ``object_starts``; None where no model has read the
+    caption. Raises ``ValueError`` if they are not as many as the mentions.
+    """
+    found = object_starts(caption, vocabulary)
+    named = [name for _, name in found]
+    columns: Sequence[tuple[float | None, float | None]] = [(None, None)] * len(found) if measured is None else measured
+    if len(columns) != len(found):
+        raise ValueError(
+            f"Caption of {image!r}: {len(columns)} measured mentions, but {len(found)} are named; measure each of object_starts."
+        )
+    return [
+        Mention(
+            image=image,
+            name=name,
+            index=len(caption[:start].split()) + 1,
+            length=len(caption.split()),
+            hallucinated=name not in truth,
+            cooccurrence=cooccurrence_of(name, named, naming),
+            logp=logp,
+            distance=distance,
+        )
+        for (start, name), (logp, distance) in zip(found, columns, strict=True)
+    ]
 
 
 def object_starts(caption: str, vocabulary: Vocabulary) -> list[tuple[int, str]]:

@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 from povid_lib import results
-from povid_lib.diagnose import Mention, captions_naming, cooccurrence_of, rate_by_decile, rate_by_quantile
-from povid_lib.mentions import object_starts
+from povid_lib.diagnose import captions_naming, rate_by_decile, rate_by_quantile
+from povid_lib.mentions import caption_rows
 from povid_lib.metrics.chair import chair, score_captions
 from povid_lib.metrics.vocabulary import read_vocabulary
 
@@ -32,23 +32,11 @@ def main() -> None:
         captions = {str(row["image_id"]): row["caption"] for row in map(json.loads, lines)}
         # what goes together is counted on images that are not being described
         naming = captions_naming([names for image, names in truth.items() if image not in captions])
-        rows = []
-        for image, caption in captions.items():
-            found = object_starts(caption, words)
-            named = [name for _, name in found]
-            for at, name in found:
-                rows.append(
-                    Mention(
-                        image=image,
-                        name=name,
-                        index=len(caption[:at].split()) + 1,
-                        length=len(caption.split()),
-                        logp=0.0,  # no model here: uncertainty and distance are not used
-                        hallucinated=name not in truth[image],
-                        cooccurrence=cooccurrence_of(name, named, naming),
-                        distance=0.0,
-                    )
-                )
+        rows = [
+            row
+            for image, caption in captions.items()
+            for row in caption_rows(image, caption, truth[image], words, naming)
+        ]
         data[key] = {
             "chair": chair(score_captions(captions, truth, words.mentioned)),
             "deciles": rate_by_decile(rows),

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import bootstrap
 
-from povid_lib.metrics.amber_data import DIMENSIONS, Description, Nouns, Poll, Vocabulary, noun_reader
+from povid_lib.metrics.amber_data import DIMENSIONS, Description, Nouns, Poll, WordTable, noun_reader
 from povid_lib.metrics.pope import parse_yes_no
-from povid_lib.metrics.stats import Estimate, mean, ratio
+from povid_lib.metrics.stats import Estimate, mean, ratio, share
 
 Similar = Callable[[str, str], bool]
 
@@ -29,7 +29,7 @@ Similar = Callable[[str, str], bool]
 
 @dataclass(frozen=True)
 class DescriptionScore:
-    """One description. ``objects``: each mention of a word of the vocabulary; ``hallucinated``: those that match nothing true;
+    """One description. ``objects``: each mention of a word of the table; ``hallucinated``: those that match nothing true;
     ``covered`` of ``truth`` objects are named; ``expected``: how many of ``hallu`` expected but absent objects are named."""
 
     objects: tuple[str, ...]
@@ -43,7 +43,7 @@ class DescriptionScore:
 def score_description(
     description: Description,
     text: str,
-    vocabulary: Vocabulary,
+    table: WordTable,
     nouns: Nouns | None = None,
     similar: Similar = operator.eq,
 ) -> DescriptionScore:
@@ -53,12 +53,12 @@ def score_description(
     and a tree in the picture "tree" finds the forest. An object that is annotated twice can be found once.
     Raises ``ValueError`` for an annotated object that ``relation.json`` lacks.
     """
-    read = nouns or noun_reader(vocabulary)
-    truths, hallus = (_targets(description.id, words, vocabulary) for words in (description.truth, description.hallu))
-    objects = tuple(noun for noun in read(text) if noun in vocabulary.words)
+    read = nouns or noun_reader(table)
+    truths, hallus = (_targets(description.id, words, table) for words in (description.truth, description.hallu))
+    objects = tuple(noun for noun in read(text) if noun in table.words)
     covered, expected, hallucinated = set(), set(), []
     for noun in objects:
-        if noun in vocabulary.safe:
+        if noun in table.safe:
             continue
         if (i := _first(truths, noun, operator.eq)) is not None:
             covered.add(i)
@@ -74,11 +74,11 @@ def score_description(
     return DescriptionScore(objects, tuple(hallucinated), len(covered), sizes[0], len(expected), sizes[1])
 
 
-def _targets(key: int, objects: Sequence[str], vocabulary: Vocabulary) -> list[tuple[str, int]]:
+def _targets(key: str, objects: Sequence[str], table: WordTable) -> list[tuple[str, int]]:
     """Words that match, each with the index of its object, in the evaluator's order."""
-    if unknown := [name for name in objects if name not in vocabulary.related]:
+    if unknown := [name for name in objects if name not in table.related]:
         raise ValueError(f"Annotation {key}: {', '.join(unknown)} not in relation.json; use the files of one release.")
-    related = [(word, i) for i, name in enumerate(objects) for word in vocabulary.related[name]]
+    related = [(word, i) for i, name in enumerate(objects) for word in table.related[name]]
     return related + [(name, i) for i, name in enumerate(objects)]
 
 
@@ -92,27 +92,23 @@ class Generative:
 
     ``chair``: mentions that are false (paper: of different objects). ``cover``: true objects that are named. ``hal``: descriptions
     with a false mention. ``cog``: expected but absent objects that are named, of all such objects, as released; the paper's
-    formula divides by the objects of the response instead. None: no mention, or no expected object, to take a share of.
+    formula divides by the objects of the response instead. A share of nothing (no mention, no expected object) is nan.
     """
 
-    chair: Estimate | None
-    cover: Estimate | None
+    chair: Estimate
+    cover: Estimate
     hal: Estimate
-    cog: Estimate | None
+    cog: Estimate
 
 
 def generative(scores: Sequence[DescriptionScore]) -> Generative:
     """Aggregate descriptions, one an image. Raises ``ValueError`` if there are none."""
     return Generative(
-        chair=_share([len(s.hallucinated) for s in scores], [len(s.objects) for s in scores]),
-        cover=_share([s.covered for s in scores], [s.truth for s in scores]),
+        chair=share([len(s.hallucinated) for s in scores], [len(s.objects) for s in scores]),
+        cover=share([s.covered for s in scores], [s.truth for s in scores]),
         hal=mean([bool(s.hallucinated) for s in scores]),
-        cog=_share([s.expected for s in scores], [s.hallu for s in scores]),
+        cog=share([s.expected for s in scores], [s.hallu for s in scores]),
     )
-
-
-def _share(numerators: Sequence[int], denominators: Sequence[int]) -> Estimate | None:
-    return ratio(numerators, denominators) if any(denominators) or not denominators else None
 
 
 # --- yes/no questions --------------------------------------------------------------------------------------------
@@ -120,16 +116,16 @@ def _share(numerators: Sequence[int], denominators: Sequence[int]) -> Estimate |
 
 @dataclass(frozen=True)
 class Discriminative:
-    """ "No" is the positive class: it takes a "no" to withstand a hallucination. None: no such answer (or question) at all.
+    """ "No" is the positive class: it takes a "no" to withstand a hallucination. nan: no such answer (or question) at all.
 
     ``unclear``: answers that are neither yes nor no, which count as wrong. The evaluator takes only "Yes" and "No" to the letter;
     here the first word decides. Its F1 comes from rounded figures and may differ by 0.1 points.
     """
 
     accuracy: Estimate
-    precision: Estimate | None
-    recall: Estimate | None
-    f1: Estimate | None
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
     unclear: Estimate
 
 
@@ -144,9 +140,9 @@ def discriminative(polls: Sequence[Sequence[tuple[Poll, str]]]) -> Discriminativ
     both = [a + b for a, b in zip(said_no, truly_no, strict=True)]
     return Discriminative(
         accuracy=ratio([sum(s is t for s, t in row) for row in pairs], asked),
-        precision=_share(hits, said_no),
-        recall=_share(hits, truly_no),
-        f1=_share([2 * h for h in hits], both),
+        precision=share(hits, said_no),
+        recall=share(hits, truly_no),
+        f1=share([2 * h for h in hits], both),
         unclear=ratio([row.count(None) for row in said], asked),
     )
 
@@ -157,7 +153,7 @@ def discriminative(polls: Sequence[Sequence[tuple[Poll, str]]]) -> Discriminativ
 @dataclass(frozen=True)
 class Amber:
     """``discriminative``: by dimension ("all", "existence", "attribute", "relation", "state", "number", "action"), as far as
-    asked. ``score``: ``((1 - CHAIR) + F1) / 2``; None unless both tasks were done."""
+    asked. ``score``: ``((1 - CHAIR) + F1) / 2``, nan where one of them is. None: the task, or one of the two, was not done."""
 
     generative: Generative | None
     discriminative: dict[str, Discriminative]
@@ -165,10 +161,10 @@ class Amber:
 
 
 def amber(
-    annotations: Mapping[int, Description | Poll],
-    responses: Mapping[int, str],
-    images: Mapping[int, str],
-    vocabulary: Vocabulary,
+    annotations: Mapping[str, Description | Poll],
+    responses: Mapping[str, str],
+    images: Mapping[str, str],
+    table: WordTable,
     nouns: Nouns | None = None,
     similar: Similar = operator.eq,
 ) -> Amber:
@@ -178,16 +174,16 @@ def amber(
     """
     if not responses:
         raise ValueError("amber: there are no responses.")
-    for name, table in (("annotation", annotations), ("image", images)):
-        if lost := [key for key in responses if key not in table]:
+    for name, known in (("annotation", annotations), ("image", images)):
+        if lost := [key for key in responses if key not in known]:
             raise ValueError(f"amber: the response with id {lost[0]} (and {len(lost) - 1} more) has no {name}.")
-    read = nouns or noun_reader(vocabulary)
+    read = nouns or noun_reader(table)
     described: dict[str, list[DescriptionScore]] = {}
     polled: dict[str, dict[str, list[tuple[Poll, str]]]] = {}
     for key, text in responses.items():
         row = annotations[key]
         if isinstance(row, Description):
-            described.setdefault(images[key], []).append(score_description(row, text, vocabulary, read, similar))
+            described.setdefault(images[key], []).append(score_description(row, text, table, read, similar))
         else:
             for dimension in DIMENSIONS[row.type]:
                 polled.setdefault(dimension, {}).setdefault(images[key], []).append((row, text))
@@ -200,7 +196,7 @@ def amber(
 
 def _score(
     described: Mapping[str, Collection[DescriptionScore]], polled: Mapping[str, Collection[tuple[Poll, str]]]
-) -> Estimate | None:
+) -> Estimate:
     """``((1 - CHAIR) + F1) / 2``, images drawn anew with all that belongs to them."""
     columns = []
     for image in dict.fromkeys([*described, *polled]):
@@ -214,11 +210,11 @@ def _score(
         chair = false.sum(axis) / np.maximum(made.sum(axis), 1e-12)
         return (1 - chair + hits.sum(axis) / np.maximum(no.sum(axis), 1e-12)) / 2
 
+    value, n, nan = float(statistic(*table)), table.shape[1], float("nan")
     if table[1].sum() == 0 or table[3].sum() == 0:
-        return None
-    value, n = float(statistic(*table)), table.shape[1]
+        return Estimate(nan, nan, nan, n)
     if n == 1:
-        return Estimate(value, float("nan"), float("nan"), 1)
+        return Estimate(value, nan, nan, 1)
     interval = bootstrap(
         tuple(table), statistic, paired=True, vectorized=True, n_resamples=2000, method="percentile",
         rng=np.random.default_rng(0),

@@ -1,13 +1,13 @@
-"""AMBER's files (Wang et al., 2023, arXiv 2311.07397) as records, and the words of its vocabulary in a text."""
+"""AMBER's files (Wang et al., 2023, arXiv 2311.07397) as records, and the words of its table in a text."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from povid_lib.metrics.rows import id_of, read_members, read_rows, read_texts, repeated, sound, words_of
 
 Nouns = Callable[[str], Sequence[str]]
 
@@ -26,7 +26,7 @@ DIMENSIONS = {
 class Description:
     """What AMBER knows of a photo: objects that are there (``truth``) and objects that people would expect there (``hallu``)."""
 
-    id: int
+    id: str
     truth: tuple[str, ...]
     hallu: tuple[str, ...]
 
@@ -35,13 +35,13 @@ class Description:
 class Poll:
     """A yes/no question: its type, a key of ``DIMENSIONS``, and its true answer."""
 
-    id: int
+    id: str
     type: str
     truth: bool
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class WordTable:
     """``related``: for every object, other words that count as it; ``safe``: words that are never held against a model."""
 
     related: Mapping[str, tuple[str, ...]]
@@ -56,59 +56,59 @@ class Vocabulary:
 # --- files -------------------------------------------------------------------------------------------------------
 
 
-def read_vocabulary(relation: Path, safe_words: Path) -> Vocabulary:
-    """Read ``relation.json`` ({object: [related words]}) and ``safe_words.txt`` (one a line), in lower case."""
-    table = json.loads(relation.read_text())
-    if not isinstance(table, dict) or not all(isinstance(words, list) for words in table.values()):
-        raise ValueError(f"{relation}: an object of word lists is needed, as in AMBER's relation.json.")
-    related = {name.lower(): tuple(word.lower() for word in words) for name, words in table.items()}
-    return Vocabulary(related, frozenset(w.strip().lower() for w in safe_words.read_text().splitlines() if w.strip()))
+def read_word_table(relation: Path, safe_words: Path) -> WordTable:
+    """Read ``relation.json`` ({object: [related words]}) and ``safe_words.txt`` (one a line), in lower case.
 
-
-def read_annotations(path: Path) -> dict[int, Description | Poll]:
-    """Read ``annotations.json``. Raises ``ValueError`` that names the row for an unknown type or a truth of the wrong form."""
-    found: dict[int, Description | Poll] = {}
-    for key, row in _rows(path, ("type", "truth")).items():
-        if row["type"] == "generative":
-            lists = [row["truth"], row.get("hallu")]
-            if not all(isinstance(words, list) and all(isinstance(w, str) for w in words) for words in lists):
-                raise ValueError(f"{path}, id {key}: a generative row needs lists of words in truth and hallu.")
-            found[key] = Description(key, tuple(row["truth"]), tuple(row["hallu"]))
-        elif row["type"] not in DIMENSIONS:
-            raise ValueError(
-                f"{path}, id {key}: type {row['type']!r} is not generative or one of {', '.join(DIMENSIONS)}."
-            )
-        elif row["truth"] not in ("yes", "no"):
-            raise ValueError(f'{path}, id {key}: truth is {row["truth"]!r}; "yes" or "no" is needed.')
+    Of an object that stands there twice the later list counts, as ``json.load`` has it. Raises ``ValueError`` with every fault of
+    ``relation.json`` and its line.
+    """
+    members, faults = read_members(relation, "an object -> related words table")
+    related: dict[str, tuple[str, ...]] = {}
+    for where, (name, listed) in members:
+        if (words := words_of(listed)) is None:
+            faults.append(f"{where}: what is related to {name} is not a list of words")
         else:
-            found[key] = Poll(key, row["type"], row["truth"] == "yes")
-    return found
+            related[name.lower()] = tuple(word.lower() for word in words)
+    safe = frozenset(w.strip().lower() for w in safe_words.read_text().splitlines() if w.strip())
+    return WordTable(sound(relation, related, faults), safe)
 
 
-def read_responses(path: Path) -> dict[int, str]:
-    """Read a model's responses, rows ``{"id": 1, "response": "..."}``, as {id: response}."""
-    return {key: str(row["response"]) for key, row in _rows(path, ("response",)).items()}
+def read_annotations(path: Path) -> dict[str, Description | Poll]:
+    """Read ``annotations.json`` as {id: annotation}.
+
+    Raises ``ValueError`` with every fault and its line: no id or one that occurs twice, an unknown type, a truth of the wrong form.
+    """
+    rows, faults = read_rows(path)
+    found: dict[str, Description | Poll] = {}
+    seen: dict[str, str] = {}
+    for where, row in rows:
+        key = id_of(row, "id", where, faults)
+        if key is None or repeated("id", key, where, seen, faults):
+            continue
+        kind, truth, hallu = (row.get(field) for field in ("type", "truth", "hallu"))
+        if kind == "generative":
+            there, expected = words_of(truth), words_of(hallu)
+            if there is None or expected is None:
+                faults.append(f"{where}: a generative row needs lists of words in truth and hallu")
+            else:
+                found[key] = Description(key, there, expected)
+        elif not isinstance(kind, str) or kind not in DIMENSIONS:
+            faults.append(f"{where}: type {kind!r} is not generative or one of {', '.join(DIMENSIONS)}")
+        elif truth not in ("yes", "no"):
+            faults.append(f'{where}: truth is {truth!r}; "yes" or "no" is needed')
+        else:
+            found[key] = Poll(key, kind, truth == "yes")
+    return sound(path, found, faults)
 
 
-def read_images(path: Path) -> dict[int, str]:
-    """Read AMBER's queries, rows ``{"id": 1, "image": "AMBER_1.jpg", "query": "..."}``, as {id: image}."""
-    return {key: str(row["image"]) for key, row in _rows(path, ("image",)).items()}
+def read_responses(path: Path) -> dict[str, str]:
+    """Read a model's responses, rows ``{"id": 1, "response": "..."}``, as {id: response}. Raises as ``read_annotations`` does."""
+    return read_texts(path, "id", ("response",))
 
 
-def _rows(path: Path, fields: Sequence[str]) -> dict[int, dict[str, Any]]:
-    rows = json.loads(path.read_text())
-    if not isinstance(rows, list):
-        raise ValueError(f"{path}: a JSON list of rows is needed.")
-    found: dict[int, dict[str, Any]] = {}
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict) or (lacking := [f for f in ("id", *fields) if f not in row]):
-            raise ValueError(
-                f"{path}, row {number}: {', '.join(lacking) if isinstance(row, dict) else 'an object'} is missing."
-            )
-        if row["id"] in found:
-            raise ValueError(f"{path}, row {number}: id {row['id']} appears twice.")
-        found[row["id"]] = row
-    return found
+def read_images(path: Path) -> dict[str, str]:
+    """Read AMBER's queries, rows ``{"id": 1, "image": "AMBER_1.jpg", "query": "..."}``, as {id: image}. Raises likewise."""
+    return read_texts(path, "id", ("image",))
 
 
 # --- reading nouns -----------------------------------------------------------------------------------------------
@@ -118,14 +118,14 @@ _IRREGULAR = {"child": "children", "man": "men", "woman": "women", "mouse": "mic
 _BARE_NOT_NOUNS = frozenset({"can", "hot", "leave", "sailing"})
 
 
-def noun_reader(vocabulary: Vocabulary) -> Nouns:
-    """A function that reads the vocabulary's words out of a text, in order, repeated ones too, plurals as singulars.
+def noun_reader(table: WordTable) -> Nouns:
+    """A function that reads the table's words out of a text, in order, repeated ones too, plurals as singulars.
 
     It needs no data, and no tagger either: words that are mostly verbs or adjectives are read in the plural only, others ("they
     watch") may be taken for nouns. The evaluator misses capitalised words and loses "leaves" (WordNet: "leaf"); this one does not.
     """
-    forms = {plural: word for word in sorted(vocabulary.words) for plural in _plurals(word)}
-    forms |= {word: word for word in vocabulary.words - _BARE_NOT_NOUNS}
+    forms = {plural: word for word in sorted(table.words) for plural in _plurals(word)}
+    forms |= {word: word for word in table.words - _BARE_NOT_NOUNS}
     return lambda text: [forms[t] for t in re.findall(r"[a-z]+(?:-[a-z]+)*", text.lower()) if t in forms]
 
 

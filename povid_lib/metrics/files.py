@@ -8,15 +8,22 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 from povid_lib.metrics.pope import PopeQuestion
+from povid_lib.metrics.rows import (
+    decode,
+    fail,
+    id_of,
+    read_members,
+    read_rows,
+    read_texts,
+    repeated,
+    sound,
+    text_of,
+    words_of,
+)
 from povid_lib.metrics.vocabulary import Vocabulary
-
-_SHOWN = 100  # faults that an error spells out
-_DECODER = json.JSONDecoder()
-T = TypeVar("T")
-Row = tuple[str, Any]  # where it stands ("line 3"), and what stands there
 
 
 def read_captions(path: str | Path, images: Collection[str] | None = None) -> dict[str, str]:
@@ -25,18 +32,8 @@ def read_captions(path: str | Path, images: Collection[str] | None = None) -> di
     Raises ``ValueError`` with every fault and its line: no id or caption, an id that occurs twice or is not in ``images``, a line
     that is no JSON or not UTF-8, an empty file.
     """
-    captions: dict[str, str] = {}
-    rows, faults = _rows(path)
-    seen: dict[str, str] = {}
-    for where, row in rows:
-        image = _id(row, "image_id", where, faults)
-        caption = _text(row, ("caption",), where, faults)
-        if image is None or _repeated("image_id", image, where, seen, faults):
-            continue
-        if images is not None and image not in images:
-            faults.append(f"{where}: image {image} is not among the {len(images)} images of the truth")
-        captions[image] = caption
-    return _sound(path, captions, faults)
+    stranger = "image {id} is not among the {count} images of the truth"
+    return read_texts(path, "image_id", ("caption",), images, stranger)
 
 
 def read_truth(path: str | Path, vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
@@ -44,19 +41,18 @@ def read_truth(path: str | Path, vocabulary: Vocabulary) -> dict[str, tuple[str,
 
     Raises ``ValueError`` with every fault and its line, also for an object that is no category of the vocabulary.
     """
-    text, faults = _decode(path)
+    members, faults = read_members(path, "an image id -> objects table")
     truth: dict[str, tuple[str, ...]] = {}
-    members = [] if faults or not text.strip() else _members(path, text, "{", "an image id -> objects table")
-    for where, (image, names) in members:
+    for where, (image, objects) in members:
         if image in truth:
             faults.append(f"{where}: image {image} occurs a second time")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        if (names := words_of(objects)) is None:
             faults.append(f"{where}: the objects of image {image} are not a list of words")
             continue
         for name in names:
             _check_category(name, f"{where}: image {image}", vocabulary, faults)
-        truth[image] = tuple(names)
-    return _sound(path, truth, faults)
+        truth[image] = names
+    return sound(path, truth, faults)
 
 
 def read_coco_truth(instances: str | Path, captions: str | Path, vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
@@ -82,7 +78,7 @@ def read_coco_truth(instances: str | Path, captions: str | Path, vocabulary: Voc
             faults.append(f"annotation {at}: category {row['category_id']} is not in the table `categories`")
         else:
             found[str(row["image_id"])][categories[row["category_id"]]] = None
-    _sound(instances, found, faults)
+    sound(instances, found, faults)
     listed = {str(image["id"]) for image in texts["images"]}
     faults = [f"image {image} is in only one of this file and {instances}" for image in sorted(listed ^ set(found))]
     for at, row in enumerate(texts["annotations"], start=1):
@@ -90,7 +86,7 @@ def read_coco_truth(instances: str | Path, captions: str | Path, vocabulary: Voc
             faults.append(f"annotation {at}: image {row['image_id']} is not in the table `images`")
         elif not faults:
             found[str(row["image_id"])] |= dict.fromkeys(vocabulary.mentioned(row["caption"]))
-    return _sound(captions, {image: tuple(names) for image, names in found.items()}, faults)
+    return sound(captions, {image: tuple(names) for image, names in found.items()}, faults)
 
 
 def read_questions(path: str | Path) -> list[PopeQuestion]:
@@ -98,17 +94,17 @@ def read_questions(path: str | Path) -> list[PopeQuestion]:
 
     Raises ``ValueError`` with every fault and its line.
     """
-    rows, faults = _rows(path)
+    rows, faults = read_rows(path)
     questions: list[PopeQuestion] = []
     seen: dict[str, str] = {}
     for where, row in rows:
-        key = _id(row, "question_id", where, faults)
-        image, text, label = (_text(row, (name,), where, faults) for name in ("image", "text", "label"))
+        key = id_of(row, "question_id", where, faults)
+        image, text, label = (text_of(row, (name,), where, faults) for name in ("image", "text", "label"))
         if label not in ("yes", "no", ""):
             faults.append(f"{where}: label is {label!r}; it must be yes or no")
-        if key is not None and not _repeated("question_id", key, where, seen, faults):
+        if key is not None and not repeated("question_id", key, where, seen, faults):
             questions.append(PopeQuestion(key, image, text, label == "yes"))
-    return _sound(path, questions, faults)
+    return sound(path, questions, faults)
 
 
 def read_answers(path: str | Path, questions: Iterable[PopeQuestion] | None = None) -> dict[str, str]:
@@ -117,18 +113,7 @@ def read_answers(path: str | Path, questions: Iterable[PopeQuestion] | None = No
     Raises ``ValueError`` with every fault and its line, also for a question that is not among ``questions``.
     """
     known = None if questions is None else {q.question_id for q in questions}
-    rows, faults = _rows(path)
-    answers: dict[str, str] = {}
-    seen: dict[str, str] = {}
-    for where, row in rows:
-        key = _id(row, "question_id", where, faults)
-        text = _text(row, ("answer", "text"), where, faults)
-        if key is None or _repeated("question_id", key, where, seen, faults):
-            continue
-        if known is not None and key not in known:
-            faults.append(f"{where}: question {key} was not asked")
-        answers[key] = text
-    return _sound(path, answers, faults)
+    return read_texts(path, "question_id", ("answer", "text"), known, "question {id} was not asked")
 
 
 def write_captions(path: str | Path, captions: Mapping[str, str]) -> None:
@@ -146,85 +131,13 @@ def _write(path: str | Path, rows: Iterable[Mapping[str, str]]) -> None:
     Path(path).write_text(text, encoding="utf-8")
 
 
-# --- rows and faults ---------------------------------------------------------------------------------------------
-
-
-def _decode(path: str | Path) -> tuple[str, list[str]]:
-    """The file's text, and a fault for every line that is not UTF-8 (those lines come back empty)."""
-    data = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "", ["the file is UTF-16; save it as UTF-8"]
-    lines, faults = [], []
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        try:
-            lines.append(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            lines.append("")
-            faults.append(
-                f"line {number}: byte {error.start + 1} ({line[error.start]:#04x}) is not UTF-8; save the file as UTF-8"
-            )
-    return "\n".join(lines), faults
-
-
-def _rows(path: str | Path) -> tuple[list[Row], list[str]]:
-    """The rows of JSON lines, or the items of one JSON list, and the faults so far."""
-    text, faults = _decode(path)
-    if text.lstrip().startswith("["):
-        return ([], faults) if faults else (_members(path, text, "[", "a list"), faults)
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                rows.append((f"line {number}", json.loads(line)))
-            except json.JSONDecodeError as error:
-                faults.append(f"line {number}: no JSON ({error.msg} at column {error.colno})")
-    return rows, faults
-
-
-def _members(path: str | Path, text: str, opening: str, what: str) -> list[Row]:
-    """The items of the JSON list, or (key, value) pairs of the JSON object, that the text is; each with its line."""
-    members: list[Row] = []
-    at = _skip(text, 0)
-    if text[at : at + 1] != opening:
-        _fail(path, [f"line {text.count(chr(10), 0, at) + 1}: {what} must begin with {opening}"])
-    closing, line, at = {"[": "]", "{": "}"}[opening], 1, _skip(text, at + 1)
-    counted = 0
-    try:
-        while text[at : at + 1] != closing or members:
-            line, counted = line + text.count("\n", counted, at), at
-            value, at = _DECODER.raw_decode(text, at)
-            at = _skip(text, at)
-            if opening == "{":
-                if not isinstance(value, str) or text[at : at + 1] != ":":
-                    raise json.JSONDecodeError("Expecting a key and ':'", text, at)
-                inner, at = _DECODER.raw_decode(text, _skip(text, at + 1))
-                value, at = (value, inner), _skip(text, at)
-            members.append((f"line {line}, entry {len(members) + 1}", value))
-            if text[at : at + 1] == closing:
-                break
-            if text[at : at + 1] != ",":
-                raise json.JSONDecodeError("Expecting ','", text, at)
-            at = _skip(text, at + 1)
-        if _skip(text, at + 1) != len(text):
-            raise json.JSONDecodeError("Extra data", text, at + 1)
-    except json.JSONDecodeError as error:
-        _fail(path, [f"line {error.lineno}: no JSON ({error.msg} at column {error.colno})"])
-    return members
-
-
-def _skip(text: str, at: int) -> int:
-    while text[at : at + 1] in (" ", "\t", "\r", "\n"):
-        at += 1
-    return at
-
-
 def _coco_tables(path: str | Path, tables: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     """A JSON object that has these tables, and in each of their rows these fields."""
-    text, faults = _decode(path)
+    text, faults = decode(path)
     try:
         data = {} if faults else json.loads(text)
     except json.JSONDecodeError as error:
-        _fail(path, [f"line {error.lineno}: no JSON ({error.msg} at column {error.colno})"])
+        fail(path, [f"line {error.lineno}: no JSON ({error.msg} at column {error.colno})"])
     for table, fields in () if faults else tables.items():
         rows = data.get(table) if isinstance(data, dict) else None
         if not isinstance(rows, list):
@@ -234,52 +147,10 @@ def _coco_tables(path: str | Path, tables: Mapping[str, tuple[str, ...]]) -> dic
             faults += [
                 f"`{table}`, row {at}: no {name}" for name in fields if not isinstance(row, dict) or name not in row
             ]
-    return _sound(path, data, faults)
-
-
-def _id(row: Any, key: str, where: str, faults: list[str]) -> str | None:
-    value = row.get(key) if isinstance(row, dict) else None
-    if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
-        return str(value)
-    faults.append(
-        f"{where}: no {key}" if value in (None, "") else f"{where}: {key} is {value!r}, neither number nor name"
-    )
-    return None
-
-
-def _text(row: Any, keys: tuple[str, ...], where: str, faults: list[str]) -> str:
-    """The first of the keys that the row has; "" is a text."""
-    for key in keys if isinstance(row, dict) else ():
-        if isinstance(row.get(key), str):
-            return str(row[key])
-    faults.append(f"{where}: no {' or '.join(keys)}")
-    return ""
-
-
-def _repeated(key: str, value: str, where: str, seen: dict[str, str], faults: list[str]) -> bool:
-    if value in seen:
-        faults.append(f"{where}: {key} {value} already stands in {seen[value]}")
-        return True
-    seen[value] = where
-    return False
+    return sound(path, data, faults)
 
 
 def _check_category(name: str, where: str, vocabulary: Vocabulary, faults: list[str]) -> None:
     if vocabulary.words.get(name) != name:
         hint = f"; say {vocabulary.words[name]!r}" if name in vocabulary.words else ""
         faults.append(f"{where}: {name!r} is no category of the vocabulary{hint}")
-
-
-def _sound(path: str | Path, result: T, faults: list[str]) -> T:
-    """The result if it holds anything and nothing is at fault."""
-    if not faults and not result:
-        faults = ["the file holds nothing"]
-    if faults:
-        _fail(path, faults)
-    return result
-
-
-def _fail(path: str | Path, faults: list[str]) -> NoReturn:
-    more = f"\n  ... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    raise ValueError(f"{path}: {count}\n  " + "\n  ".join(faults[:_SHOWN]) + more)

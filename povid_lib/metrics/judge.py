@@ -10,10 +10,11 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from openai import DefaultHttpxClient, OpenAI
 
@@ -42,13 +43,21 @@ class Judge:
 
 
 @dataclass(frozen=True)
-class Review:
-    """One review as the judge wrote it. ``image``: the unit of resampling; ``category``: the kind of question; ``judge`` and
-    ``prompt``: the model and the version of the prompt that made it."""
+class Asked:
+    """A benchmark's question. ``image``: the unit of resampling; ``category``: the kind of question."""
 
     id: str
     image: str
     category: str
+
+
+A = TypeVar("A", bound=Asked)
+
+
+@dataclass(frozen=True)
+class Review(Asked):
+    """One review as the judge wrote it. ``judge`` and ``prompt``: the model and the version of the prompt that made it."""
+
     text: str
     judge: str
     prompt: str
@@ -94,6 +103,15 @@ def ask(judge: Judge, prompts: Sequence[str], cache: Path, http_client: DefaultH
         with ThreadPoolExecutor(judge.concurrency) as pool:  # a failure in map drops what has not begun
             known |= dict(zip(missing, pool.map(fetch, missing.keys(), missing.values()), strict=True))
     return [known[key] for key in keys]
+
+
+def review(items: Sequence[A], prompt: Callable[[A], str], version: str, judge: Judge, cache: Path) -> list[Review]:
+    """Have every item reviewed. ``prompt``, ``version``: the benchmark's, what is asked and its version. Raises as ``ask`` does."""
+    texts = ask(judge, [prompt(item) for item in items], cache)
+    return [
+        Review(item.id, item.image, item.category, text, judge.model, version)
+        for item, text in zip(items, texts, strict=True)
+    ]
 
 
 def _key(judge: Judge, prompt: str) -> str:

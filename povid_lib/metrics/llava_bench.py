@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from povid_lib.metrics.judge import Judge, Review, ask, read_lines
+from povid_lib.metrics.judge import Asked, Review, read_lines
 from povid_lib.metrics.stats import Estimate, mean, ratio
 
 PROMPT_VERSION = "llava-bench-1"  # count up with every change of wording: it makes another instrument
@@ -28,12 +28,9 @@ assistant 2, with a space between them. Give your reasons from the second line o
 
 
 @dataclass(frozen=True)
-class Answered:
+class Answered(Asked):
     """A question with the reference's and the model's answer. ``category``: conv, detail or complex."""
 
-    id: str
-    image: str
-    category: str
     context: str
     question: str
     reference: str
@@ -65,15 +62,6 @@ def read_answers(questions: Path, context: Path, reference: Path, answers: Path)
 def prompt(item: Answered) -> str:
     """What the judge is asked, in our own wording; the scale is the published one. The reference is assistant 1, always."""
     return _PROMPT.format(context=item.context, question=item.question, reference=item.reference, answer=item.answer)
-
-
-def review(items: Sequence[Answered], judge: Judge, cache: Path) -> list[Review]:
-    """Have every pair of answers reviewed. Raises as ``judge.ask`` does."""
-    texts = ask(judge, [prompt(item) for item in items], cache)
-    return [
-        Review(item.id, item.image, item.category, text, judge.model, PROMPT_VERSION)
-        for item, text in zip(items, texts, strict=True)
-    ]
 
 
 def scores(text: str) -> tuple[float, float] | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from povid_lib.metrics.judge import Judge, Review, ask
+from povid_lib.metrics.judge import Asked, Review
 from povid_lib.metrics.stats import Estimate, mean
 
 PROMPT_VERSION = "mmhal-1"  # count up with every change of wording: it makes another instrument
@@ -35,12 +35,9 @@ First say in a few sentences what is right and what is wrong. Then end with one 
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A question of the benchmark with a model's answer."""
+class Answered(Asked):
+    """A question with a model's answer. ``category``: one of the eight types: attribute, adversarial, comparison, ..."""
 
-    id: str
-    image: str
-    kind: str  # one of the eight types: attribute, adversarial, comparison, ...
     objects: tuple[str, ...]
     question: str
     reference: str
@@ -54,8 +51,8 @@ def read_answers(path: Path) -> list[Answered]:
     for number, row in enumerate(json.loads(path.read_text()), start=1):
         if lacking := [field for field in fields if field not in row]:
             raise ValueError(f"{path}, row {number}: {', '.join(lacking)} is missing.")
-        image, kind, objects, *texts = (row[field] for field in fields)
-        rows.append(Answered(str(number), image, kind, tuple(objects), *texts))
+        image, category, objects, *texts = (row[field] for field in fields)
+        rows.append(Answered(str(number), image, category, tuple(objects), *texts))
     return rows
 
 
@@ -64,15 +61,6 @@ def prompt(item: Answered) -> str:
     return _PROMPT.format(
         objects=", ".join(item.objects), question=item.question, reference=item.reference, answer=item.answer
     )
-
-
-def review(items: Sequence[Answered], judge: Judge, cache: Path) -> list[Review]:
-    """Have every answer reviewed. Raises as ``judge.ask`` does."""
-    texts = ask(judge, [prompt(item) for item in items], cache)
-    return [
-        Review(item.id, item.image, item.kind, text, judge.model, PROMPT_VERSION)
-        for item, text in zip(items, texts, strict=True)
-    ]
 
 
 def rating(text: str) -> int | None:

@@ -27,7 +27,7 @@ from povid_lib.diagnose import (
     top_k,
 )
 
-ROW = Mention("a", "knife", 3, 12, math.log(0.25), True, 0.4, 0.1)
+ROW = Mention("a", "knife", 3, 12, True, 0.4, math.log(0.25), 0.1)
 
 # fork in three captions, knife in two, cup in one; fork and knife together twice
 NAMING = captions_naming([{"fork", "knife"}, {"fork", "knife", "cup"}, {"fork"}, set()])
@@ -117,7 +117,7 @@ def simulated(n, beta, seed=0):
         z = rng.uniform(-math.sqrt(3), math.sqrt(3), 4)  # mean 0, standard deviation 1
         false = rng.random() < 1 / (1 + math.exp(1 - z @ beta))
         index = int(np.clip(round(500 + 250 * z[2]), 1, 1000))
-        rows.append(Mention(str(i // 4), "x", index, 1000, -(5 + z[1]), false, 2 + 0.1 * z[0], 0.5 + 0.2 * z[3]))
+        rows.append(Mention(str(i // 4), "x", index, 1000, false, 2 + 0.1 * z[0], -(5 + z[1]), 0.5 + 0.2 * z[3]))
     return rows
 
 
@@ -187,6 +187,12 @@ def test_copies_of_a_mention_within_its_image_do_not_narrow_the_interval():
 
 
 SOME = simulated(60, np.zeros(4), seed=1)
+TEXT_ONLY = [replace(r, logp=None, distance=None) for r in SOME]
+
+
+def test_rows_without_a_model_have_the_factors_of_the_text():
+    assert explain(TEXT_ONLY, ["cooccurrence", "position"]) == explain(SOME, ["cooccurrence", "position"])
+    assert rate_by_decile(TEXT_ONLY) == rate_by_decile(SOME)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +216,9 @@ SOME = simulated(60, np.zeros(4), seed=1)
         (lambda: explain([ROW, ROW]), "one class"),
         (lambda: explain(SOME, ["luck"]), "luck"),
         (lambda: explain(SOME, []), "none"),
+        (lambda: explain(TEXT_ONLY), "has no uncertainty: no model has read its caption"),
+        (lambda: rate_by_quantile(TEXT_ONLY, "distance", 2), "Mention of 'x' in '0' has no distance"),
+        (lambda: mean_factor(TEXT_ONLY, "distance"), "has no distance"),
         (lambda: explain([replace(r, image="a") for r in SOME]), "at least two"),
         (lambda: explain([replace(r, distance=0.5) for r in SOME]), "distance is the same in all mentions"),
         (lambda: explain([replace(r, distance=r.uncertainty / 9) for r in SOME]), "linear combination"),

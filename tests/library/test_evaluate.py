@@ -1,6 +1,7 @@
 """``povid evaluate``: the three kinds of data, and every complaint before a model is loaded."""
 
 import json
+from io import BytesIO
 
 import pytest
 from PIL import Image
@@ -75,15 +76,31 @@ def test_pope_from_a_file(cli, tmp_path):
         (["--data", "truth.json", "--model", "pocket", "--images", "pictures"], "lacks 2 of 2"),
         (["--data", "bad.json", "--model", "pocket", "--images", "pictures"], "unicorn"),
         (["--data", "truth.json", "--answers", "stranger.jsonl"], "line 1"),
+        (["--data", "broken.json", "--model", "pocket", "--images", "."], "3 of 3 pictures cannot be read"),
+        (["--data", "questions.json", "--model", "pocket"], "--images"),
+        (["--data", "questions.json", "--model", "pocket", "--images", "pictures"], "lacks 1 of 1"),
+        (["--data", "questions.json", "--answers", "nobody.jsonl"], "question 9 was not asked"),
     ],
 )
 def test_bad_input_is_refused_before_a_model_is_loaded(cli, tmp_path, args, complaint):
     write(tmp_path / "truth.json", '{"1": ["dog"], "2": ["cat"]}')
     write(tmp_path / "bad.json", '{"1": ["unicorn"]}')
     write(tmp_path / "stranger.jsonl", '{"image_id": 7, "caption": "A dog."}\n')
+    question = {"question_id": 1, "image": "a.jpg", "text": "Is there a dog in the image?", "label": "yes"}
+    write(tmp_path / "questions.json", json.dumps(question))
+    write(tmp_path / "nobody.jsonl", '{"question_id": 9, "answer": "Yes."}\n')
+    write(tmp_path / "broken.json", '{"3": ["dog"], "4": ["dog"], "5": ["dog"]}')
+    write(tmp_path / "3.jpg", "no picture")
+    made = BytesIO()
+    Image.effect_noise((400, 400), 50).save(made, "PNG")
+    (tmp_path / "4.png").write_bytes(made.getvalue()[:-100])
+    first, second, *rest = made.getvalue().split(b"IDAT")
+    # a second chunk without its name: Pillow raises a SyntaxError
+    (tmp_path / "5.png").write_bytes(b"IDAT".join([first, second]) + bytes(4) + b"IDAT".join(rest))
     result = cli(*args)
     assert result.exit_code == 2
     assert complaint in " ".join(result.output.replace("│", " ").split())
+    assert not (tmp_path / "runs").exists()
 
 
 def test_pictures_are_found_by_id_name_and_coco_number(tmp_path):
@@ -114,10 +131,47 @@ def test_a_model_on_files(vlm, tmp_path):
     batch = ev.held_out("typical", 2)
     for i, scene in enumerate(batch):
         scene.image().save(tmp_path / f"{i}.png")
-    pictures = ev.find_pictures(tmp_path, ["0", "1"])
+    pictures = ev.read_pictures(tmp_path, ["0", "1"])
     assert list(ev.describe(vlm, pictures, tmp_path).values()) == ev.captions(vlm, batch)
     question = ev.PopeQuestion("q", "1", f"Is there a {batch[1].names[0]} in the image?", True)
     assert ev.reply(vlm, [question], pictures, tmp_path)["q"] in ("Yes.", "No.")
+
+
+def test_each_question_is_asked_about_its_own_picture(vlm, tmp_path, monkeypatch):
+    def colour(_vlm, images, prompts, **_):
+        told = zip(prompts, images, strict=True)
+        return [vlms.Answer(f"{prompt} {image.getpixel((0, 0))[0]}", (), ()) for prompt, image in told]
+
+    monkeypatch.setattr(vlms, "generate", colour)
+    pictures = {str(red): Image.new("RGB", (1, 1), (red, 0, 0)) for red in (1, 2)}
+    questions = [ev.PopeQuestion(key, image, key, True) for key, image in (("a", "2"), ("b", "1"), ("c", "2"))]
+    assert ev.reply(vlm, questions, pictures, tmp_path) == {"a": "a 2", "b": "b 1", "c": "c 2"}
+
+
+def test_files_of_a_model_score_as_what_it_said(vlm, tmp_path, monkeypatch):
+    monkeypatch.setattr(vlms, "load", lambda name: {"mine": vlm}[name])
+    batch = ev.held_out("typical", 3)
+    for i, scene in enumerate(batch):
+        scene.image().save(tmp_path / f"{i}.png")
+    words, said = ev.pocket_vocabulary(), tmp_path / "new" / "said"
+    truth = tmp_path / "truth.json"
+    write(truth, json.dumps({i: scene.names for i, scene in enumerate(batch)}))
+    found = ev.evaluate_truth_file(truth, words, None, "mine", tmp_path, said)
+    assert found["chair"].chair_s.n == 3
+    assert ev.evaluate_truth_file(truth, words, said / "captions.jsonl", None, None, said) == found
+    polls = [(i, name, label) for i, s in enumerate(batch) for name, label in ((s.names[0], "yes"), ("unicorn", "no"))]
+    rows = [
+        {"question_id": k, "image": f"{i}.png", "text": f"Is there a {name} in the image?", "label": label}
+        for k, (i, name, label) in enumerate(polls)
+    ]
+    asked = tmp_path / "questions.json"
+    write(asked, "\n".join(map(json.dumps, rows)))
+    found = ev.evaluate_question_file(asked, None, "mine", tmp_path, said)
+    assert found["pope"]["strict"].accuracy.n == 3
+    again = ev.evaluate_question_file(asked, said / "answers.jsonl", None, None, said)
+    assert repr(again) == repr(found)  # nan, where an answer is never given, equals nothing
+    with pytest.raises(ValueError, match="Nothing answers"):
+        ev.evaluate_question_file(asked, None, None, tmp_path, said)
 
 
 def test_table_finds_every_estimate():

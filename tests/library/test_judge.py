@@ -8,7 +8,8 @@ import httpx2
 import openai
 import pytest
 
-from povid_lib.metrics.judge import Judge, Review, ask, read_lines, read_reviews, write_reviews
+from povid_lib.metrics import judge, llava_bench, mmhal
+from povid_lib.metrics.judge import Judge, Review, ask, read_lines, read_reviews, review, write_reviews
 
 JUDGE = Judge("wise", base_url="https://judge.test/v1", retries=2)
 
@@ -119,6 +120,19 @@ def test_a_refusal_without_text_is_kept(tmp_path):
 def test_the_key_is_never_written(tmp_path):
     ask(JUDGE, ["a"], tmp_path / "c", Server().client)
     assert "a key of" not in (tmp_path / "c").read_text()
+
+
+@pytest.mark.parametrize(
+    ("bench", "item"),
+    [
+        (mmhal, mmhal.Answered("1", "a.jpg", "count", ("cat",), "How many?", "Two.", "Three.")),
+        (llava_bench, llava_bench.Answered("1", "a.jpg", "conv", "Two cats.", "How many?", "Two.", "Three.")),
+    ],
+)
+def test_a_benchmark_is_reviewed_with_its_own_prompt(tmp_path, monkeypatch, bench, item):
+    monkeypatch.setattr(judge, "ask", lambda judge, prompts, cache: [f"re: {prompt}" for prompt in prompts])
+    (got,) = review([item], bench.prompt, bench.PROMPT_VERSION, JUDGE, tmp_path)
+    assert got == Review("1", "a.jpg", item.category, f"re: {bench.prompt(item)}", "wise", bench.PROMPT_VERSION)
 
 
 def test_reviews_as_jsonl(tmp_path):

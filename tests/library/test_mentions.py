@@ -1,11 +1,13 @@
 """Rows about mentions: the right word, the right token, the right probability."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from povid_lib import vlm as vlms
-from povid_lib.diagnose import captions_naming, cooccurrence_of, hellinger
-from povid_lib.mentions import mention_rows, object_starts, token_at, token_ends
+from povid_lib.diagnose import Mention, captions_naming, cooccurrence_of, hellinger
+from povid_lib.mentions import caption_rows, mention_rows, object_starts, token_at, token_ends
 from povid_lib.metrics.vocabulary import coco_vocabulary, pocket_vocabulary
 from povid_lib.scenes import scenes
 from povid_lib.texts import PROMPT
@@ -18,6 +20,24 @@ def test_starts_are_those_of_the_words():
     text = 'Two "hot dogs" and a dog. A bus!'
     found = [(text[at:].split()[0], name) for at, name in object_starts(text, coco_vocabulary())]
     assert found == [("hot", "hot dog"), ("dog.", "dog"), ("bus!", "bus")]
+
+
+def test_rows_of_one_caption_by_hand():
+    caption = "A fork and a knife. A knife!"
+    rows = caption_rows("a.jpg", caption, {"fork"}, pocket_vocabulary(), NAMING)
+    together = cooccurrence_of("knife", ["fork", "knife"], NAMING)
+    assert rows == [
+        Mention("a.jpg", "fork", 2, 7, False, together),
+        Mention("a.jpg", "knife", 5, 7, True, together),
+        Mention("a.jpg", "knife", 7, 7, True, together),
+    ]
+    measured = [(-1.0, 0.1), (-2.0, 0.2), (0.0, 0.3)]
+    read = caption_rows("a.jpg", caption, {"fork"}, pocket_vocabulary(), NAMING, measured)
+    assert [(r.logp, r.distance) for r in read] == measured
+    assert [replace(r, logp=None, distance=None) for r in read] == rows
+    assert caption_rows("a.jpg", "Nothing.", {"fork"}, pocket_vocabulary(), NAMING, []) == []
+    with pytest.raises(ValueError, match=r"'a.jpg': 2 measured mentions, but 3 are named"):
+        caption_rows("a.jpg", caption, {"fork"}, pocket_vocabulary(), NAMING, measured[:2])
 
 
 def test_rows_agree_with_generation_and_with_the_plain_computation(vlm):
