@@ -61,16 +61,22 @@ def _owns(item: Item, companion: str) -> bool:
 
 
 @torch.inference_mode()
-def next_objects(vlm: VLM, asked: Sequence[Dilemma], pictures: Sequence[Image.Image]) -> dict[str, Estimate]:
+def next_objects(
+    vlm: VLM,
+    asked: Sequence[Dilemma],
+    pictures: Sequence[Image.Image],
+    weaken: Callable[[BatchFeature], BatchFeature] | None = None,
+) -> dict[str, Estimate]:
     """How the probability of all object words is shared at the next token, shown these pictures: the ``truth`` that is left, the
-    ``companion``, all others of the scene's ``context`` and all ``strangers`` to it.
+    ``companion``, all others of the scene's ``context`` and all ``strangers`` to it. ``weaken``: see ``vlm.answer_distributions``.
     """
     ids = [vlms.word_id(vlm, name) for name in NAMES]
     shares: dict[str, list[float]] = {"truth": [], "companion": [], "context": [], "strangers": []}
     texts = [f"{vlms.chat(vlm, PROMPT)} {d.so_far}" for d in asked]
     for at in range(0, len(asked), 64):
         rows = slice(at, at + 64)
-        logits = vlm.model(**vlms.encode(vlm, pictures[rows], texts[rows]), logits_to_keep=1).logits[:, -1]
+        batch = vlms.encode(vlm, pictures[rows], texts[rows])
+        logits = vlm.model(**(weaken(batch) if weaken else batch), logits_to_keep=1).logits[:, -1]
         for d, probs in zip(asked[rows], logits.float().softmax(-1)[:, ids].cpu().double(), strict=True):
             p = dict(zip(NAMES, (probs / probs.sum()).tolist(), strict=True))
             shares["truth"].append(p[d.truth])

@@ -123,13 +123,26 @@ def grouped_bars(
     return fig
 
 
-def dose_response(doses: Sequence[float], series: Mapping[str, Sequence[Interval]], xlabel: str, ylabel: str) -> Figure:
+def curves(x: Sequence[float], series: Mapping[str, Sequence[float]], xlabel: str, ylabel: str) -> Figure:
+    """Smooth curves without intervals, for what is computed and not measured."""
+    fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
+    for (name, values), colour, style in zip(series.items(), (BLUE, ORANGE, GREEN), ("-", "--", ":"), strict=False):
+        ax.plot(x, values, color=colour, ls=style, label=name)
+    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02, 1.02))
+    _plain(ax)
+    ax.legend(frameon=False, fontsize=8)
+    return fig
+
+
+def dose_response(
+    doses: Sequence[float], series: Mapping[str, Sequence[Interval]], xlabel: str, ylabel: str, ymax: float = 1.0
+) -> Figure:
     """One line per series over a dose, with 95% intervals."""
     fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
     for (name, values), colour, marker in zip(series.items(), (BLUE, ORANGE, GREEN, RED), "os^D", strict=False):
         mid, error = _mid_and_error(values)
         ax.errorbar(doses, mid, error, color=colour, marker=marker, capsize=3, label=name)
-    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02, 1.02), xticks=doses)
+    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02 * ymax, 1.02 * ymax), xticks=doses)
     _plain(ax)
     ax.legend(frameon=False, fontsize=8)
     return fig
@@ -147,6 +160,20 @@ def trade_off(series: Mapping[str, Sequence[tuple[Interval, Interval]]], xlabel:
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
     _plain(ax)
     ax.legend(frameon=False, fontsize=9)
+    return fig
+
+
+def labelled_points(points: Mapping[str, tuple[Interval, Interval]], xlabel: str, ylabel: str) -> Figure:
+    """Points with 95% intervals in both directions, numbered, with a legend of the numbers."""
+    fig, ax = plt.subplots(figsize=(7.5, 4), layout="constrained")
+    for number, (name, pair) in enumerate(points.items(), start=1):
+        (x, dx), (y, dy) = (_mid_and_error([values]) for values in pair)
+        ax.errorbar(x, y, dy, dx, color=GREY, elinewidth=0.7, ls="none")
+        ax.plot(x, y, "o", ms=13, color="white", mec=BLUE, label=f"{number}  {name}")
+        ax.text(x[0], y[0], str(number), ha="center", va="center", fontsize=8)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    _plain(ax)
+    fig.legend(loc="outside right upper", frameon=False, fontsize=8, markerscale=0.1)
     return fig
 
 
