@@ -64,7 +64,7 @@ def evaluate(
         else:
             words = read_vocabulary(vocabulary) if vocabulary else coco_vocabulary()
             found = ev.evaluate_truth_file(Path(data), words, answers, model, images, said_in)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
     for label, estimate in ev.table(found):
         typer.echo(f"{label:<44} {estimate}   n = {estimate.n}")
@@ -118,7 +118,7 @@ def pocket_report(
     start = time.time()
     try:
         vlm = load(model)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
     data = full_report(vlm, n)
     path = results.save(name, data, {"model": model, "n": n}, time.time() - start)

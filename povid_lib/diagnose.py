@@ -118,7 +118,7 @@ def cooccurrence_score(
     return sum(cooccurrence_of(name, named, naming) for name in dict.fromkeys(hallucinated))
 
 
-# --- hit rates (POPE, section 4.1) -------------------------------------------------------------------------------
+# --- hit rates (POPE, section 4.3) -------------------------------------------------------------------------------
 
 
 def top_k(counts: Mapping[str, float], k: int) -> tuple[str, ...]:

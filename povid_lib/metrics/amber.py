@@ -55,7 +55,8 @@ def score_description(
     """
     read = nouns or noun_reader(table)
     truths, hallus = (_targets(description.id, words, table) for words in (description.truth, description.hallu))
-    objects = tuple(noun for noun in read(text) if noun in table.words)
+    words = table.words
+    objects = tuple(noun for noun in read(text) if noun in words)
     covered, expected, hallucinated = set(), set(), []
     for noun in objects:
         if noun in table.safe:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from povid_lib.metrics.rows import id_of, read_members, read_rows, read_texts, repeated, sound, words_of
+from povid_lib.metrics.vocabulary import pattern_singular
 
 Nouns = Callable[[str], Sequence[str]]
 
@@ -113,28 +114,27 @@ def read_images(path: Path) -> dict[str, str]:
 
 # --- reading nouns -----------------------------------------------------------------------------------------------
 
-_IRREGULAR = {"child": "children", "man": "men", "woman": "women", "mouse": "mice", "goose": "geese"}
+# where pattern's singular is not the table's word ("leaf", "neckty", "ty")
+_SINGULARS = {"leaves": "leave", "neckties": "necktie", "ties": "tie"}
 # in descriptions mostly verbs or adjectives ("we can see", "hot day"); their plurals ("leaves", "cans") are read
 _BARE_NOT_NOUNS = frozenset({"can", "hot", "leave", "sailing"})
 
 
 def noun_reader(table: WordTable) -> Nouns:
-    """A function that reads the table's words out of a text, in order, repeated ones too, plurals as singulars.
+    """A function that reads the table's words out of a text, in order, repeated ones too.
 
-    It needs no data, and no tagger either: words that are mostly verbs or adjectives are read in the plural only, others ("they
-    watch") may be taken for nouns. The evaluator misses capitalised words and loses "leaves" (WordNet: "leaf"); this one does not.
+    Plurals are read as singulars by ``pattern``'s rules. It needs no data, and no tagger either: words that are mostly verbs or
+    adjectives are read in the plural only, others ("they watch") may be taken for nouns. The evaluator misses capitalised words
+    and loses "leaves" (WordNet: "leaf"); this one does not.
     """
-    forms = {plural: word for word in sorted(table.words) for plural in _plurals(word)}
-    forms |= {word: word for word in table.words - _BARE_NOT_NOUNS}
-    return lambda text: [forms[t] for t in re.findall(r"[a-z]+(?:-[a-z]+)*", text.lower()) if t in forms]
+    words = table.words
 
+    def read(text: str) -> list[str]:
+        found = []
+        for token in re.findall(r"[a-z]+(?:-[a-z]+)*", text.lower()):
+            word = token if token in words else _SINGULARS.get(token) or pattern_singular(token)
+            if word in words and token not in _BARE_NOT_NOUNS:
+                found.append(word)
+        return found
 
-def _plurals(word: str) -> list[str]:
-    if word in _IRREGULAR:
-        return [_IRREGULAR[word]]
-    found = [f"{word}s", f"{word}es"]  # in a closed vocabulary a form too many does no harm
-    if word.endswith("y"):
-        found.append(f"{word[:-1]}ies")
-    if word.endswith(("f", "fe")):
-        found.append(f"{word.removesuffix('e').removesuffix('f')}ves")
-    return found
+    return read

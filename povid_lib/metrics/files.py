@@ -84,6 +84,8 @@ def read_coco_truth(instances: str | Path, captions: str | Path, vocabulary: Voc
     for at, row in enumerate(texts["annotations"], start=1):
         if str(row["image_id"]) not in listed:
             faults.append(f"annotation {at}: image {row['image_id']} is not in the table `images`")
+        elif not isinstance(row["caption"], str):
+            faults.append(f"annotation {at}: caption is {row['caption']!r}; a text is needed")
         elif not faults:
             found[str(row["image_id"])] |= dict.fromkeys(vocabulary.mentioned(row["caption"]))
     return sound(captions, {image: tuple(names) for image, names in found.items()}, faults)
@@ -100,7 +102,7 @@ def read_questions(path: str | Path) -> list[PopeQuestion]:
     for where, row in rows:
         key = id_of(row, "question_id", where, faults)
         image, text, label = (text_of(row, (name,), where, faults) for name in ("image", "text", "label"))
-        if label not in ("yes", "no", ""):
+        if isinstance(row, dict) and isinstance(row.get("label"), str) and label not in ("yes", "no"):
             faults.append(f"{where}: label is {label!r}; it must be yes or no")
         if key is not None and not repeated("question_id", key, where, seen, faults):
             questions.append(PopeQuestion(key, image, text, label == "yes"))

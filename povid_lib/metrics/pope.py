@@ -52,7 +52,7 @@ def build_questions(
     seed: int = 0,
     present: Mapping[str, Sequence[str]] | None = None,
 ) -> list[PopeQuestion]:
-    """POPE's questions for image id -> objects (section 4.1): up to ``n`` present and as many absent objects an image, in turn.
+    """POPE's questions for image id -> objects (sections 5.1, 5.2): up to ``n`` present and as many absent objects each.
 
     The absent ones: ``random``, any; ``popular``, those in most images; ``adversarial``, for each present object asked about, the
     one that most often occurs with it, or any where all of those are in the image or asked about already. Counts are over the

@@ -197,11 +197,13 @@ def test_questions_in_the_published_format(write):
         {**lines[0], "label": "maybe"},
         {**lines[1], "question_id": 1},
         {"question_id": 3, "text": "a", "label": "no"},
+        {**lines[0], "question_id": 4, "label": ""},
     ]
     assert faults(read_questions, write("\n".join(map(json.dumps, bad)))) == [
         "line 1: label is 'maybe'; it must be yes or no",
         "line 2: question_id 1 already stands in line 1",
         "line 3: no image",
+        "line 4: label is ''; it must be yes or no",
     ]
 
 
