@@ -150,7 +150,7 @@ def verify(truth: Truth, answer: str, changes: Sequence[Change]) -> list[str]:
     before, after = _reasoned(truth.answer), _reasoned(answer)
     kinds = REASONING_KINDS if before else CAPTION_KINDS
     faults = []
-    if old == new:
+    if len(old) == len(new) and all(map(_alike, old, new)):
         return ["the rewritten answer is the truth"]
     if not changes:
         faults.append("no change is listed")
