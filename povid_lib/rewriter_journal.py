@@ -226,7 +226,9 @@ def read_rejects(path: Path) -> list[tuple[str, str]]:
         except (ValueError, LookupError, TypeError):
             sound = False
         if not sound:
-            raise ValueError(f"{path}, line {number}: no line of a rejects file; give the file that the rewriter wrote.")
+            raise ValueError(
+                f"{path}, line {number}: no line of a rejects file; give the file that the rewriter wrote."
+            )
     if text and not text.startswith('{"id": '[: len(text)]):  # a file without one line end
         raise ValueError(f"{path} is no rejects file; give the file that the rewriter wrote.")
     return found
