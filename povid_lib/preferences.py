@@ -43,6 +43,16 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class Truth:
+    """A true answer to a question about a picture: what a rewriter makes a pair of. ``image``: as in ``Pair``."""
+
+    id: str
+    image: str
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True)
 class Pair:
     """One preference pair. ``image``: a file name relative to the pictures' folder, or ``scene:split/kind/index`` of the pocket
     world. ``changes``: empty where a source does not tell them (POVID's public file).

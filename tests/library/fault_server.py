@@ -1,0 +1,184 @@
+"""A server on 127.0.0.1 that speaks chat completions, rewrites captions by a table of words, and fails as servers do.
+
+It counts what a provider would charge for: every answer that it began to send, whether or not that arrived.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import threading
+import time
+from collections import Counter
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+# what goes wrong on the way: the client should try again
+PASSING = ("429", "429 and when to retry", "500", "time-out", "cut", "slow drip", "drip past the time-out")
+# what is answered and charged, and no use
+BAD = ("no JSON", "wrong shape", "refusal", "empty", "wrong content type", "no completion", "cut off", "filter")
+BAD_REWRITE = ("unclaimed", "appended", "unchanged", "unmade")
+FAULTS = PASSING + BAD + BAD_REWRITE
+SWAPS = {"dog": ("object", "cat"), "beside": ("relation", "behind"), "red": ("attribute", "blue")}
+USAGE = {"prompt_tokens": 1000, "completion_tokens": 80}
+
+
+class FaultServer(ThreadingHTTPServer):
+    """``faults``: the names of faults to answer first, one a request ("" for none); after them ``rate`` of requests draw one of
+    ``drawn``. ``log``: the true answer of every request, in the order of arrival; ``charged``: of every answer begun.
+    ``usage``: None to report none."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(
+        self,
+        faults: tuple[str, ...] = (),
+        rate: float = 0.0,
+        drawn: tuple[str, ...] = FAULTS,
+        seed: int = 0,
+        too_late: float = 2.0,
+        usage: dict[str, Any] | None = USAGE,
+    ) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.faults, self.rate, self.drawn, self.too_late, self.usage = list(faults), rate, drawn, too_late, usage
+        self.random, self.lock = random.Random(seed), threading.Lock()
+        self.log: list[str] = []
+        self.bodies: list[dict[str, Any]] = []
+        self.headers: list[Message] = []
+        self.charged: Counter[str] = Counter()
+        self.met: Counter[str] = Counter()
+        self.now = self.most = 0
+        self.delay = 0.0  # seconds for every answer
+        self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def charge(self, input_price: float, output_price: float) -> float:
+        """Dollars for all answers so far; prices for a million tokens."""
+        each = (USAGE["prompt_tokens"] * input_price + USAGE["completion_tokens"] * output_price) / 1e6
+        return each * sum(self.charged.values())
+
+    def draw(self) -> str:
+        if self.faults:
+            return self.faults.pop(0)
+        return self.random.choice(self.drawn) if self.random.random() < self.rate else ""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients of these tests are killed: a broken pipe is no news."""
+
+    def __enter__(self) -> FaultServer:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: FaultServer
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on stderr."""
+
+    def do_POST(self) -> None:
+        server, body = self.server, json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        truth = body["messages"][1]["content"][1]["text"].split("True answer:\n")[1]
+        with server.lock:
+            fault = server.draw()
+            server.log.append(truth)
+            server.bodies.append(body)
+            server.headers.append(self.headers)
+            server.met[fault] += 1
+            server.now += 1
+            server.most = max(server.most, server.now)
+        try:
+            time.sleep(server.delay)
+            self._answer(fault, truth)
+        finally:
+            with server.lock:
+                server.now -= 1
+
+    def _answer(self, fault: str, truth: str) -> None:
+        if fault.startswith("429") or fault.isdigit():
+            headers = {"Retry-After": "0.05"} if fault == "429 and when to retry" else {}
+            key = self.headers["Authorization"]  # a careless server says it back
+            error = {"message": f"no, not for {key}", "code": "insufficient_quota" if fault == "429000" else None}
+            return self._send(int(fault[:3]), json.dumps({"error": error}).encode(), headers)
+        with self.server.lock:
+            self.server.charged[truth] += 1
+        if fault == "time-out":
+            time.sleep(self.server.too_late)
+        data, kind = completion(fault, truth, self.server.usage), "application/json"
+        if fault == "wrong content type":
+            data, kind = b"<html>please log in</html>", "text/html"
+        if fault == "echo":
+            data = data.replace(b"chatcmpl", self.headers["Authorization"].split()[1].encode())
+        return self._send(200, data, {"Content-Type": kind}, fault)
+
+    def _send(self, status: int, data: bytes, headers: dict[str, str], fault: str = "") -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if fault == "cut":
+            self.wfile.write(data[: len(data) // 2])
+            self.close_connection = True
+        elif fault in ("slow drip", "drip past the time-out"):
+            pause = 0.3 if fault == "slow drip" else self.server.too_late
+            for at in range(0, len(data), 60):
+                self.wfile.write(data[at : at + 60])
+                self.wfile.flush()
+                time.sleep(60 * pause / len(data))
+        else:
+            self.wfile.write(data)
+
+
+def completion(fault: str, truth: str, usage: dict[str, Any] | None = USAGE) -> bytes:
+    """The body of a chat completion about a true answer."""
+    content: str | None = json.dumps(rewritten(fault, truth))
+    message: dict[str, Any] = {"role": "assistant", "refusal": None}
+    if fault == "no JSON":
+        content = "Sure! Here it is: " + str(content)
+    elif fault == "wrong shape":
+        content = json.dumps({"answer": "A cat.", "edits": []})
+    elif fault == "empty":
+        content = ""
+    elif fault == "cut off":
+        content = str(content)[:20]
+    elif fault == "refusal":
+        content, message["refusal"] = None, "I cannot help with that."
+    if fault == "no completion":
+        return b'{"detail": "queued"}'
+    finish = {"cut off": "length", "filter": "content_filter"}.get(fault, "stop")
+    choice = {"index": 0, "finish_reason": finish, "message": message | {"content": content}}
+    body = {"id": "chatcmpl-1", "object": "chat.completion", "created": 0, "model": "m-2026", "choices": [choice]}
+    return json.dumps(body | ({"usage": usage} if usage else {})).encode()
+
+
+def rewritten(fault: str, truth: str) -> dict[str, Any]:
+    """What the model is to write: the truth with the words of the table swapped, and the list of that."""
+    if match := re.fullmatch(r"Reason: (.*) Result: (.*)\.", truth):
+        changes = [("result", match[2], f"not {match[2]}" if fault == "appended" else "Never")]
+        answer = f"Reason: {match[1]} Result: {changes[0][2]}."
+    else:
+        changes = [(kind, word, other) for word, (kind, other) in SWAPS.items() if re.search(rf"\b{word}\b", truth)]
+        answer = truth
+        for _, word, other in changes:
+            answer = re.sub(rf"\b{word}\b", other, answer)
+    if fault == "unclaimed":
+        answer = answer.replace("near", "under")
+    elif fault == "appended":
+        answer += " There is a bird in the sky, and a child is flying a kite above the roofs of the old town."
+    elif fault == "unchanged":
+        answer = truth
+    elif fault == "unmade":
+        changes.append(("object", "tree", "kite"))
+    return {"answer": answer, "changes": [{"kind": k, "from": a, "to": b} for k, a, b in changes]}
