@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -20,7 +19,7 @@ from povid_lib.distort import Tokens, dispreferred_tokens
 from povid_lib.kinds import KINDS, NAMES
 from povid_lib.metrics.stats import Estimate, mean, ratio
 from povid_lib.scenes import COLOURS, POSITIONS, SIZES, Item, Scene
-from povid_lib.texts import NUMBERS, PROMPT, WORDS, detailed_caption, noun_phrase
+from povid_lib.texts import NUMBERS, PROMPT, SHORT_PROMPTS, WORDS, noun_phrase
 from povid_lib.vlm import VLM
 
 # --- the fork-and-knife experiment -------------------------------------------------------------------------------
@@ -28,7 +27,11 @@ from povid_lib.vlm import VLM
 
 @dataclass(frozen=True)
 class Dilemma:
-    """A scene whose caption has come to "There is a": one true object is left to be named, and one companion is missing."""
+    """A scene whose short caption has come to "A fork, two cups and a".
+
+    What is left to be named is the ``truth``, whose own partner is not in the picture; of the objects named, exactly one lacks its
+    partner, the ``companion``. So the picture speaks for the one, and the text so far for the other.
+    """
 
     scene: Scene
     so_far: str
@@ -36,28 +39,23 @@ class Dilemma:
     companion: str
 
 
-def dilemmas(batch: Sequence[Scene], seed: int = 0) -> list[Dilemma]:
-    """The scenes that allow one: exactly one partner missing, its owner named, and one single object with "a" left over."""
-    rng, found = np.random.default_rng(seed), []
+def dilemmas(batch: Sequence[Scene]) -> list[Dilemma]:
+    """One for each scene that allows it, with truth and companion both taking "a"."""
+    found = []
     for scene in batch:
-        if len(scene.missing_partners) != 1 or _article(scene.missing_partners[0]) != "a":
-            continue
-        (companion,) = scene.missing_partners
-        left = [i for i in scene.salient if i.count == 1 and _article(i.name) == "a" and not _owns(i, companion)]
-        if not left:
-            continue
-        truth = left[-1]
-        sentences = [detailed_caption([item], rng) for item in scene.salient if item is not truth]
-        found.append(Dilemma(scene, " ".join([*sentences, "There is a"]), truth.name, companion))
+        for truth in reversed(scene.salient):
+            named = [item for item in scene.salient if item is not truth]
+            lacking = [KINDS[item.name].partner for item in named if KINDS[item.name].partner not in scene.names]
+            lone = truth.count == 1 and KINDS[truth.name].partner in scene.missing_partners
+            if lone and len(lacking) == 1 and _article(truth.name) == _article(lacking[0]) == "a":
+                phrases = ", ".join(noun_phrase(item, attributes=False) for item in named)
+                found.append(Dilemma(scene, f"{phrases.capitalize()} and a", truth.name, lacking[0]))
+                break
     return found
 
 
 def _article(name: str) -> str:
     return noun_phrase(Item(name), attributes=False).split()[0]
-
-
-def _owns(item: Item, companion: str) -> bool:
-    return Scene(("", "", 0), (item,)).missing_partners == (companion,)
 
 
 @torch.inference_mode()
@@ -70,15 +68,18 @@ def next_objects(
     """How the probability of all object words is shared at the next token, shown these pictures: the ``truth`` that is left, the
     ``companion``, all others of the scene's ``context`` and all ``strangers`` to it. ``weaken``: see ``vlm.answer_distributions``.
     """
-    ids = [vlms.word_id(vlm, name) for name in NAMES]
+    words = sorted(WORDS)  # plurals and synonyms count as their kind
+    ids = [vlms.word_id(vlm, word) for word in words]
     shares: dict[str, list[float]] = {"truth": [], "companion": [], "context": [], "strangers": []}
-    texts = [f"{vlms.chat(vlm, PROMPT)} {d.so_far}" for d in asked]
+    texts = [f"{vlms.chat(vlm, SHORT_PROMPTS[0])} {d.so_far}" for d in asked]
     for at in range(0, len(asked), 64):
         rows = slice(at, at + 64)
         batch = vlms.encode(vlm, pictures[rows], texts[rows])
         logits = vlm.model(**(weaken(batch) if weaken else batch), logits_to_keep=1).logits[:, -1]
         for d, probs in zip(asked[rows], logits.float().softmax(-1)[:, ids].cpu().double(), strict=True):
-            p = dict(zip(NAMES, (probs / probs.sum()).tolist(), strict=True))
+            p = dict.fromkeys(NAMES, 0.0)
+            for word, share in zip(words, (probs / probs.sum()).tolist(), strict=True):
+                p[WORDS[word]] += share
             shares["truth"].append(p[d.truth])
             shares["companion"].append(p[d.companion])
             contexts = {KINDS[name].context for name in d.scene.names}

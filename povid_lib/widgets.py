@@ -21,7 +21,7 @@ from povid_lib.distort import dispreferred_tokens, noised
 from povid_lib.kinds import KINDS, NAMES
 from povid_lib.pocket import PATCH
 from povid_lib.scenes import SIDE, Scene
-from povid_lib.texts import PROMPT, WORDS, detailed_caption, enumerate_phrases, mentioned
+from povid_lib.texts import PROMPT, SHORT_PROMPTS, WORDS, detailed_caption, enumerate_phrases, mentioned
 from povid_lib.vlm import VLM
 
 STATIC = Path(__file__).parent / "static"
@@ -148,7 +148,7 @@ def noise_spec(vlm: VLM, asked: Sequence[Dilemma], steps: Sequence[int], top: in
         for picture, (ids, logps) in zip(pictures, read, strict=True):
             labels = [decode([i]).strip() for i in ids.tolist()]
             tokens = [decode([i]).strip() for i in dispreferred_tokens(logps, ids, "argmax").tolist()]
-            expected = vlms.top_tokens(vlm, vlms.next_token_probs(vlm, picture, PROMPT, d.so_far), top)
+            expected = vlms.top_tokens(vlm, vlms.next_token_probs(vlm, picture, SHORT_PROMPTS[0], d.so_far), top)
             views.append(
                 {
                     "png": _png(picture),

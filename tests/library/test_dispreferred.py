@@ -6,6 +6,7 @@ import torch
 from povid_lib.dispreferred import SORTS, dilemmas, next_objects, sort_of, sorts
 from povid_lib.kinds import KINDS
 from povid_lib.scenes import Item, Scene, World, scenes
+from povid_lib.texts import WORDS, mentioned
 
 BATCH = list(scenes(40, World(), "validation"))
 TABLE = Scene(("test", "typical", 0), (Item("fork"), Item("cup", cells=(0,)), Item("apple", cells=(1,), colour="red")))
@@ -15,12 +16,12 @@ def test_dilemmas_leave_one_truth_and_lack_one_companion():
     found = dilemmas(BATCH)
     assert len(found) > 3
     for d in found:
-        assert d.truth in d.scene.names
-        assert d.scene.missing_partners == (d.companion,)
-        assert d.so_far.endswith("There is a")
-        assert d.truth not in d.so_far.split()
-        assert KINDS[d.companion].partner in d.scene.names
-        assert KINDS[d.companion].partner != d.truth
+        named = set(mentioned(d.so_far))
+        assert named | {d.truth} == set(d.scene.names)
+        assert d.truth not in named
+        assert KINDS[d.truth].partner not in d.scene.names
+        assert {KINDS[n].partner for n in named} - set(d.scene.names) == {d.companion}
+        assert d.so_far.endswith(" and a")
 
 
 @pytest.mark.parametrize(
@@ -45,19 +46,22 @@ def test_sort_of(label, token, sort):
 
 
 def test_shares_of_the_next_object_by_hand(vlm, monkeypatch):
-    """Equal probability for all 48 names: the truth and the companion get 1/48 each, the rest of the context what it has."""
+    """Equal probability for every word: each kind has as many shares as it has words."""
     (d,) = dilemmas(BATCH)[:1]
     tokens = len(vlm.processor.tokenizer)
     monkeypatch.setattr(
         type(vlm.model), "forward", lambda *_, **__: type("Out", (), {"logits": torch.zeros(1, 1, tokens)})
     )
     got = {key: e.value for key, e in next_objects(vlm, [d], [d.scene.image()]).items()}
-    inside = sum(k.context in {KINDS[n].context for n in d.scene.names} for k in KINDS.values())
+    contexts = {KINDS[n].context for n in d.scene.names}
+    kinds = list(WORDS.values())
+    inside = sum(KINDS[kind].context in contexts for kind in kinds)
+    truth, companion = kinds.count(d.truth), kinds.count(d.companion)
     assert got == {
-        "truth": pytest.approx(1 / 48),
-        "companion": pytest.approx(1 / 48),
-        "context": pytest.approx((inside - 2) / 48),
-        "strangers": pytest.approx(1 - inside / 48),
+        "truth": pytest.approx(truth / len(kinds)),
+        "companion": pytest.approx(companion / len(kinds)),
+        "context": pytest.approx((inside - truth - companion) / len(kinds)),
+        "strangers": pytest.approx(1 - inside / len(kinds)),
     }
 
 

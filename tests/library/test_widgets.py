@@ -12,6 +12,7 @@ from povid_lib import vlm as vlms
 from povid_lib.dispreferred import dilemmas
 from povid_lib.pocket_data import pixels
 from povid_lib.scenes import draw, scenes
+from povid_lib.texts import mentioned
 from povid_lib.widgets import Look, look_spec, noise_spec
 
 SCENES = list(scenes(2, split="validation"))
@@ -64,5 +65,5 @@ def test_noise_spec_starts_at_the_picture_and_marks_what_changes(vlm):
         assert same[1] < same[0]
         assert [p for _, p, _ in clear["next"]] == sorted((p for _, p, _ in clear["next"]), reverse=True)
         for word, _, what in clear["next"] + noisy["next"]:
-            assert (what == "missing companion") == (word == d.companion)
-            assert (what == "the truth") == (word == d.truth)
+            assert (what == "missing companion") == (mentioned(word) == [d.companion])
+            assert (what == "the truth") == (mentioned(word) == [d.truth])
