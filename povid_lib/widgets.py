@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import difflib
 import io
 import math
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from povid_lib.dispreferred import Dilemma, sort_of
 from povid_lib.distort import dispreferred_tokens, noised
 from povid_lib.kinds import KINDS, NAMES
 from povid_lib.pocket import PATCH
+from povid_lib.preferences import Pair
 from povid_lib.scenes import SIDE, Scene
 from povid_lib.texts import PROMPT, SHORT_PROMPTS, WORDS, detailed_caption, enumerate_phrases, mentioned
 from povid_lib.vlm import VLM
@@ -170,6 +172,41 @@ def _what(d: Dilemma, word: str) -> str:
     return {d.truth: "the truth", d.companion: "missing companion"}.get(
         named[0], "named already" if named[0] in d.scene.names else "not there"
     )
+
+
+class Pairs(anywidget.AnyWidget):
+    """Leaf through preference pairs, the words that differ marked. Needs no model and no kernel."""
+
+    _esm = _script("pairs.js")
+    _css = STATIC / "pairs.css"
+    spec = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[str]) -> None:
+        super().__init__(spec=pairs_spec(pairs, scenes, labels))
+
+
+def pairs_spec(pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[str]) -> dict[str, Any]:
+    """Pictures, questions and both answers, each word with whether it was changed. ``labels``: a word on each pair."""
+    rows = []
+    for pair, scene, label in zip(pairs, scenes, labels, strict=True):
+        chosen, rejected = pair.chosen.split(), pair.rejected.split()
+        marked: tuple[set[int], set[int]] = (set(), set())
+        for tag, i, j, k, m in difflib.SequenceMatcher(a=chosen, b=rejected, autojunk=False).get_opcodes():
+            if tag != "equal":
+                marked[0].update(range(i, j))
+                marked[1].update(range(k, m))
+        rows.append(
+            {
+                "png": _png(scene.image()),
+                "names": list(scene.names),
+                "prompt": pair.prompt,
+                "label": label,
+                "chosen": [[word, i in marked[0]] for i, word in enumerate(chosen)],
+                "rejected": [[word, i in marked[1]] for i, word in enumerate(rejected)],
+                "changes": [[c.kind, c.chosen, c.rejected] for c in pair.changes],
+            }
+        )
+    return {"pairs": rows}
 
 
 def _png(image: Image.Image) -> str:

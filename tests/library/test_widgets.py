@@ -11,9 +11,10 @@ from PIL import Image
 from povid_lib import vlm as vlms
 from povid_lib.dispreferred import dilemmas
 from povid_lib.pocket_data import pixels
+from povid_lib.preferences import Change, Pair
 from povid_lib.scenes import draw, scenes
 from povid_lib.texts import mentioned
-from povid_lib.widgets import Look, look_spec, noise_spec
+from povid_lib.widgets import Look, look_spec, noise_spec, pairs_spec
 
 SCENES = list(scenes(2, split="validation"))
 
@@ -67,3 +68,12 @@ def test_noise_spec_starts_at_the_picture_and_marks_what_changes(vlm):
         for word, _, what in clear["next"] + noisy["next"]:
             assert (what == "missing companion") == (mentioned(word) == [d.companion])
             assert (what == "the truth") == (mentioned(word) == [d.truth])
+
+
+def test_pairs_spec_marks_the_words_that_differ():
+    pair = Pair("1", "x.png", "What?", "A red cup.", "A blue cup.", (Change("attribute", "red", "blue"),))
+    (row,) = pairs_spec([pair], SCENES[:1], ["hard"])["pairs"]
+    assert row["chosen"] == [["A", False], ["red", True], ["cup.", False]]
+    assert row["rejected"] == [["A", False], ["blue", True], ["cup.", False]]
+    assert row["changes"] == [["attribute", "red", "blue"]]
+    assert row["label"] == "hard"
