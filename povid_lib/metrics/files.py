@@ -26,17 +26,17 @@ def read_captions(path: str | Path, images: Collection[str] | None = None) -> di
     that is no JSON or not UTF-8, an empty file.
     """
     captions: dict[str, str] = {}
-    rows, faults = _rows(path)
+    rows, faults = read_rows(path)
     seen: dict[str, str] = {}
     for where, row in rows:
-        image = _id(row, "image_id", where, faults)
+        image = identifier(row, "image_id", where, faults)
         caption = _text(row, ("caption",), where, faults)
-        if image is None or _repeated("image_id", image, where, seen, faults):
+        if image is None or repeated("image_id", image, where, seen, faults):
             continue
         if images is not None and image not in images:
             faults.append(f"{where}: image {image} is not among the {len(images)} images of the truth")
         captions[image] = caption
-    return _sound(path, captions, faults)
+    return sound(path, captions, faults)
 
 
 def read_truth(path: str | Path, vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
@@ -56,7 +56,7 @@ def read_truth(path: str | Path, vocabulary: Vocabulary) -> dict[str, tuple[str,
         for name in names:
             _check_category(name, f"{where}: image {image}", vocabulary, faults)
         truth[image] = tuple(names)
-    return _sound(path, truth, faults)
+    return sound(path, truth, faults)
 
 
 def read_coco_truth(instances: str | Path, captions: str | Path, vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
@@ -66,10 +66,10 @@ def read_coco_truth(instances: str | Path, captions: str | Path, vocabulary: Voc
     Raises ``ValueError`` with every fault of a file: a missing table, a category that the vocabulary lacks, an annotation about an
     image that is not listed, or an image that only one of the two files lists.
     """
-    objects = _coco_tables(
+    objects = coco_tables(
         instances, {"images": ("id",), "annotations": ("image_id", "category_id"), "categories": ("id", "name")}
     )
-    texts = _coco_tables(captions, {"images": ("id",), "annotations": ("image_id", "caption")})
+    texts = coco_tables(captions, {"images": ("id",), "annotations": ("image_id", "caption")})
     found: dict[str, dict[str, None]] = {str(image["id"]): {} for image in objects["images"]}
     faults: list[str] = []
     categories = {category["id"]: category["name"] for category in objects["categories"]}
@@ -82,7 +82,7 @@ def read_coco_truth(instances: str | Path, captions: str | Path, vocabulary: Voc
             faults.append(f"annotation {at}: category {row['category_id']} is not in the table `categories`")
         else:
             found[str(row["image_id"])][categories[row["category_id"]]] = None
-    _sound(instances, found, faults)
+    sound(instances, found, faults)
     listed = {str(image["id"]) for image in texts["images"]}
     faults = [f"image {image} is in only one of this file and {instances}" for image in sorted(listed ^ set(found))]
     for at, row in enumerate(texts["annotations"], start=1):
@@ -90,7 +90,7 @@ def read_coco_truth(instances: str | Path, captions: str | Path, vocabulary: Voc
             faults.append(f"annotation {at}: image {row['image_id']} is not in the table `images`")
         elif not faults:
             found[str(row["image_id"])] |= dict.fromkeys(vocabulary.mentioned(row["caption"]))
-    return _sound(captions, {image: tuple(names) for image, names in found.items()}, faults)
+    return sound(captions, {image: tuple(names) for image, names in found.items()}, faults)
 
 
 def read_questions(path: str | Path) -> list[PopeQuestion]:
@@ -98,17 +98,17 @@ def read_questions(path: str | Path) -> list[PopeQuestion]:
 
     Raises ``ValueError`` with every fault and its line.
     """
-    rows, faults = _rows(path)
+    rows, faults = read_rows(path)
     questions: list[PopeQuestion] = []
     seen: dict[str, str] = {}
     for where, row in rows:
-        key = _id(row, "question_id", where, faults)
+        key = identifier(row, "question_id", where, faults)
         image, text, label = (_text(row, (name,), where, faults) for name in ("image", "text", "label"))
         if label not in ("yes", "no", ""):
             faults.append(f"{where}: label is {label!r}; it must be yes or no")
-        if key is not None and not _repeated("question_id", key, where, seen, faults):
+        if key is not None and not repeated("question_id", key, where, seen, faults):
             questions.append(PopeQuestion(key, image, text, label == "yes"))
-    return _sound(path, questions, faults)
+    return sound(path, questions, faults)
 
 
 def read_answers(path: str | Path, questions: Iterable[PopeQuestion] | None = None) -> dict[str, str]:
@@ -117,18 +117,18 @@ def read_answers(path: str | Path, questions: Iterable[PopeQuestion] | None = No
     Raises ``ValueError`` with every fault and its line, also for a question that is not among ``questions``.
     """
     known = None if questions is None else {q.question_id for q in questions}
-    rows, faults = _rows(path)
+    rows, faults = read_rows(path)
     answers: dict[str, str] = {}
     seen: dict[str, str] = {}
     for where, row in rows:
-        key = _id(row, "question_id", where, faults)
+        key = identifier(row, "question_id", where, faults)
         text = _text(row, ("answer", "text"), where, faults)
-        if key is None or _repeated("question_id", key, where, seen, faults):
+        if key is None or repeated("question_id", key, where, seen, faults):
             continue
         if known is not None and key not in known:
             faults.append(f"{where}: question {key} was not asked")
         answers[key] = text
-    return _sound(path, answers, faults)
+    return sound(path, answers, faults)
 
 
 def write_captions(path: str | Path, captions: Mapping[str, str]) -> None:
@@ -154,31 +154,39 @@ def _decode(path: str | Path) -> tuple[str, list[str]]:
     data = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "", ["the file is UTF-16; save it as UTF-8"]
-    lines, faults = [], []
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        try:
-            lines.append(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            lines.append("")
-            faults.append(
-                f"line {number}: byte {error.start + 1} ({line[error.start]:#04x}) is not UTF-8; save the file as UTF-8"
-            )
+    faults: list[str] = []
+    lines = [decode_line(line, number, faults) for number, line in enumerate(data.split(b"\n"), start=1)]
     return "\n".join(lines), faults
 
 
-def _rows(path: str | Path) -> tuple[list[Row], list[str]]:
+def decode_line(line: bytes, number: int, faults: list[str]) -> str:
+    """The line's text; "" with a fault if it is not UTF-8."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        where = f"byte {error.start + 1} ({line[error.start]:#04x})"
+        faults.append(f"line {number}: {where} is not UTF-8; save the file as UTF-8")
+        return ""
+
+
+def read_rows(path: str | Path) -> tuple[list[Row], list[str]]:
     """The rows of JSON lines, or the items of one JSON list, and the faults so far."""
     text, faults = _decode(path)
     if text.lstrip().startswith("["):
         return ([], faults) if faults else (_members(path, text, "[", "a list"), faults)
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                rows.append((f"line {number}", json.loads(line)))
-            except json.JSONDecodeError as error:
-                faults.append(f"line {number}: no JSON ({error.msg} at column {error.colno})")
+        rows += parse_line(line, number, faults)
     return rows, faults
+
+
+def parse_line(line: str, number: int, faults: list[str]) -> list[Row]:
+    """The row that a line of JSON lines holds; none for a blank line, and none with a fault if it is no JSON."""
+    try:
+        return [(f"line {number}", json.loads(line))] if line.strip() else []
+    except json.JSONDecodeError as error:
+        faults.append(f"line {number}: no JSON ({error.msg} at column {error.colno})")
+        return []
 
 
 def _members(path: str | Path, text: str, opening: str, what: str) -> list[Row]:
@@ -186,7 +194,7 @@ def _members(path: str | Path, text: str, opening: str, what: str) -> list[Row]:
     members: list[Row] = []
     at = _skip(text, 0)
     if text[at : at + 1] != opening:
-        _fail(path, [f"line {text.count(chr(10), 0, at) + 1}: {what} must begin with {opening}"])
+        fail(path, [f"line {text.count(chr(10), 0, at) + 1}: {what} must begin with {opening}"])
     closing, line, at = {"[": "]", "{": "}"}[opening], 1, _skip(text, at + 1)
     counted = 0
     try:
@@ -208,7 +216,7 @@ def _members(path: str | Path, text: str, opening: str, what: str) -> list[Row]:
         if _skip(text, at + 1) != len(text):
             raise json.JSONDecodeError("Extra data", text, at + 1)
     except json.JSONDecodeError as error:
-        _fail(path, [f"line {error.lineno}: no JSON ({error.msg} at column {error.colno})"])
+        fail(path, [f"line {error.lineno}: no JSON ({error.msg} at column {error.colno})"])
     return members
 
 
@@ -218,13 +226,13 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-def _coco_tables(path: str | Path, tables: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+def coco_tables(path: str | Path, tables: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     """A JSON object that has these tables, and in each of their rows these fields."""
     text, faults = _decode(path)
     try:
         data = {} if faults else json.loads(text)
     except json.JSONDecodeError as error:
-        _fail(path, [f"line {error.lineno}: no JSON ({error.msg} at column {error.colno})"])
+        fail(path, [f"line {error.lineno}: no JSON ({error.msg} at column {error.colno})"])
     for table, fields in () if faults else tables.items():
         rows = data.get(table) if isinstance(data, dict) else None
         if not isinstance(rows, list):
@@ -234,10 +242,10 @@ def _coco_tables(path: str | Path, tables: Mapping[str, tuple[str, ...]]) -> dic
             faults += [
                 f"`{table}`, row {at}: no {name}" for name in fields if not isinstance(row, dict) or name not in row
             ]
-    return _sound(path, data, faults)
+    return sound(path, data, faults)
 
 
-def _id(row: Any, key: str, where: str, faults: list[str]) -> str | None:
+def identifier(row: Any, key: str, where: str, faults: list[str]) -> str | None:
     value = row.get(key) if isinstance(row, dict) else None
     if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
         return str(value)
@@ -256,7 +264,7 @@ def _text(row: Any, keys: tuple[str, ...], where: str, faults: list[str]) -> str
     return ""
 
 
-def _repeated(key: str, value: str, where: str, seen: dict[str, str], faults: list[str]) -> bool:
+def repeated(key: str, value: str, where: str, seen: dict[str, str], faults: list[str]) -> bool:
     if value in seen:
         faults.append(f"{where}: {key} {value} already stands in {seen[value]}")
         return True
@@ -270,16 +278,16 @@ def _check_category(name: str, where: str, vocabulary: Vocabulary, faults: list[
         faults.append(f"{where}: {name!r} is no category of the vocabulary{hint}")
 
 
-def _sound(path: str | Path, result: T, faults: list[str]) -> T:
+def sound(path: str | Path, result: T, faults: list[str]) -> T:
     """The result if it holds anything and nothing is at fault."""
     if not faults and not result:
         faults = ["the file holds nothing"]
     if faults:
-        _fail(path, faults)
+        fail(path, faults)
     return result
 
 
-def _fail(path: str | Path, faults: list[str]) -> NoReturn:
+def fail(path: str | Path, faults: list[str]) -> NoReturn:
     more = f"\n  ... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     raise ValueError(f"{path}: {count}\n  " + "\n  ".join(faults[:_SHOWN]) + more)
