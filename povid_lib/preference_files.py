@@ -58,12 +58,15 @@ def read_povid(path: str | Path) -> list[Pair]:
     seen: dict[str, str] = {}
     for where, row in rows:
         wrong = _povid_faults(row)
-        if not wrong and _row_id(row["id"], names) != row["id"]:
-            wrong = [f"id {row['id']!r} would be taken for a later row of {_row_id(row['id'], names)!r}; rename it"]
         if not wrong:
+            name = numbered(row["id"], names)
+            if _row_id(name, names) != row["id"]:
+                wrong = [f"id {name!r} would be taken for a later row of {_row_id(name, names)!r}; rename it"]
+        if not wrong:
+            names[row["id"]] += 1
             prompt, last = _question(row["conversations"][0]["value"])
             texts = {side: row[name][1]["value"] for name, side in _SIDES.items()}
-            texts |= {"id": numbered(row["id"], names), "image": row["image"], "prompt": prompt}
+            texts |= {"id": name, "image": row["image"], "prompt": prompt}
             wrong = preferences.text_faults(texts)
             if not files.repeated("id", texts["id"], where, seen, faults) and not wrong:
                 pairs.append(Pair(**texts, picture_last=last))
@@ -150,7 +153,7 @@ def to_trl(path: str | Path, images: str | Path | None = None, cache: str | Path
     ``changes``, ``provenance`` and ``picture_last``.
 
     Memory stays flat: texts lie in an Arrow file in ``cache`` (the default is that of ``datasets``), and a picture is opened or
-    drawn when its row is read. ``Dataset.save_to_disk`` therefore keeps the pictures' names only; keep the file of pairs.
+    drawn when its row is read. ``Dataset.save_to_disk`` therefore refuses: what to keep is the file of pairs.
 
     Raises ``ValueError`` for a line that is no pair, a file without any, a picture's name that is none, a file or folder that is
     not there.

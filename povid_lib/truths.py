@@ -35,13 +35,12 @@ def read_llava(path: str | Path) -> list[Truth]:
     seen: dict[str, str] = {}
     for where, row in rows:
         key = files.identifier(row, "id", where, faults)
-        image, turns = (
-            row[name] if isinstance(row, dict) and name in row else "" for name in ("image", "conversations")
-        )
+        fields: dict[str, Any] = row if isinstance(row, dict) else {}
+        image, turns = fields.get("image"), fields.get("conversations")
         wrong = [f"conversations: {fault}" for fault in turn_faults(turns)]
         if not isinstance(image, str) or not image.strip():
             wrong.append(f"image is {shown(image)}; it must be the picture's file name")
-        values = [] if wrong else [turn["value"] for turn in turns]
+        values = [] if wrong else [turn["value"] for turn in turns or ()]
         for at, value in enumerate(values, start=1):
             if value.count(PLACEHOLDER) != (at == 1):
                 wrong.append(
@@ -54,8 +53,9 @@ def read_llava(path: str | Path) -> list[Truth]:
             continue
         for prompt, answer in zip(values[::2], values[1::2], strict=True):
             name = numbered(key, names)
+            names[key] += 1
             if not files.repeated("id", name, where, seen, faults):
-                truths.append(Truth(name, image, prompt.replace(PLACEHOLDER, "").strip(), answer))
+                truths.append(Truth(name, str(image), prompt.replace(PLACEHOLDER, "").strip(), answer))
     return files.sound(path, truths, faults)
 
 
@@ -98,6 +98,5 @@ def turn_faults(turns: Any) -> list[str]:
 
 
 def numbered(name: str, names: Counter[str]) -> str:
-    """``name`` the first time, then name#2, name#3; ``names`` counts."""
-    names[name] += 1
-    return name if names[name] == 1 else f"{name}#{names[name]}"
+    """``name``, or name#2, name#3 where ``names`` has counted one or two of that name."""
+    return f"{name}#{names[name] + 1}" if names[name] else name
