@@ -62,10 +62,10 @@ def read_coco_truth(instances: str | Path, captions: str | Path, vocabulary: Voc
     Raises ``ValueError`` with every fault of a file: a missing table, a category that the vocabulary lacks, an annotation about an
     image that is not listed, or an image that only one of the two files lists.
     """
-    objects = _coco_tables(
+    objects = coco_tables(
         instances, {"images": ("id",), "annotations": ("image_id", "category_id"), "categories": ("id", "name")}
     )
-    texts = _coco_tables(captions, {"images": ("id",), "annotations": ("image_id", "caption")})
+    texts = coco_tables(captions, {"images": ("id",), "annotations": ("image_id", "caption")})
     found: dict[str, dict[str, None]] = {str(image["id"]): {} for image in objects["images"]}
     faults: list[str] = []
     categories = {category["id"]: category["name"] for category in objects["categories"]}
@@ -133,7 +133,7 @@ def _write(path: str | Path, rows: Iterable[Mapping[str, str]]) -> None:
     Path(path).write_text(text, encoding="utf-8")
 
 
-def _coco_tables(path: str | Path, tables: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+def coco_tables(path: str | Path, tables: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     """A JSON object that has these tables, and in each of their rows these fields."""
     text, faults = decode(path)
     try:

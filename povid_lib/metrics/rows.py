@@ -22,16 +22,19 @@ def decode(path: str | Path) -> tuple[str, list[str]]:
     data = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "", ["the file is UTF-16; save it as UTF-8"]
-    lines, faults = [], []
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        try:
-            lines.append(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            lines.append("")
-            faults.append(
-                f"line {number}: byte {error.start + 1} ({line[error.start]:#04x}) is not UTF-8; save the file as UTF-8"
-            )
+    faults: list[str] = []
+    lines = [decode_line(line, number, faults) for number, line in enumerate(data.split(b"\n"), start=1)]
     return "\n".join(lines), faults
+
+
+def decode_line(line: bytes, number: int, faults: list[str]) -> str:
+    """The line's text; "" with a fault if it is not UTF-8."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        where = f"byte {error.start + 1} ({line[error.start]:#04x})"
+        faults.append(f"line {number}: {where} is not UTF-8; save the file as UTF-8")
+        return ""
 
 
 def read_rows(path: str | Path) -> tuple[list[Row], list[str]]:
@@ -39,14 +42,17 @@ def read_rows(path: str | Path) -> tuple[list[Row], list[str]]:
     text, faults = decode(path)
     if text.lstrip().startswith("["):
         return ([], faults) if faults else (_members(path, text, "[", "a list"), faults)
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                rows.append((f"line {number}", json.loads(line)))
-            except json.JSONDecodeError as error:
-                faults.append(f"line {number}: no JSON ({error.msg} at column {error.colno})")
-    return rows, faults
+    lines = enumerate(text.split("\n"), start=1)
+    return [row for number, line in lines for row in parse_line(line, number, faults)], faults
+
+
+def parse_line(line: str, number: int, faults: list[str]) -> list[Row]:
+    """The row that a line of JSON lines holds; none for a blank line, and none with a fault if it is no JSON."""
+    try:
+        return [(f"line {number}", json.loads(line))] if line.strip() else []
+    except json.JSONDecodeError as error:
+        faults.append(f"line {number}: no JSON ({error.msg} at column {error.colno})")
+        return []
 
 
 def read_texts(

@@ -5,8 +5,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 
 def rows(path: Path) -> list[dict[str, Any]]:
     """A JSON-lines file of the reference data, packed or not."""
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     return [json.loads(line) for line in data.decode("utf-8").splitlines()]
+
+
+def faults(read, *args) -> list[str]:
+    """What the error says of the file, a fault a line."""
+    with pytest.raises(ValueError, match="fault") as error:
+        read(*args)
+    head, *lines = str(error.value).split("\n")
+    assert str(args[0]) in head
+    assert f": {len(lines)} fault" in head
+    return [line.strip() for line in lines]

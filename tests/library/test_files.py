@@ -18,6 +18,7 @@ from povid_lib.metrics.files import (
 )
 from povid_lib.metrics.pope import PopeQuestion
 from povid_lib.metrics.vocabulary import Vocabulary, coco_vocabulary, identity
+from tests.library.helpers import faults
 
 SMALL = Vocabulary({"cat": "cat", "kitten": "cat", "dog": "dog"}, lemmatise=identity)
 
@@ -30,16 +31,6 @@ def write(tmp_path):
         return path
 
     return to
-
-
-def faults(read, *args):
-    """What the error says of the file, a fault a line."""
-    with pytest.raises(ValueError, match="fault") as error:
-        read(*args)
-    head, *lines = str(error.value).split("\n")
-    assert str(args[0]) in head
-    assert f": {len(lines)} fault" in head
-    return [line.strip() for line in lines]
 
 
 def test_captions_as_lines_as_a_list_and_with_a_byte_order_mark(write):

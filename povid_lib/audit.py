@@ -1,0 +1,175 @@
+"""What is wrong with preference pairs as a set, before anything is trained on them.
+
+``audit`` counts: lengths, edits, kinds of corruption, repeats, pictures. The shortcut tests ask whether the answers alone, without
+the picture, give away which one is false; what they find is what a preference loss may learn in the picture's place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nltk
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from povid_lib import pictures
+from povid_lib.metrics import stats
+from povid_lib.metrics.stats import Estimate
+from povid_lib.preferences import CORRUPTIONS, Pair
+
+UNTOLD = "untold"  # the kind of corruption where a pair does not tell its changes
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Estimates are over pictures: pairs of one picture are never treated as independent. Words are what spaces separate."""
+
+    pairs: int
+    length_ratio: Estimate  # words of the rejected answer / words of the chosen one, mean over pairs
+    longer: Estimate  # share of pairs whose rejected answer has more words
+    shorter: Estimate  # ... fewer words
+    edits: Estimate  # words inserted, deleted or replaced from chosen to rejected, mean over pairs
+    changed: dict[str, Estimate]  # kind of corruption -> words it changes / words of the chosen answers
+    duplicates: tuple[str, ...]  # ids of pairs whose picture, question and answers stand in an earlier pair
+    same: tuple[str, ...]  # ids of pairs whose answers differ in nothing but case and punctuation
+    pictures: dict[str, str]  # picture -> what is wrong with it
+
+
+def audit(pairs: Iterable[Pair], images: str | Path | None = None, seed: int = 0) -> Audit:
+    """Count what a set of pairs is made of. Files of pictures are looked at if ``images`` names their folder.
+
+    Raises ``ValueError`` if there are no pairs, or ``images`` is no folder.
+    """
+    pairs = _some("audit", pairs)
+    pictures.check_folder(images)
+    chosen, rejected = ([len(getattr(pair, side).split()) for pair in pairs] for side in ("chosen", "rejected"))
+    edits = [word_distance(pair.chosen, pair.rejected) for pair in pairs]
+    changed: dict[str, list[float]] = {kind: [0.0] * len(pairs) for kind in (*CORRUPTIONS, UNTOLD)}
+    for at, pair in enumerate(pairs):
+        for change in pair.changes:
+            changed[change.kind][at] += word_distance(change.chosen, change.rejected)
+        if not pair.changes:
+            changed[UNTOLD][at] = edits[at]
+
+    def estimate(values: Sequence[float], weights: Sequence[float] | None = None) -> Estimate:
+        return _by_picture(pairs, values, weights or [1.0] * len(pairs), seed)
+
+    first = {pair.hash: at for at, pair in reversed(list(enumerate(pairs)))}
+    faults = {image: pictures.fault(image, images) for image in dict.fromkeys(pair.image for pair in pairs)}
+    return Audit(
+        pairs=len(pairs),
+        length_ratio=estimate([b / a for a, b in zip(chosen, rejected, strict=True)]),
+        longer=estimate([b > a for a, b in zip(chosen, rejected, strict=True)]),
+        shorter=estimate([b < a for a, b in zip(chosen, rejected, strict=True)]),
+        edits=estimate(edits),
+        changed={kind: estimate(values, chosen) for kind, values in changed.items() if any(values)},
+        duplicates=tuple(pair.id for at, pair in enumerate(pairs) if first[pair.hash] != at),
+        same=tuple(pair.id for pair in pairs if _plain(pair.chosen) == _plain(pair.rejected)),
+        pictures={image: fault for image, fault in faults.items() if fault is not None},
+    )
+
+
+def word_distance(first: str, second: str) -> int:
+    """Words that must be inserted, deleted or replaced to make the second text of the first (Levenshtein's distance)."""
+    a, b = first.split(), second.split()
+    while a and b and a[-1] == b[-1]:  # what both end or begin with costs time and no edits
+        a, b = a[:-1], b[:-1]
+    while a and b and a[0] == b[0]:
+        a, b = a[1:], b[1:]
+    return int(nltk.edit_distance(a, b))
+
+
+# --- shortcuts ---------------------------------------------------------------------------------------------------
+
+
+def text_shortcut(pairs: Iterable[Pair], seed: int = 0) -> Estimate:
+    """How often the answers alone tell which one is true: 0.5 is as it should be, 1 means that nobody need look at the picture.
+
+    A logistic regression on TF-IDF of one and two words, and on length in words and characters, learns to tell chosen from
+    rejected answers on half of the pictures. The estimate is its share of right pairs on the other half: the chosen answer scores
+    higher; a tie counts half.
+
+    Raises ``ValueError`` if there are no pairs, or only one picture.
+    """
+    return _held_out_accuracy("text_shortcut", _some("text_shortcut", pairs), None, seed)
+
+
+def with_image(
+    pairs: Iterable[Pair],
+    present: Mapping[str, Collection[str]],
+    mentioned: Callable[[str], Iterable[str]],
+    seed: int = 0,
+) -> Estimate:
+    """``text_shortcut`` by one who has seen the pictures: the same test with two features more, how many of the objects that an
+    answer names are in its picture and how many are not. High here and 0.5 there: the pairs ask for the picture, and only for it.
+
+    ``present``: picture -> its objects, from the truth or a probe. ``mentioned``: a text -> the objects that it names, as
+    ``Vocabulary.mentioned`` does. Raises ``ValueError`` as ``text_shortcut`` does, or if ``present`` lacks a picture.
+    """
+    pairs = _some("with_image", pairs)
+    lacking = sorted({pair.image for pair in pairs} - set(present))
+    if lacking:
+        raise ValueError(f"with_image: `present` lacks {len(lacking)} pictures, the first is {lacking[0]!r}; add them.")
+    counts = []
+    for pair, text in _texts(pairs):
+        named = list(mentioned(text))
+        found = sum(name in present[pair.image] for name in named)
+        counts.append((found, len(named) - found))
+    return _held_out_accuracy("with_image", pairs, np.array(counts, dtype=float), seed)
+
+
+def _held_out_accuracy(caller: str, pairs: Sequence[Pair], extra: NDArray | None, seed: int) -> Estimate:
+    """``extra``: (2 * pairs, features), in the order of ``_texts``."""
+    names = sorted({pair.image for pair in pairs})
+    if len(names) < 2:
+        raise ValueError(f"{caller}: all pairs are about {names[0]!r}; pairs of at least two pictures are needed.")
+    order = np.random.default_rng(seed).permutation(len(names))
+    learned = {names[i] for i in order[: len(names) // 2]}
+    train = np.array([pair.image in learned for pair, _ in _texts(pairs)])
+    texts = np.array([text for _, text in _texts(pairs)], dtype=object)
+    true = np.arange(len(texts)) < len(pairs)
+    numbers = np.array([(len(text.split()), len(text)) for text in texts], dtype=float)
+    if extra is not None:
+        numbers = np.hstack([numbers, extra])
+    words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+").fit(texts[train])
+    scale = StandardScaler().fit(numbers[train])
+    features = scipy.sparse.hstack([words.transform(texts), scale.transform(numbers)], format="csr")
+    model = LogisticRegression(max_iter=1000).fit(features[train], true[train])
+    chosen, rejected = np.split(model.decision_function(features), 2)
+    right = np.where(np.isclose(chosen, rejected, rtol=0, atol=1e-9), 0.5, chosen > rejected)
+    held = [(pair, value) for pair, value in zip(pairs, right.tolist(), strict=True) if pair.image not in learned]
+    return _by_picture([pair for pair, _ in held], [value for _, value in held], [1.0] * len(held), seed)
+
+
+def _texts(pairs: Sequence[Pair]) -> list[tuple[Pair, str]]:
+    """All chosen answers, then all rejected ones."""
+    return [(pair, pair.chosen) for pair in pairs] + [(pair, pair.rejected) for pair in pairs]
+
+
+def _by_picture(pairs: Sequence[Pair], values: Sequence[float], weights: Sequence[float], seed: int) -> Estimate:
+    """Sum of values over sum of weights, resampled by picture."""
+    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for pair, value, weight in zip(pairs, values, weights, strict=True):
+        sums[pair.image][0] += value
+        sums[pair.image][1] += weight
+    tops, bottoms = zip(*sums.values(), strict=True)
+    return stats.ratio(tops, bottoms, seed=seed)
+
+
+def _plain(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+def _some(caller: str, pairs: Iterable[Pair]) -> list[Pair]:
+    pairs = list(pairs)
+    if not pairs:
+        raise ValueError(f"{caller}: no pairs; give at least one.")
+    return pairs

@@ -1,0 +1,219 @@
+"""Preference pairs to and from POVID's public JSON and TRL's columns.
+
+Nothing is lost without a word: what a pair cannot hold is a named fault. Of POVID's rows that is a conversation of several rounds,
+because a pair is one question with two answers, and its other rounds would have nowhere to stand.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from reprlib import repr as shown
+from typing import Any
+
+from datasets import Dataset, Features, List, Value
+
+from povid_lib import pictures, preferences
+from povid_lib.metrics import rows
+from povid_lib.preferences import PLACEHOLDER, Change, Pair, Provenance
+from povid_lib.truths import numbered, turn_faults
+
+_SIDES = {"conversations": "chosen", "rejected_conversations": "rejected"}
+_TEXT = Value("string")
+_MESSAGES = List({"role": _TEXT, "content": _TEXT})
+_COLUMNS = Features(
+    {
+        "images": List(_TEXT),  # names here, pictures where a row is read; a column `image` would be TRL's, too
+        "prompt": _MESSAGES,
+        "chosen": _MESSAGES,
+        "rejected": _MESSAGES,
+        "id": _TEXT,
+        "changes": List({"kind": _TEXT, "chosen": _TEXT, "rejected": _TEXT}),
+        "provenance": {"model": _TEXT, "prompt": _TEXT, "time": _TEXT, "cost": Value("float64")},
+        "picture_last": Value("bool"),
+    }
+)
+
+
+# --- POVID's public JSON -----------------------------------------------------------------------------------------
+
+
+def read_povid(path: str | Path) -> list[Pair]:
+    """Pairs from rows ``{"id", "image", "conversations", "rejected_conversations"}``: in each conversation a question
+    ``{"from": "human", "value"}``, with ``<image>`` on a line before or after it, and an answer ``{"from": "gpt", "value"}``.
+    Rows are named after their pictures, so an id may come again; its second pair is called id#2.
+
+    Raises ``ValueError`` with every fault and its line, among them whatever would be lost: further rounds, other fields, questions
+    that differ.
+    """
+    found, faults = rows.read_rows(path)
+    pairs: list[Pair] = []
+    names: Counter[str] = Counter()
+    seen: dict[str, str] = {}
+    for where, row in found:
+        wrong = _povid_faults(row)
+        if not wrong:
+            name = numbered(row["id"], names)
+            if _row_id(name, names) != row["id"]:
+                wrong = [f"id {name!r} would be taken for a later row of {_row_id(name, names)!r}; rename it"]
+        if not wrong:
+            names[row["id"]] += 1
+            prompt, last = _question(row["conversations"][0]["value"])
+            texts = {side: row[name][1]["value"] for name, side in _SIDES.items()}
+            texts |= {"id": name, "image": row["image"], "prompt": prompt}
+            wrong = preferences.text_faults(texts)
+            if not rows.repeated("id", texts["id"], where, seen, faults) and not wrong:
+                pairs.append(Pair(**texts, picture_last=last))
+        faults += [f"{where}: {fault}" for fault in wrong]
+    return rows.sound(path, pairs, faults)
+
+
+def write_povid(path: str | Path, pairs: Iterable[Pair]) -> int:
+    """Pairs as POVID's public JSON, which has no place for changes and provenance; how many they were. Memory stays flat.
+
+    The file is there, or replaced, once it is whole.
+    """
+    names: Counter[str] = Counter()
+    written = 0
+    part = Path(f"{path}.part")
+    with part.open("w", encoding="utf-8") as file:
+        for pair in pairs:
+            name = _row_id(pair.id, names)
+            names[name] += 1
+            question = f"{pair.prompt}\n{PLACEHOLDER}" if pair.picture_last else f"{PLACEHOLDER}\n{pair.prompt}"
+            row: dict[str, Any] = {"id": name, "image": pair.image}
+            for key, side in _SIDES.items():
+                row[key] = [{"from": "human", "value": question}, {"from": "gpt", "value": getattr(pair, side)}]
+            file.write(f"{',' if written else '['}\n{json.dumps(row, ensure_ascii=False)}")
+            written += 1
+        file.write("\n]\n" if written else "[]\n")
+    os.replace(part, path)
+    return written
+
+
+def _povid_faults(row: Any) -> list[str]:
+    """What keeps a row from being one pair, its texts apart."""
+    if not isinstance(row, dict):
+        return [f"{shown(row)} is no object; a row is one"]
+    faults = [
+        f"field {name!r} has no place in a pair; take it out" for name in row if name not in ("id", "image", *_SIDES)
+    ]
+    for name in ("id", "image"):
+        if not isinstance(row.get(name), str) or not row[name].strip():
+            faults.append(f"{name} is {shown(row[name])}; it must be text" if name in row else f"no {name}; give it")
+    for name in _SIDES:
+        turns = row.get(name)
+        faults += [f"{name}: {fault}" for fault in turn_faults(turns)]
+        if isinstance(turns, list) and len(turns) > 2:
+            faults.append(
+                f"{name} has {len(turns)} turns; a pair holds one question and one answer, so split the rounds"
+            )
+        faults += [
+            f"{name}, turn {at}: field {key!r} has no place in a pair; take it out"
+            for at, turn in enumerate(turns if isinstance(turns, list) else [], start=1)
+            for key in turn if isinstance(turn, dict) and key not in ("from", "value")
+        ]  # fmt: skip
+    if faults:
+        return faults
+    first, second = (row[name][0]["value"] for name in _SIDES)
+    if first != second:
+        return [f"the questions differ: {shown(first)} and {shown(second)}; a pair has one question"]
+    if first.count(PLACEHOLDER) != 1 or _question(first)[0] == first:
+        return [
+            f"the question is {shown(first)}; {PLACEHOLDER} must stand once, on a line of its own before or after it"
+        ]
+    return []
+
+
+def _question(value: str) -> tuple[str, bool]:
+    """The question without its picture's place, and whether that came after it; the value itself if it is in neither place."""
+    if value.startswith(f"{PLACEHOLDER}\n"):
+        return value.removeprefix(f"{PLACEHOLDER}\n"), False
+    return value.removesuffix(f"\n{PLACEHOLDER}"), True
+
+
+def _row_id(name: str, names: Counter[str]) -> str:
+    """The inverse: what to write so that ``numbered`` gives ``name``."""
+    base, _, number = name.rpartition("#")
+    return base if names[base] and number == str(names[base] + 1) else name
+
+
+# --- TRL ---------------------------------------------------------------------------------------------------------
+
+
+def to_trl(path: str | Path, images: str | Path | None = None, cache: str | Path | None = None) -> Dataset:
+    """A file of pairs (see ``preferences``) as TRL's ``DPOTrainer`` takes them: ``images`` (a list of one picture), ``prompt``,
+    ``chosen`` and ``rejected`` (lists of one message, TRL puts the picture first), and beside them, left alone by TRL, ``id``,
+    ``changes``, ``provenance`` and ``picture_last``.
+
+    Memory stays flat: texts lie in an Arrow file in ``cache`` (the default is that of ``datasets``), and a picture is opened or
+    drawn when its row is read. ``Dataset.save_to_disk`` therefore refuses: what to keep is the file of pairs.
+
+    Raises ``ValueError`` for a line that is no pair, a file without any, a picture's name that is none, a file or folder that is
+    not there.
+    """
+    pictures.check_folder(images)
+    digest = hashlib.sha256()
+    pair = None
+    for pair in preferences.read(path):
+        digest.update(repr(pair).encode())
+        try:
+            pictures.locate(pair.image, images)
+        except ValueError as error:
+            rows.fail(path, [f"pair {pair.id}: {error}; `validate` names every such pair"])
+    if pair is None:
+        rows.fail(path, ["the file holds nothing"])
+    # the cache goes by the arguments, so the digest keeps it from giving back what a file once held
+    source = {"path": str(path), "digest": digest.hexdigest()}
+    cache_dir = None if cache is None else str(cache)
+    dataset = Dataset.from_generator(_trl_rows, features=_COLUMNS, cache_dir=cache_dir, gen_kwargs=source)
+    return dataset.with_transform(functools.partial(_open_pictures, images=images))
+
+
+def from_trl(dataset: Dataset) -> Iterator[Pair]:
+    """The pairs of a dataset that ``to_trl`` made, whatever was selected, shuffled or sorted since; no picture is opened.
+
+    Raises ``ValueError`` if columns are missing, pictures have no names, or a conversation has several turns.
+    """
+    missing = [name for name in _COLUMNS if name not in dataset.column_names]
+    if missing:
+        raise ValueError(f"The dataset lacks {', '.join(missing)}; only those that `to_trl` made can be turned back.")
+    return _from_trl(dataset.with_format(None))
+
+
+def _from_trl(dataset: Dataset) -> Iterator[Pair]:
+    for at, row in enumerate(dataset, start=1):
+        texts = [row[name] for name in ("images", "prompt", "chosen", "rejected")]
+        if any(len(values) != 1 for values in texts) or not isinstance(texts[0][0], str):
+            raise ValueError(f"Row {at} ({row['id']}) is not one named picture, one question and two answers.")
+        yield Pair(
+            id=row["id"],
+            image=row["images"][0],
+            prompt=row["prompt"][0]["content"],
+            chosen=row["chosen"][0]["content"],
+            rejected=row["rejected"][0]["content"],
+            changes=tuple(Change(**change) for change in row["changes"]),
+            provenance=None if row["provenance"] is None else Provenance(**row["provenance"]),
+            picture_last=row["picture_last"],
+        )
+
+
+def _trl_rows(path: str, digest: str) -> Iterator[dict[str, Any]]:
+    for pair in preferences.read(path):
+        row = asdict(pair)
+        row["images"] = [row.pop("image")]
+        for name, role in (("prompt", "user"), ("chosen", "assistant"), ("rejected", "assistant")):
+            row[name] = [{"role": role, "content": row[name]}]
+        yield row
+
+
+def _open_pictures(batch: dict[str, list[Any]], images: str | Path | None) -> dict[str, list[Any]]:
+    if "images" in batch:
+        batch["images"] = [[pictures.picture(name, images) for name in names] for names in batch["images"]]
+    return batch
