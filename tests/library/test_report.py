@@ -128,6 +128,16 @@ class TestShippedModel:
         assert [r["value"] for r in rates] == sorted(r["value"] for r in rates)
         assert rates[-1]["low"] > rates[0]["high"]
 
+    @pytest.mark.parametrize("split", report.SPLITS)
+    def test_hallucination_follows_the_worlds_co_occurrence(self, split):
+        without, with_it = (results.read(name)[split]["answers"] for name in ("small_000", "small_100"))
+        assert without["chair"]["chair_s"]["high"] < with_it["chair"]["chair_s"]["low"] - 0.2
+        claims = [
+            [e["high"] for e in without["by_strength"].values()],
+            [e["low"] for e in with_it["by_strength"].values()],
+        ]
+        assert max(claims[0]) < min(claims[1])
+
     def test_partners_are_not_misseen(self, data):
         assert data["typical"]["said_and_seen"]["partner"]["high"] < 0.05
         assert data["typical"]["said_and_seen"]["true"]["low"] > 0.95
