@@ -68,9 +68,8 @@ def read_journal(path: Path) -> Ledger:
         if not line:
             continue
         found = _read_event(line, f"{path}, line {number}")
-        for key, dollars in (
-            found["requests"] if found["event"] == "batch" else {found["key"]: found["dollars"]}
-        ).items():
+        requests = found["requests"] if found["event"] == "batch" else {found["key"]: found["dollars"]}
+        for key, dollars in requests.items():
             if found["event"] in ("reserved", "batch"):
                 ledger.spent += waiting.pop(key, 0.0)  # an earlier reservation of this key was never settled
                 ledger.failures.pop(key, None)
