@@ -132,9 +132,7 @@ def open_journal(path: Path) -> Iterator[tuple[Ledger, Callable[..., None]]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab", buffering=0) as file:
         try:
-            fcntl.flock(
-                file, fcntl.LOCK_EX | fcntl.LOCK_NB
-            )  # the system frees it when the process ends, however it ends
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed by the system, however the process ends
         except BlockingIOError as error:
             raise ValueError(f"{path} is in use by another run; wait for it, or give another journal.") from error
         ledger, lock = read_journal(path), threading.Lock()

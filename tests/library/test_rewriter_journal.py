@@ -89,7 +89,7 @@ def test_rejects_of_other_rows_stay(folder):
 
 
 def test_killed_and_resumed(tmp_path):
-    report = soak(tmp_path, rows=60, rate=0.3, kills=3, seed=5, limit=0.6)
+    report = soak(tmp_path, rows=60, rate=0.3, kills=3, seed=5, limit=0.15)
     assert report["faults_found"] == []
     assert report["kills"] == 3
     assert report["stops_at_the_limit"] >= 1
