@@ -138,6 +138,15 @@ class TestShippedModel:
         ]
         assert max(claims[0]) < min(claims[1])
 
+    def test_another_seed_gives_the_same_numbers_on_typical_scenes(self, data):
+        one, two = (d["typical"]["answers"] for d in (data, results.read("pocket_seed1")))
+        for figure in ("chair_s", "chair_i", "recall"):
+            a, b = one["chair"][figure], two["chair"][figure]
+            assert a["low"] <= b["high"], figure
+            assert b["low"] <= a["high"], figure
+        a, b = (d["pope"]["adversarial"]["accuracy"] for d in (one, two))
+        assert a["low"] <= b["high"] and b["low"] <= a["high"]
+
     def test_partners_are_not_misseen(self, data):
         assert data["typical"]["said_and_seen"]["partner"]["high"] < 0.05
         assert data["typical"]["said_and_seen"]["true"]["low"] > 0.95
