@@ -156,7 +156,7 @@ def sft(chosen: Tensor, lengths: Tensor) -> tuple[Tensor, Metrics]:
 def sft_regularised(
     loss: Tensor, metrics: Metrics, chosen: Tensor, lengths: Tensor, weight: float
 ) -> tuple[Tensor, Metrics]:
-    """Any loss of this module plus ``weight`` times ``sft`` on its chosen responses, against a falling chosen likelihood (Pang et al.
+    """Any loss of this module plus ``weight`` times ``sft`` on its chosen responses, so that they stay likely (Pang et al.
     2024, arXiv 2404.19733; Liu et al. 2024, arXiv 2405.16436)."""
     _not_negative("sft_regularised", weight=weight)
     nll, _ = sft(chosen, lengths)
