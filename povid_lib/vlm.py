@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from povid_lib import pocket
+from povid_lib.template import prompt_text, response_ids
 
 YES_NO_HINT = "Answer the question using a single word or phrase."
 
@@ -90,8 +91,7 @@ def load(
 
 def chat(vlm: VLM, question: str, image: bool = True) -> str:
     """The prompt for one question in the model's own template, up to and including "ASSISTANT:"."""
-    content = [{"type": "image"}] * image + [{"type": "text", "text": question}]
-    return vlm.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    return prompt_text(vlm.processor, question, image)
 
 
 def encode(vlm: VLM, images: Sequence[Image.Image] | None, texts: Sequence[str]) -> BatchFeature:
@@ -198,8 +198,8 @@ def answer_distributions(
         texts = [f"{p} {a}" for p, a in zip(prompts[part], answers[part], strict=True)]
         batch = encode(vlm, images[part] if images is not None else None, texts)
         logits = vlm.model(**(weaken(batch) if weaken else batch)).logits
-        for row, ids, answer in zip(logits, batch["input_ids"], answers[part], strict=True):
-            length = len(vlm.processor.tokenizer.encode(f" {answer}", add_special_tokens=False))
+        for row, ids, prompt, answer in zip(logits, batch["input_ids"], prompts[part], answers[part], strict=True):
+            length = len(response_ids(vlm.processor, prompt, answer)) - 1  # without EOS
             first = len(ids) - length  # rows are padded on the left
             yield ids[first:].cpu(), row[first - 1 : -1].float().log_softmax(-1).cpu()
 
