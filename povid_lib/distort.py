@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import BatchFeature
+from transformers import BatchFeature, LlavaProcessor
 
 from povid_lib import vlm as vlms
 from povid_lib.vlm import VLM
@@ -200,6 +200,21 @@ def dispreferred_tokens(
     raise ValueError(f"dispreferred_tokens: tokens is {tokens!r}; choose one of {', '.join(get_args(Tokens))}.")
 
 
+def noised_pixels(
+    images: Sequence[Image.Image],
+    pixel_values: Tensor,
+    choices: ImageDispreference,
+    processor: LlavaProcessor,
+    generators: Sequence[torch.Generator],
+) -> Tensor:
+    """``pixel_values`` (rows, 3, height, width) of pictures with noise on them, each from its own source of chance."""
+    if choices.place == "image":
+        shown = [noised(image, choices.step, g, choices.overflow) for image, g in zip(images, generators, strict=True)]
+        return processor.image_processor(shown, return_tensors="pt")["pixel_values"].to(pixel_values)
+    rows = [diffuse(row, choices.step, g) for row, g in zip(pixel_values, generators, strict=True)]
+    return torch.stack(rows)
+
+
 def weakened(
     vlm: VLM,
     images: Sequence[Image.Image],
@@ -208,8 +223,6 @@ def weakened(
     generator: torch.Generator,
 ) -> BatchFeature:
     """``vlm.encode`` of the pictures with noise on them, fresh at every call."""
-    if choices.place == "image":
-        shown = [noised(image, choices.step, generator, choices.overflow) for image in images]
-        return vlms.encode(vlm, shown, texts)
     batch = vlms.encode(vlm, images, texts)
-    return BatchFeature({**batch, "pixel_values": diffuse(batch["pixel_values"], choices.step, generator)})
+    pixels = noised_pixels(images, batch["pixel_values"], choices, vlm.processor, [generator] * len(images))
+    return BatchFeature({**batch, "pixel_values": pixels})

@@ -81,7 +81,7 @@ def load(
     model = LlavaForConditionalGeneration.from_pretrained(
         where,
         dtype=dtype or (torch.float32 if device == "cpu" else torch.bfloat16),
-        device_map=device,
+        device_map=None if device == "cpu" else device,  # DeepSpeed's ZeRO-3 refuses any device map
         use_safetensors=True,
         quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4") if four_bit else None,
     )
