@@ -22,7 +22,7 @@ from trl import DPOTrainer
 from povid_lib import cache, distort, losses, preflight
 from povid_lib.batches import Batch, PairCollator
 from povid_lib.config import LANGUAGE_MODEL_LAYERS, POVIDConfig
-from povid_lib.logprobs import chosen_logits, pair_logits, sequence_logps, token_logps
+from povid_lib.logprobs import chosen_logits, image_features, pair_logits, sequence_logps, token_logps
 
 Logps = dict[str, Tensor]
 
@@ -148,13 +148,16 @@ class POVIDTrainer(DPOTrainer):
         generators = [self._generator(row_id) for row_id in batch["row_ids"]]
         pixels = distort.noised_pixels(batch["images"], batch["pixel_values"], how, self.processing_class, generators)
         clean = how.scored_under == "clean"
+        # policy and reference have the same eyes; FSDP alone shards them so that they cannot be called on their own
+        base = self.accelerator.unwrap_model(model).get_base_model()
+        seen = None if self.is_fsdp_enabled else image_features(base, pixels)
         with torch.no_grad() if clean else nullcontext():
-            under_noise = chosen_logits(model, batch, pixels)
+            under_noise = chosen_logits(model, batch, pixels, seen)
         tokens = ref_tokens = _dispreferred(under_noise, ids, how.tokens, generators)
         ref_under = ref_chosen
         if not clean or how.reference_tokens == "own":
             with torch.no_grad(), self._as_reference(model):
-                ref_under_noise = chosen_logits(model, batch, pixels)
+                ref_under_noise = chosen_logits(model, batch, pixels, seen)
             if how.reference_tokens == "own":
                 ref_tokens = _dispreferred(ref_under_noise, ids, how.tokens, generators)
             if not clean:
