@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=2 python benchmarks/training.py [--model pocket|medium] [--rows 8] [--steps 5]
 
-"pocket" is the shipped model, "medium" an untrained LLaVA of hidden size 512 with 8 layers and 576 image tokens, with prompts of 60
-and answers of 100 tokens beside them. Every way computes loss and gradients of the same batch, in turns; the time is the median over
-the steps, without an optimiser's step, which is the same for all. The reference's cache is built beforehand and its time is given by
-itself: it is paid once and used in every epoch.
+"pocket" is the shipped model, "medium" an untrained LLaVA of hidden size 512 with 8 layers and 576 image tokens, with prompts of
+60 and answers of 100 tokens beside them. Every way computes loss and gradients of the same batch, in turns; the time is the median
+over the steps, without an optimiser's step, which is the same for all. The reference's cache is built beforehand and its time is
+given by itself: it is paid once and used in every epoch.
 """
 
 from __future__ import annotations
