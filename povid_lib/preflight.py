@@ -54,10 +54,20 @@ def model_faults(model: nn.Module, settings: POVIDConfig) -> list[str]:
             f"the attention is {attention!r}, which cannot take the shared prefix's mask; load the model with "
             "attn_implementation='sdpa' or set shared_prefix to False"
         )
+    if (settings.cache_reference or settings.cache_features) and _sharded(settings):
+        faults.append(
+            "FSDP or ZeRO-3 shards the weights, and the caches need them whole; set cache_reference and cache_features to False"
+        )
     broken = [name for name, p in model.named_parameters() if p.is_floating_point() and not bool(p.isfinite().all())]
     if broken:
         faults.append(f"{len(broken)} weights are not finite, first {broken[0]}; load the model again")
     return faults
+
+
+def _sharded(settings: POVIDConfig) -> bool:
+    plugin = settings.deepspeed_plugin
+    by_fsdp = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() in ("1", "true")  # how `accelerate launch` says it
+    return by_fsdp or (plugin is not None and plugin.zero_stage == 3)
 
 
 def processor_faults(model: LlavaForConditionalGeneration, processor: LlavaProcessor) -> list[str]:

@@ -143,7 +143,7 @@ def train_phase(vlm: VLM, settings: POVIDConfig, dataset: Any, callbacks: Sequen
     last = last_checkpoint(out)
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     trainer.save_model(str(out / "adapter"))
-    if trainer.accelerator.is_main_process:
+    if trainer.accelerator.is_main_process and not vlm.four_bit:  # four bits say nothing of the weights they came from
         base = trainer.accelerator.unwrap_model(trainer.model).get_base_model()
         _write_json(out / "adapter" / _BASE, cache.key(base, vlm.processor))
     return trainer
@@ -159,14 +159,17 @@ def merge(model: str | Path, adapter: str | Path, out: str | Path) -> Path:
         raise ValueError(f"{out} is there already; give another folder, or delete it.")
     if not (adapter / "adapter_model.safetensors").is_file():
         raise ValueError(f"{adapter} holds no adapter_model.safetensors; give the folder that a training wrote.")
-    vlm = vlms.load(model, device="cpu")
+    vlm = vlms.load(model, device="cpu", dtype="auto")
     if (adapter / _BASE).is_file():
-        wanted, found = json.loads((adapter / _BASE).read_text()), cache.key(vlm.model, vlm.processor)
-        if found["model"] != wanted["model"] and found["dtype"] == wanted["dtype"]:
+        wanted = json.loads((adapter / _BASE).read_text())
+        vlm.model.to(getattr(torch, wanted["dtype"].removeprefix("torch.")))
+        if cache.key(vlm.model, vlm.processor)["model"] != wanted["model"]:
             raise ValueError(
                 f"The adapter {adapter} was trained on other weights than those of {str(model)!r}; give its own base."
             )
-    merged = PeftModel.from_pretrained(vlm.model, str(adapter)).merge_and_unload()
+    dtype = vlm.model.dtype
+    # added up in float32: a small change would be lost in bfloat16 before it is rounded once
+    merged = PeftModel.from_pretrained(vlm.model.float(), str(adapter)).merge_and_unload().to(dtype)
     assert isinstance(merged, LlavaForConditionalGeneration)
     part = Path(f"{out}.part")
     shutil.rmtree(part, ignore_errors=True)

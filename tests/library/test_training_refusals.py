@@ -74,6 +74,14 @@ def _broken_weight(w: World) -> Any:
     return w.trainer()
 
 
+def _sharded(w: World) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCELERATE_USE_FSDP", "true")
+        return preflight.check(
+            w.model, training.config(w.folder / "new"), w.data, w.processor, PairCollator(w.processor)
+        )
+
+
 def _processor(name: str, value: Any) -> Callable[[World], Any]:
     def act(w: World) -> Any:
         setattr(w.processor, name, value)
@@ -183,6 +191,7 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
     "mixed dtypes": (_mixed, ("mixed types", "torch.bfloat16", "load the model with one dtype")),
     "NaN in the weights": (_broken_weight, ("not finite", "load the model again")),
     "attention without masks": (_attention, ("'eager'", "shared prefix", "attn_implementation='sdpa'")),
+    "caches of sharded weights": (_sharded, ("shards the weights", "set cache_reference")),
     "LoRA on the vision tower": (
         _vision_lora,
         ("no LoRA matrices of the language model", "vision_tower", "LoRA targets"),
