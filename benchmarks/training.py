@@ -145,7 +145,7 @@ def main() -> None:
             "noise_place": "image",
             "noise_overflow": "wrap",
         },
-        "ours": {"objective": "povid"},
+        "ours": {"objective": "povid", "scored_under": "clean"},
     }.items():
         model, processor = model_of(given.model)
         args = POVIDConfig.preset(
@@ -190,7 +190,7 @@ def main() -> None:
         "text: POVIDTrainer": lambda: trainers["text"].compute_loss(trainers["text"].model, batch),
         "both: released procedure": lambda: released(old.model, batch, old.args.image_dispreference, old),
         "both: POVIDTrainer, preset released": lambda: old.compute_loss(old.model, batch),
-        "both: POVIDTrainer, preset pocket": lambda: trainers["ours"].compute_loss(trainers["ours"].model, batch),
+        "both: POVIDTrainer, the policy's tokens": lambda: trainers["ours"].compute_loss(trainers["ours"].model, batch),
     }
     models = [theirs.model, trainers["text"].model, old.model, old.model, trainers["ours"].model]
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -215,14 +215,14 @@ def main() -> None:
         "pairs_per_second": rate,
         "text_times": rate["text: POVIDTrainer"] / rate["text: TRL's DPOTrainer"],
         "released_times": rate["both: POVIDTrainer, preset released"] / rate["both: released procedure"],
-        "pocket_times": rate["both: POVIDTrainer, preset pocket"] / rate["both: released procedure"],
+        "policy_tokens_times": rate["both: POVIDTrainer, the policy's tokens"] / rate["both: released procedure"],
         "largest_gradient": float(found["text: TRL's DPOTrainer"].abs().max()),
         "gradient_difference": difference,
         "cache_seconds_a_pair": {name: value / given.rows for name, value in built.items()},
         "threads": torch.get_num_threads(),
         "tokens": {side: int(batch[f"{side}_mask"].sum()) for side in ("prompt", "chosen", "rejected")},  # type: ignore[literal-required]
     }
-    for name in ("text_times", "released_times", "pocket_times", "gradient_difference"):
+    for name in ("text_times", "released_times", "policy_tokens_times", "gradient_difference"):
         print(name, report[name])
     print(results.save(f"speed_{given.model}", report, vars(given), time.time() - begin))
 
