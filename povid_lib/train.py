@@ -29,6 +29,7 @@ from povid_lib.trainer import POVIDTrainer
 from povid_lib.vlm import VLM
 
 PHASES = ("text", "both")
+RECIPES = Path(__file__).parent.parent / "recipes"
 _BASE = "povid_base.json"  # beside an adapter: the hash of the weights that it belongs to
 
 
@@ -98,6 +99,19 @@ def run(recipe: Recipe, callbacks: Sequence[Any] = ()) -> Path:
 
     Raises ``ValueError`` if the folder holds a run of another recipe.
     """
+    start, model, out = time.time(), recipe.model, Path(recipe.out)
+    dataset = prepare(recipe)
+    phases = [name for name in PHASES if getattr(recipe, name) is not None]
+    for name in phases:
+        model = str(run_phase(recipe, name, model, dataset, callbacks))
+    if PartialState().is_main_process:
+        reports = {name: json.loads((out / name / "report.json").read_text()) for name in phases}
+        _write_json(out / "report.json", reports | {"seconds": time.time() - start, "model": model})
+    return Path(model)
+
+
+def prepare(recipe: Recipe) -> Any:
+    """The run's folder with its recipe, and its pairs as TRL takes them. Raises as ``run`` does."""
     state, out = PartialState(), Path(recipe.out)
     record = out / "recipe.json"
     if record.is_file() and json.loads(record.read_text()) != asdict(recipe):
@@ -111,26 +125,19 @@ def run(recipe: Recipe, callbacks: Sequence[Any] = ()) -> Path:
                 settings = dict(recipe.offline)
                 preferences.write(f"{data}.part", pairs(settings.pop("n"), Offline(**settings)))
                 os.replace(f"{data}.part", data)
-        dataset = to_trl(data, recipe.images, cache=out / "datasets")
-    start, model = time.time(), recipe.model
-    report: dict[str, Any] = {}
-    for name in PHASES:
-        if getattr(recipe, name) is None:
-            continue
-        merged = out / name / "merged"
-        if not merged.is_dir():
-            vlm = _load(model, recipe.four_bit)
-            trainer = train_phase(vlm, recipe.phase(name), dataset, callbacks)
-            report[name] = summary(trainer)
-            if state.is_main_process:
-                _write_json(out / name / "report.json", report[name])
-                merge(model, out / name / "adapter", merged)
-            state.wait_for_everyone()
-        report[name] = json.loads((out / name / "report.json").read_text())
-        model = str(merged)
-    if state.is_main_process:
-        _write_json(out / "report.json", report | {"seconds": time.time() - start, "model": model})
-    return Path(model)
+        return to_trl(data, recipe.images, cache=out / "datasets")
+
+
+def run_phase(recipe: Recipe, name: str, model: str, dataset: Any, callbacks: Sequence[Any] = ()) -> Path:
+    """Train one phase from the weights ``model``, unless that is done, and merge; the folder with the merged model."""
+    state, folder = PartialState(), Path(recipe.out) / name
+    if not (folder / "merged").is_dir():
+        trainer = train_phase(_load(model, recipe.four_bit), recipe.phase(name), dataset, callbacks)
+        if state.is_main_process:
+            _write_json(folder / "report.json", summary(trainer))
+            merge(model, folder / "adapter", folder / "merged")
+        state.wait_for_everyone()
+    return folder / "merged"
 
 
 def train_phase(vlm: VLM, settings: POVIDConfig, dataset: Any, callbacks: Sequence[Any] = ()) -> POVIDTrainer:

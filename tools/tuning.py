@@ -38,14 +38,15 @@ def recipe(method: str, seed: int) -> train.Recipe:
     text: dict[str, Any] = {**(RECIPE.text or {}), **QUIET, "seed": seed}
     both: dict[str, Any] = {**(RECIPE.both or {}), **QUIET, "seed": seed}
     steps = text["max_steps"] + both["max_steps"]
-    changes: dict[str, Any] = {
+    changes: dict[str, dict[str, Any]] = {
         "povid": {},
         "sft": {"text": {**text, "objective": "sft", "max_steps": steps}, "both": None},
         "dpo": {"text": {**text, "objective": "dpo"}, "both": None},
         "shuffled": {"both": None, "offline": {}, "pairs": str(OUT / f"shuffled-{seed}.jsonl")},
-    }[method]
+    }
     base = replace(RECIPE, out=str(OUT / f"{method}-{seed}"), text=text, both=both)
-    return replace(base, **({"offline": {**RECIPE.offline, "seed": seed}} | changes))
+    settings: dict[str, Any] = {"offline": {**RECIPE.offline, "seed": seed}} | changes[method]
+    return replace(base, **settings)
 
 
 def shuffle_labels(path: Path, seed: int) -> None:
