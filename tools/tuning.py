@@ -69,7 +69,7 @@ def lost(batch: Sequence[Scene], scored: Sequence[CaptionScore]) -> dict[str, An
     for name, guessable in (("partner_present", True), ("partner_absent", False)):
         asked = [[x for x in s.names if (KINDS[x].partner in s.names) == guessable] for s in batch]
         named = [sum(x in c.mentioned for x in names) for c, names in zip(scored, asked, strict=True)]
-        found[name] = stats.ratio(named, [len(names) for names in asked])
+        found[name] = stats.share(named, [len(names) for names in asked])
     return found
 
 
