@@ -119,12 +119,12 @@ def read_reply(body: str, kinds: Sequence[str]) -> tuple[str, tuple[Change, ...]
         source, target = change["from"].strip(), change["to"].strip()
         if source == target:
             raise ValueError(f"wrong shape: change {at} has {source!r} on both sides")
-        found.append(Change(change["kind"], source, target))
+        found.append((change["kind"], source, target))
     try:
         json.dumps(reply, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise ValueError("wrong shape: the answer holds half a character (a lone surrogate)") from error
-    return answer.strip(), tuple(found)
+    return answer.strip(), tuple(Change(*change) for change in found)
 
 
 def _content(body: str) -> str:
