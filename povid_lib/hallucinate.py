@@ -7,6 +7,7 @@ section 3.1): a false object, relation or attribute in a caption; a false step a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ class Offline:
     ``objects``, ``relations``, ``attributes``, ``reasoning``: weights of the kinds; a scene that does not allow one gets another.
     ``seed``: another seed, other pairs.
 
-    Raises ``ValueError`` for an unknown difficulty, a negative weight, or weights that are all zero.
+    Raises ``ValueError`` for an unknown difficulty, a weight that is negative or not finite, or weights all zero.
     """
 
     difficulty: str = "partner"
@@ -50,8 +51,10 @@ class Offline:
                 f"Offline.difficulty is {self.difficulty!r}; choose one of {', '.join(DIFFICULTIES)}, from easy to hard."
             )
         for name in ("objects", "relations", "attributes", "reasoning"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"Offline.{name} is {getattr(self, name)}; a weight must not be negative.")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(
+                    f"Offline.{name} is {getattr(self, name)}; give a weight that is 0 or more, and finite."
+                )
         if not any(self.weights.values()):
             raise ValueError("Offline: all weights are zero; give at least one kind of corruption a positive one.")
 

@@ -21,7 +21,8 @@ from datasets import Dataset, Features, List, Value
 
 from povid_lib import pictures, preferences
 from povid_lib.metrics import rows
-from povid_lib.preferences import PLACEHOLDER, Change, Pair, Provenance
+from povid_lib.pair_texts import PLACEHOLDER, text_faults
+from povid_lib.preferences import Change, Pair, Provenance
 from povid_lib.truths import numbered, turn_faults
 
 _SIDES = {"conversations": "chosen", "rejected_conversations": "rejected"}
@@ -67,7 +68,7 @@ def read_povid(path: str | Path) -> list[Pair]:
             prompt, last = _question(row["conversations"][0]["value"])
             texts = {side: row[name][1]["value"] for name, side in _SIDES.items()}
             texts |= {"id": name, "image": row["image"], "prompt": prompt}
-            wrong = preferences.text_faults(texts)
+            wrong = text_faults(texts)
             if not rows.repeated("id", texts["id"], where, seen, faults) and not wrong:
                 pairs.append(Pair(**texts, picture_last=last))
         faults += [f"{where}: {fault}" for fault in wrong]
@@ -77,24 +78,38 @@ def read_povid(path: str | Path) -> list[Pair]:
 def write_povid(path: str | Path, pairs: Iterable[Pair]) -> int:
     """Pairs as POVID's public JSON, which has no place for changes and provenance; how many they were. Memory stays flat.
 
-    The file is there, or replaced, once it is whole.
+    The file is there, or replaced, once it is whole. Raises ``ValueError`` for a folder that is not there, what is no ``Pair``, and
+    an id that comes again: of rows of one id, ``read_povid`` would make others.
     """
-    names: Counter[str] = Counter()
-    written = 0
-    part = Path(f"{path}.part")
-    with part.open("w", encoding="utf-8") as file:
-        for pair in pairs:
-            name = _row_id(pair.id, names)
-            names[name] += 1
-            question = f"{pair.prompt}\n{PLACEHOLDER}" if pair.picture_last else f"{PLACEHOLDER}\n{pair.prompt}"
-            row: dict[str, Any] = {"id": name, "image": pair.image}
-            for key, side in _SIDES.items():
-                row[key] = [{"from": "human", "value": question}, {"from": "gpt", "value": getattr(pair, side)}]
-            file.write(f"{',' if written else '['}\n{json.dumps(row, ensure_ascii=False)}")
-            written += 1
-        file.write("\n]\n" if written else "[]\n")
-    os.replace(part, path)
+    rows.check_place(path)
+    part, written = Path(f"{path}.part"), 0
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            for row in _povid_rows(pairs):
+                file.write(f"{',' if written else '['}\n{json.dumps(row, ensure_ascii=False)}")
+                written += 1
+            file.write("\n]\n" if written else "[]\n")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
     return written
+
+
+def _povid_rows(pairs: Iterable[Pair]) -> Iterator[dict[str, Any]]:
+    names: Counter[str] = Counter()
+    ids: set[str] = set()
+    for pair in pairs:
+        preferences.checked("write_povid", pair)
+        if pair.id in ids:
+            raise ValueError(f"write_povid: id {pair.id!r} stands in two pairs; give each its own.")
+        ids.add(pair.id)
+        name = _row_id(pair.id, names)
+        names[name] += 1
+        question = f"{pair.prompt}\n{PLACEHOLDER}" if pair.picture_last else f"{PLACEHOLDER}\n{pair.prompt}"
+        row: dict[str, Any] = {"id": name, "image": pair.image}
+        for key, side in _SIDES.items():
+            row[key] = [{"from": "human", "value": question}, {"from": "gpt", "value": getattr(pair, side)}]
+        yield row
 
 
 def _povid_faults(row: Any) -> list[str]:
@@ -168,7 +183,7 @@ def to_trl(path: str | Path, images: str | Path | None = None, cache: str | Path
         except ValueError as error:
             rows.fail(path, [f"pair {pair.id}: {error}; `validate` names every such pair"])
     if pair is None:
-        rows.fail(path, ["the file holds nothing"])
+        rows.fail(path, [rows.EMPTY])
     # the cache goes by the arguments, so the digest keeps it from giving back what a file once held
     source = {"path": str(path), "digest": digest.hexdigest()}
     cache_dir = None if cache is None else str(cache)
@@ -191,7 +206,9 @@ def _from_trl(dataset: Dataset) -> Iterator[Pair]:
     for at, row in enumerate(dataset, start=1):
         texts = [row[name] for name in ("images", "prompt", "chosen", "rejected")]
         if any(len(values) != 1 for values in texts) or not isinstance(texts[0][0], str):
-            raise ValueError(f"Row {at} ({row['id']}) is not one named picture, one question and two answers.")
+            raise ValueError(
+                f"Row {at} ({row['id']}) is not one named picture, one question and two answers; leave it out, or split it."
+            )
         yield Pair(
             id=row["id"],
             image=row["images"][0],

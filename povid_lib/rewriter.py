@@ -62,7 +62,9 @@ class Standing:
     dollars: float
 
 
-def dry_run(config: RewriterConfig, truths: Iterable[Truth], images: Path, journal: Path | None = None) -> Estimate:
+def dry_run(
+    config: RewriterConfig, truths: Iterable[Truth], images: str | Path, journal: str | Path | None = None
+) -> Estimate:
     """What ``rewrite`` would ask and pay at most, without what the journal has already. Sends nothing and needs no key.
 
     Raises ``ValueError`` as ``rewrite`` does for faults of rows, pictures and journal.
@@ -81,7 +83,7 @@ def dry_run(config: RewriterConfig, truths: Iterable[Truth], images: Path, journ
     )
 
 
-def standing(config: RewriterConfig, truths: Iterable[Truth], images: Path, journal: Path) -> Standing:
+def standing(config: RewriterConfig, truths: Iterable[Truth], images: str | Path, journal: str | Path) -> Standing:
     """How far a journal has got with these truths. Raises ``ValueError`` as ``rewrite`` does."""
     rows, ledger = prepare(config, truths, images), read_journal(journal)
     found = [outcome(row, ended) for row in rows if (ended := _ended(row, ledger))]
@@ -93,9 +95,9 @@ def standing(config: RewriterConfig, truths: Iterable[Truth], images: Path, jour
 def rewrite(
     config: RewriterConfig,
     truths: Iterable[Truth],
-    images: Path,
-    journal: Path,
-    rejects: Path,
+    images: str | Path,
+    journal: str | Path,
+    rejects: str | Path,
     done: Collection[str] = (),
     retry_failed: bool = False,
 ) -> Iterator[Pair]:
@@ -115,6 +117,8 @@ def rewrite(
     """
     if Path(journal).resolve() == Path(rejects).resolve():
         raise ValueError(f"{journal} is given both as journal and as rejects file; give two files.")
+    if isinstance(done, str):
+        raise ValueError(f"done is {done!r}; give a set or list of ids, not one text.")
     rows, ledger, kept = prepare(config, truths, images), read_journal(journal), set(done)
     read_rejects(rejects)
     if any(row.truth.id not in kept and is_left(row, ledger, retry_failed) for row in rows):
@@ -143,8 +147,8 @@ def _run(
     config: RewriterConfig,
     rows: Sequence[Row],
     done: set[str],
-    journal: Path,
-    rejects: Path,
+    journal: str | Path,
+    rejects: str | Path,
     retry_failed: bool,
 ) -> Iterator[Pair]:
     groups: dict[str, list[Row]] = {}  # rows that are alike but for their ids are asked once

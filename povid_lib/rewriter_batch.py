@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from povid_lib.metrics.rows import check_file
 from povid_lib.preferences import Truth
 from povid_lib.rewriter import is_left
 from povid_lib.rewriter_client import usage_of
@@ -29,18 +30,21 @@ _SHOWN = 50  # faults that an error spells out
 def write_batch(
     config: RewriterConfig,
     truths: Iterable[Truth],
-    images: Path,
-    folder: Path,
-    journal: Path,
+    images: str | Path,
+    folder: str | Path,
+    journal: str | Path,
     file_bytes: int = BATCH_BYTES,
 ) -> list[Path]:
     """Write input files for all rows that are left and that the spending limit can hold, and journal what they may cost.
 
     From then on these rows are waited for, and ``rewrite`` does not send them. Each file has at most 50,000 requests and
-    ``file_bytes`` bytes; a request's custom_id is its key. Upload only files that this returns, each once. Rows that the limit
-    cannot hold stay left (``rewriter.standing``). Raises ``ValueError`` as ``rewriter.rewrite`` does.
+    ``file_bytes`` bytes, but one request at least; a request's custom_id is its key. Upload only files that this returns, each
+    once. Rows that the limit cannot hold stay left (``rewriter.standing``). Raises ``ValueError`` as ``rewriter.rewrite`` does, and
+    for ``file_bytes`` below 1.
     """
-    rows, paths = {row.key: row for row in prepare(config, truths, images)}, []
+    if file_bytes < 1:
+        raise ValueError(f"write_batch: file_bytes is {file_bytes}; give a number of bytes, 1 or more.")
+    folder, rows, paths = Path(folder), {row.key: row for row in prepare(config, truths, images)}, []
     with open_journal(journal) as (ledger, write):
         committed, left = ledger.committed, deque(row for row in rows.values() if is_left(row, ledger))
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +69,7 @@ def write_batch(
     return paths
 
 
-def read_batch(config: RewriterConfig, output: Path, journal: Path) -> int:
+def read_batch(config: RewriterConfig, output: str | Path, journal: str | Path) -> int:
     """Take the answers of a batch's output or error file into the journal. Returns how many rows it settled.
 
     A row whose request the server could not do (status 4xx, 5xx) has failed; one that it never ran (expired, cancelled) is left
@@ -79,7 +83,7 @@ def read_batch(config: RewriterConfig, output: Path, journal: Path) -> int:
     return len(events)
 
 
-def drop_batch(config: RewriterConfig, batch: Path, journal: Path) -> int:
+def drop_batch(config: RewriterConfig, batch: str | Path, journal: str | Path) -> int:
     """Give up waiting for an input file that was never uploaded, or was cancelled and its outputs read: its rows are left again,
     and their reservations free. Returns how many. Raises ``ValueError`` with every fault of the file."""
     lines = _read_lines(batch)
@@ -89,14 +93,15 @@ def drop_batch(config: RewriterConfig, batch: Path, journal: Path) -> int:
     return len(keys)
 
 
-def _read_lines(path: Path) -> dict[str, dict[str, Any]]:
+def _read_lines(path: str | Path) -> dict[str, dict[str, Any]]:
+    check_file(path)
     found, faults = dict[str, dict[str, Any]](), []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+    for number, line in enumerate(Path(path).read_bytes().split(b"\n"), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             faults.append(f"line {number}: not JSON ({error})")
             continue
         key = row.get("custom_id") if isinstance(row, dict) else None
@@ -108,7 +113,10 @@ def _read_lines(path: Path) -> dict[str, dict[str, Any]]:
             found[key] = row
     if faults:
         more = f"\n... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        raise ValueError(f"{path} is no file of a batch of ours:\n" + "\n".join(faults[:_SHOWN]) + more)
+        told = "\n".join(faults[:_SHOWN]) + more
+        raise ValueError(
+            f"{path} is no file of a batch of ours:\n{told}\nGive one of `write_batch`, or of its answers."
+        )
     return found
 
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
+from povid_lib.pair_texts import TEXTS, text_fault
 from povid_lib.preferences import CORRUPTIONS, Truth
 from povid_lib.rewriter_prompts import kinds_for, messages, response_format
 
@@ -91,7 +92,7 @@ class RewriterConfig:
         elif len(set(self.kinds)) < len(self.kinds):
             yield f"kinds is {self.kinds!r}; name each once"
         elif "step" in self.kinds and "result" not in self.kinds:
-            yield "kinds has step without result; a false step that leaves the result true makes no false answer"
+            yield "kinds has step without result; a false step with the true result makes no false answer; add result"
 
 
 def _is_number(value: object) -> bool:
@@ -121,7 +122,7 @@ class Row:
     most_tokens: int
 
 
-def prepare(config: RewriterConfig, truths: Iterable[Truth], images: Path) -> list[Row]:
+def prepare(config: RewriterConfig, truths: Iterable[Truth], images: str | Path) -> list[Row]:
     """Check every truth and its picture in the folder ``images``, and work out keys and tokens. Sends nothing.
 
     Text tokens are at most as many as bytes of UTF-8, since no token holds less than one; four bytes to a token are the estimate.
@@ -139,7 +140,7 @@ def prepare(config: RewriterConfig, truths: Iterable[Truth], images: Path) -> li
         try:
             _check_truth(config, truth)
             if truth.id in seen:
-                raise ValueError(f"the id stands in row {seen[truth.id]} too; ids must differ")
+                raise ValueError(f"the id stands in row {seen[truth.id]} too; give each its own")
             seen[truth.id] = number
             if truth.image not in pictures:
                 pictures[truth.image], _ = _read_picture(find_picture(folder, truth.image), config)
@@ -177,7 +178,11 @@ def picture_tokens(width: int, height: int, config: RewriterConfig) -> int:
 
     Low detail: the base count. High: the picture is reduced to fit 2048 x 2048, then to a shorter side of 768; the base count,
     and a count for each tile of 512 x 512 that it takes to cover it. Reduced only, never enlarged.
+
+    Raises ``ValueError`` for a side below one pixel.
     """
+    if min(width, height) < 1:
+        raise ValueError(f"picture_tokens: the picture is {width} x {height} pixels; give sides of 1 or more.")
     base, tile = config.image_tokens
     if config.detail == "low":
         return base
@@ -242,13 +247,13 @@ def _read_picture(path: Path, config: RewriterConfig) -> tuple[_Picture, str]:
 
 def _check_truth(config: RewriterConfig, truth: Truth) -> None:
     if not isinstance(truth, Truth):
-        raise ValueError(f"{type(truth).__name__} where a Truth is needed")
-    for name in ("id", "image", "prompt", "answer"):
+        raise ValueError(f"{type(truth).__name__} where a Truth is needed; give those of `truths`, or make your own")
+    for name, side in (("id", "id"), ("image", "image"), ("prompt", "prompt"), ("answer", "chosen")):
         text = getattr(truth, name)
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"{name} is {text!r}; give a text")
-        if "\0" in text or (not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text)):
-            raise ValueError(f"{name} has a NUL or half a character (a lone surrogate) in it; mend the text")
+        if fault := text_fault(name, text, TEXTS[side]):  # what no pair could hold
+            raise ValueError(fault)
+        if "\0" in text:
+            raise ValueError(f"{name} has a NUL in it; take it out")
     if not kinds_for(truth.answer, config.kinds):
         form = "a reasoning item" if kinds_for(truth.answer, CORRUPTIONS) == ("step", "result") else "a caption"
         raise ValueError(

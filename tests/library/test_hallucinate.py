@@ -88,17 +88,3 @@ def test_the_same_arguments_give_the_same_pairs():
 def test_a_scene_that_allows_nothing_gives_no_pair():
     lone = Scene(("train", "typical", 0), (Item("gift", colour="red"),))  # "gift" may be written "present"
     assert pair_of(lone) is None
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"difficulty": "hard"}, "choose one of random, context, partner"),
-        ({"objects": -0.1}, "must not be negative"),
-        ({"reasoning": float("nan")}, "must not be negative"),
-        ({"objects": 0, "relations": 0, "attributes": 0, "reasoning": 0}, "all weights are zero"),
-    ],
-)
-def test_bad_settings(settings, message):
-    with pytest.raises(ValueError, match=message):
-        Offline(**settings)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from povid_lib.preferences import Change
 from povid_lib.rewriter import dry_run, rewrite, standing
-from povid_lib.rewriter_journal import read_journal
+from povid_lib.rewriter_journal import new_event, outcome, read_journal
 from povid_lib.rewriter_prompts import PROMPT_VERSION, response_format
 from povid_lib.rewriter_request import most_dollars, picture_tokens, prepare
 from tests.library.fault_server import BAD, BAD_REWRITE, PASSING, USAGE, FaultServer, completion
@@ -157,6 +157,26 @@ def test_a_consumer_that_leaves_early_loses_no_answer(folder):
         assert len(read_journal(folder / "journal").answers) == sent < 9
         assert first in {pair.id for pair in run(folder, config, truths(9))}
         assert len(server.log) == 9
+
+
+def test_an_answer_that_no_pair_can_hold_is_a_reject(folder):
+    """The words are verified, but `<image>` in them would stand for a picture wherever the pair is used."""
+    (row,) = prepare(CONFIG, truths(1), folder / "images")
+    said = {
+        "answer": row.truth.answer.replace("dog", "<image>"),
+        "changes": [{"kind": "object", "from": "dog", "to": "<image>"}],
+    }
+    body = json.dumps({"choices": [{"message": {"content": json.dumps(said)}}]})
+    found = outcome(row, new_event(CONFIG, "answer", key=row.key, dollars=0.1, text=body))
+    assert found.startswith("no pair: Pair 'row-0': rejected holds <image>; take it out")
+
+
+def test_files_and_folders_may_be_named_by_texts(folder):
+    with FaultServer() as server:
+        config, names = at(server), [str(folder / name) for name in ("images", "new/journal", "new/rejects")]
+        assert len(list(rewrite(config, truths(2), *names))) == 2
+        assert dry_run(config, truths(2), *names[:2]).requests == 0
+        assert standing(config, truths(2), *names[:2]).pairs == 2
 
 
 def test_a_picture_that_changes_while_it_runs_is_a_reject(folder):
