@@ -171,19 +171,20 @@ def test_rewrite_asks_once_and_goes_on(tmp_path, asked):
 def test_rewrite_takes_coco_captions_and_settings(tmp_path, asked):
     coco = {
         "images": [{"id": 5, "file_name": "0.png"}],
-        "annotations": [{"id": 11, "image_id": 5, "caption": "A dog beside a red car."}],
+        "annotations": [{"id": 11, "image_id": 5, "caption": "A dog in a red car."}],
     }
     (tmp_path / "truth.json").write_text(json.dumps(coco))
-    settings = ("--prompt", "What is it?", "--kind", "object", "--kind", "attribute", "--kind", "relation", "--detail", "low",
-                "--max-tokens", 200, "--length-parameter", "max_tokens")  # fmt: skip
+    settings = ("--prompt", "What is it?", "--kind", "object", "--kind", "attribute", "--detail", "low", "--max-tokens", 200,
+                "--length-parameter", "max_tokens")  # fmt: skip
     with FaultServer() as server:
         assert run("rewrite", *asked, "--base-url", server.url, *settings).exit_code == 0
     (pair,) = read(tmp_path / "out" / "pairs.jsonl")
-    assert (pair.prompt, pair.rejected) == ("What is it?", "A cat behind a blue car.")
+    assert (pair.prompt, pair.rejected) == ("What is it?", "A cat in a blue car.")
     body = server.bodies[0]
     assert (body["model"], body["max_tokens"]) == ("m", 200)
     assert body["messages"][1]["content"][0]["image_url"]["detail"] == "low"
-    assert "step" not in json.dumps(body["response_format"])
+    asked_for = body["response_format"]["json_schema"]["schema"]["properties"]["changes"]["items"]["properties"]["kind"]
+    assert asked_for["enum"] == ["object", "attribute"]
 
 
 def test_dry_run_prints_tokens_and_money_and_sends_nothing(tmp_path, asked, monkeypatch):
@@ -243,7 +244,7 @@ def test_a_batch_there_and_back(tmp_path, asked, monkeypatch):
     result = run("rewrite", *asked, "--batch", folder, "--batch-drop", file)
     assert "1 rows of" in result.output
     assert len(list(folder.iterdir())) == 2
-    assert run("rewrite", *asked, "--batch-drop", file).exit_code == 2
+    assert "--batch-results and --batch-drop need --batch" in told(run("rewrite", *asked, "--batch-drop", file))
 
 
 @pytest.mark.parametrize(
