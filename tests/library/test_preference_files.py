@@ -206,18 +206,18 @@ def test_pictures_are_opened_when_their_row_is_read_and_texts_lie_on_disk(tmp_pa
 
 
 def test_a_parquet_file_holds_pairs_and_pictures(tmp_path):
-    Image.new("RGB", (5, 4), (1, 2, 3)).save(tmp_path / "a.png")
-    held = [FULL, *(replace(FULL, id=f"x{i}", image="a.png", provenance=None, picture_last=True) for i in range(70))]
+    Image.new("RGB", (5, 4), (1, 2, 3)).save(tmp_path / "a.jpg")
+    held = [FULL, *(replace(FULL, id=f"x{i}", image="a.jpg", provenance=None, picture_last=True) for i in range(70))]
     path = tmp_path / "pairs.parquet"
     assert write_trl(path, iter(held), tmp_path) == 71  # more than are in memory at once
-    picture = (tmp_path / "a.png").read_bytes()
-    (tmp_path / "a.png").unlink()
+    picture = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").unlink()
     assert list(read_trl(path)) == held
     opened = load_dataset("parquet", data_files=str(path), cache_dir=str(tmp_path / "cache"))["train"]
     assert opened[0]["images"][0].size == (96, 96)
-    assert opened[70]["images"][0].getpixel((4, 3)) == (1, 2, 3)
+    assert opened[70]["images"][0].size == (5, 4)
     names = opened.cast_column("images", List(datasets.Image(decode=False)))[70]["images"]
-    assert names == [{"path": "a.png", "bytes": picture}]
+    assert names == [{"path": "a.jpg", "bytes": picture}]
     assert write_trl(path, [FULL]) == 1
     assert list(read_trl(path)) == [FULL]
 
