@@ -321,6 +321,9 @@ def test_what_a_file_of_truths_is_shows_by_its_beginning(tmp_path):
     for text in (json.dumps([row]), json.dumps(row) + "\n", "\ufeff " + json.dumps(row)):
         (tmp_path / "rows").write_text(text)
         assert read_truths(tmp_path / "rows", "Describe it.") == [Truth("7", "a.jpg", "Why?", "So.")]
+    (tmp_path / "rows").write_text('[{"id": "7", "image": "a.jpg"}]')
+    with pytest.raises(ValueError, match="conversations: None is no list of rounds"):
+        read_truths(tmp_path / "rows", "Describe it.")
     image, caption = {"id": 5, "file_name": "5.jpg"}, {"id": 11, "image_id": 5, "caption": "A bus."}
     (tmp_path / "rows").write_text(json.dumps({"info": {}, "images": [image], "annotations": [caption]}))
     assert read_truths(tmp_path / "rows", "Describe it.") == [Truth("11", "5.jpg", "Describe it.", "A bus.")]
