@@ -8,8 +8,15 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Measure hallucination in vision-language models, and cure it.")
+from povid_lib.cli_pairs import app as pairs_app
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",  # flows paragraphs, keeps lists and examples
+    help="Measure hallucination in vision-language models, and cure it.",
+)
 pocket_app = typer.Typer(no_args_is_help=True, help="The pocket model: make it, examine it, put it into the browser.")
+app.add_typer(pairs_app, name="pairs")
 app.add_typer(pocket_app, name="pocket")
 
 

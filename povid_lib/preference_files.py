@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
+import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from reprlib import repr as shown
 from typing import Any
 
-from datasets import Dataset, Features, List, Value
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset, Features, Image, List, Value
 
 from povid_lib import pictures, preferences
 from povid_lib.metrics import rows
@@ -26,6 +30,7 @@ from povid_lib.preferences import Change, Pair, Provenance
 from povid_lib.truths import numbered, turn_faults
 
 _SIDES = {"conversations": "chosen", "rejected_conversations": "rejected"}
+_ROWS = 64  # pairs with their pictures in memory at once
 _TEXT = Value("string")
 _MESSAGES = List({"role": _TEXT, "content": _TEXT})
 _COLUMNS = Features(
@@ -196,22 +201,73 @@ def from_trl(dataset: Dataset) -> Iterator[Pair]:
 
     Raises ``ValueError`` if columns are missing, pictures have no names, or a conversation has several turns.
     """
-    missing = [name for name in _COLUMNS if name not in dataset.column_names]
-    if missing:
-        raise ValueError(f"The dataset lacks {', '.join(missing)}; only those that `to_trl` made can be turned back.")
+    _check_columns(dataset.column_names)
     return _from_trl(dataset.with_format(None))
 
 
-def _from_trl(dataset: Dataset) -> Iterator[Pair]:
+def write_trl(path: str | Path, pairs: Iterable[Pair], images: str | Path | None = None) -> int:
+    """Pairs as a Parquet file of the same columns, with the pictures themselves in it (scenes as PNG, files as they are); how many
+    they were. ``datasets.load_dataset("parquet", data_files=...)`` makes of it what TRL's ``DPOTrainer`` takes, anywhere, and
+    ``read_trl`` the pairs. Memory stays flat. The file is there, or replaced, once it is whole.
+
+    Raises ``ValueError`` for a picture's name that is none, a file or folder that is not there, a file that cannot be read.
+    """
+    pictures.check_folder(images)
+    features = Features({**_COLUMNS, "images": List(Image())})
+    part, written, left = Path(f"{path}.part"), 0, iter(pairs)
+    with pq.ParquetWriter(part, features.arrow_schema) as file:
+        while some := list(itertools.islice(left, _ROWS)):
+            held = [
+                {**_trl_row(pair), "images": [{"bytes": _picture(pair.image, images), "path": pair.image}]}
+                for pair in some
+            ]
+            file.write_table(pa.Table.from_pylist(held, schema=features.arrow_schema))
+            written += len(some)
+    os.replace(part, path)
+    return written
+
+
+def read_trl(path: str | Path) -> Iterator[Pair]:
+    """The pairs of a file of ``write_trl``, whose pictures stay where they are: a pair has their names. Memory stays flat.
+
+    Raises ``ValueError`` for a file that is no Parquet, lacks columns, or holds pictures without names or other conversations.
+    """
+    try:
+        file = pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path} is no Parquet file ({error}); give the one that `write_trl` wrote.") from error
+    _check_columns(file.schema_arrow.names)
+    return _from_trl(row for batch in file.iter_batches(_ROWS) for row in batch.to_pylist())
+
+
+def _picture(image: str, images: str | Path | None) -> bytes:
+    opened, path = pictures.picture(image, images), pictures.locate(image, images)
+    if path is not None:
+        return path.read_bytes()
+    drawn = io.BytesIO()
+    opened.save(drawn, "PNG")
+    return drawn.getvalue()
+
+
+def _check_columns(names: Collection[str]) -> None:
+    missing = [name for name in _COLUMNS if name not in names]
+    if missing:
+        raise ValueError(
+            f"The dataset lacks {', '.join(missing)}; only what `to_trl` or `write_trl` made can be turned back."
+        )
+
+
+def _from_trl(dataset: Iterable[Mapping[str, Any]]) -> Iterator[Pair]:
     for at, row in enumerate(dataset, start=1):
         texts = [row[name] for name in ("images", "prompt", "chosen", "rejected")]
-        if any(len(values) != 1 for values in texts) or not isinstance(texts[0][0], str):
+        names = [image["path"] if isinstance(image, dict) else image for image in row["images"]]
+        if any(len(values) != 1 for values in texts) or not isinstance(names[0], str):
             raise ValueError(
                 f"Row {at} ({row['id']}) is not one named picture, one question and two answers; leave it out, or split it."
             )
         yield Pair(
             id=row["id"],
-            image=row["images"][0],
+            image=names[0],
             prompt=row["prompt"][0]["content"],
             chosen=row["chosen"][0]["content"],
             rejected=row["rejected"][0]["content"],
@@ -222,12 +278,15 @@ def _from_trl(dataset: Dataset) -> Iterator[Pair]:
 
 
 def _trl_rows(path: str, digest: str) -> Iterator[dict[str, Any]]:
-    for pair in preferences.read(path):
-        row = asdict(pair)
-        row["images"] = [row.pop("image")]
-        for name, role in (("prompt", "user"), ("chosen", "assistant"), ("rejected", "assistant")):
-            row[name] = [{"role": role, "content": row[name]}]
-        yield row
+    return map(_trl_row, preferences.read(path))
+
+
+def _trl_row(pair: Pair) -> dict[str, Any]:
+    row = asdict(pair)
+    row["images"] = [row.pop("image")]
+    for name, role in (("prompt", "user"), ("chosen", "assistant"), ("rejected", "assistant")):
+        row[name] = [{"role": role, "content": row[name]}]
+    return row
 
 
 def _open_pictures(batch: dict[str, list[Any]], images: str | Path | None) -> dict[str, list[Any]]:

@@ -201,10 +201,19 @@ def read(path: str | Path) -> Iterator[Pair]:
 def validate(path: str | Path, images: str | Path | None = None) -> int:
     """Check a whole file, and its pictures if ``images`` names their folder; how many pairs it holds.
 
-    Raises ``ValueError`` with every fault and its line: no JSON, not UTF-8, a torn last line, a field that is missing, empty,
-    unknown or of the wrong type, an unknown kind of corruption, a change whose words do not stand in their answer, chosen and
-    rejected the same, an id or a content that occurs twice, a hash that does not fit, a picture that is missing or unreadable, a
-    reference to no scene, a path that leaves the folder; also for a file that holds nothing, and if ``images`` is no folder.
+    Raises ``ValueError`` with every fault of ``find_faults``; also for a file that holds nothing, and if ``images`` is no folder.
+    """
+    count, faults = find_faults(path, images)
+    return rows.sound(path, count, faults)
+
+
+def find_faults(path: str | Path, images: str | Path | None = None) -> tuple[int, list[str]]:
+    """How many pairs a file holds, and every fault with its line: no JSON, not UTF-8, a torn last line, a field that is missing,
+    empty, unknown or of the wrong type, an unknown kind of corruption, a change whose words do not stand in their answer, chosen
+    and rejected the same, an id or a content that occurs twice, a hash that does not fit, a picture that is missing or unreadable,
+    a reference to no scene, a path that leaves the folder.
+
+    Raises ``ValueError`` if ``images`` is no folder.
     """
     pictures.check_folder(images)
     faults: list[str] = []
@@ -226,7 +235,7 @@ def validate(path: str | Path, images: str | Path | None = None) -> int:
             rows.repeated("id", row["id"], where, seen["id"], faults)
         if not text_faults(row):
             rows.repeated("content", hash_of(row)[:16], where, seen["content"], faults)
-    return rows.sound(path, count, faults)
+    return count, faults
 
 
 def checked(caller: str, pair: object) -> Pair:

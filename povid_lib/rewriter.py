@@ -31,7 +31,7 @@ from povid_lib.rewriter_journal import (
     reject,
     renew_rejects,
 )
-from povid_lib.rewriter_request import RewriterConfig, Row, most_dollars, prepare
+from povid_lib.rewriter_request import RewriterConfig, Row, dollars, most_dollars, prepare
 
 PATIENCE = 10  # rows one after another without an answer, after which the server is taken to be down
 
@@ -39,13 +39,15 @@ PATIENCE = 10  # rows one after another without an answer, after which the serve
 @dataclass(frozen=True)
 class Estimate:
     """What is left to ask. ``input_tokens``: four bytes of text to a token, pictures by the tile rule; ``input_tokens_most``: a
-    byte to a token. ``dollars_most``: for that, and answers of ``max_tokens`` all through, each request charged once.
-    ``reservation``: dollars that must be free in the limit before the dearest request is sent, for it and all its retries."""
+    byte to a token. ``dollars`` and ``dollars_most``: for these, with answers of ``max_tokens`` all through and each request
+    charged once. ``reservation``: dollars that must be free in the limit before the dearest request is sent, for it and all its
+    retries."""
 
     requests: int
     input_tokens: int
     input_tokens_most: int
     output_tokens_most: int
+    dollars: float
     dollars_most: float
     reservation: float
 
@@ -78,6 +80,7 @@ def dry_run(
         input_tokens=sum(row.input_tokens for row in left),
         input_tokens_most=sum(row.most_tokens for row in left),
         output_tokens_most=config.max_tokens * len(left),
+        dollars=sum(dollars(config, row.input_tokens, config.max_tokens) for row in left),
         dollars_most=sum(each),
         reservation=max(each, default=0.0) * (config.retries + 1),
     )
@@ -100,12 +103,14 @@ def rewrite(
     rejects: str | Path,
     done: Collection[str] = (),
     retry_failed: bool = False,
+    send: bool = True,
 ) -> Iterator[Pair]:
     """Ask the model about every truth, and yield the pairs: those of the journal first, then new ones as they come.
 
     ``images``: the folder of the pictures. ``journal``: JSONL; what it has is never sent again. ``rejects``: JSONL of the rows
     without a usable answer, with reason and raw answer. ``done``: ids whose pairs are kept already; they are neither asked nor
-    yielded. ``retry_failed``: ask rows again that got no answer at all (never those whose answer was bad).
+    yielded. ``retry_failed``: ask rows again that got no answer at all (never those whose answer was bad). ``send``: False to yield
+    what the journal has and ask nothing, as after a batch.
 
     Before a request is sent, the most that it can cost with all its retries must fit into ``config.spending_limit``; once that
     does not fit, the run ends, and the rows that are left are counted on stderr. Tries whose charge is not known (time-out,
@@ -121,9 +126,9 @@ def rewrite(
         raise ValueError(f"done is {done!r}; give a set or list of ids, not one text.")
     rows, ledger, kept = prepare(config, truths, images), read_journal(journal), set(done)
     read_rejects(rejects)
-    if any(row.truth.id not in kept and is_left(row, ledger, retry_failed) for row in rows):
+    if send and any(row.truth.id not in kept and is_left(row, ledger, retry_failed) for row in rows):
         key_of(config)  # a run that has all its answers needs no key
-    return _run(config, rows, kept, journal, rejects, retry_failed)
+    return _run(config, rows, kept, journal, rejects, retry_failed, send)
 
 
 def is_left(row: Row, ledger: Ledger, retry_failed: bool = False) -> bool:
@@ -150,6 +155,7 @@ def _run(
     journal: str | Path,
     rejects: str | Path,
     retry_failed: bool,
+    send: bool,
 ) -> Iterator[Pair]:
     groups: dict[str, list[Row]] = {}  # rows that are alike but for their ids are asked once
     for row in rows:
@@ -163,7 +169,7 @@ def _run(
         rejected, pairs = len(lines), len(rows) - sum(map(len, groups.values())) + len(results) - len(lines)
         bar.update(rejected + pairs)
         yield from (result for result in results if isinstance(result, Pair))
-        left = {key: group[0] for key, group in groups.items() if is_left(group[0], ledger, retry_failed)}
+        left = {key: group[0] for key, group in groups.items() if send and is_left(group[0], ledger, retry_failed)}
         state = _State(ledger.committed)
         # closed before the journal is, so that a consumer that leaves early loses no answer that is under way
         with closing(_asked(config, left, state, write)) as asked:
@@ -183,7 +189,7 @@ def _run(
         told += f"${state.committed:.6f} of ${config.spending_limit} spent at most."
         if state.stop:
             raise RuntimeError(f"{state.stop} {told}")
-        if rest:
+        if rest and send:
             told += " The next request might pass the limit; to go on, raise spending_limit and call again."
         bar.write(told, file=sys.stderr)
 
@@ -235,7 +241,7 @@ def _asked(
 
 def _why_stop(config: RewriterConfig, row: Row, ended: Event, silent: int, reason: Pair | str) -> str:
     used = ended.get("usage")
-    if used and (used[0] > row.most_tokens or used[1] > config.max_tokens):
+    if used and dollars(config, *used) and (used[0] > row.most_tokens or used[1] > config.max_tokens):
         return (
             f"The server counts {used[0]} input and {used[1]} output tokens where at most {row.most_tokens} and "
             f"{config.max_tokens} were reserved; raise image_tokens to what this model counts, or check length_parameter."

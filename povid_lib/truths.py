@@ -13,6 +13,16 @@ from povid_lib.pair_texts import PLACEHOLDER, text_fault
 from povid_lib.preferences import Truth
 
 
+def read_truths(path: str | Path, prompt: str) -> list[Truth]:
+    """``read_llava`` or ``read_coco_captions``, by what the file begins with: a list or rows of conversations, or COCO's object.
+    ``prompt``: the question that COCO's captions answer."""
+    with open(path, "rb") as file:
+        start = file.read(65536).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"[") or b'"conversations"' in start:
+        return read_llava(path)
+    return read_coco_captions(path, prompt)
+
+
 def read_llava(path: str | Path) -> list[Truth]:
     """Every round of LLaVA-Instruct's ``{"id", "image", "conversations": [{"from", "value"}]}`` as a truth of its own. A second
     round, or a second row of the same id, is called id#2.

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from povid_lib import hallucinate
 from povid_lib.hallucinate import DIFFICULTIES, Offline, pair_of, pairs
 from povid_lib.kinds import KINDS
 from povid_lib.metrics.exact_judge import judge, judge_description
@@ -83,6 +84,29 @@ def test_the_same_arguments_give_the_same_pairs():
     assert [p.hash for p in one] == [p.hash for p in two]
     assert not {p.image for p in one} & {p.image for p in other}
     assert all(p.provenance.model == "truth" and p.provenance.cost == 0 for p in one)
+
+
+@pytest.mark.parametrize("world", ["counter_typical", "mixed"])
+def test_a_pair_names_the_scene_that_it_is_about(world):
+    """Whoever draws the scene by its name sees what the chosen answer says."""
+    for pair in pairs(10, Offline(world=world, reasoning=0)):
+        assert pair.image.startswith(f"scene:train/{world}/")
+        assert judge_description(scene_of(pair), pair.chosen).score == 1
+
+
+def test_pairs_come_as_they_are_asked_for(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(hallucinate, "sample_scene", lambda *how: drawn.append(how) or sample_scene(*how))
+    some = pairs(300)
+    assert not drawn
+    next(some)
+    assert len(drawn) < 10
+
+
+@pytest.mark.parametrize("n", [0, -1, 400_001])
+def test_a_number_of_pairs_that_no_seed_has(n):
+    with pytest.raises(ValueError, match=f"n is {n}; give a whole number from 1 to 400,000"):
+        pairs(n)
 
 
 def test_a_scene_that_allows_nothing_gives_no_pair():

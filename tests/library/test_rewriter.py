@@ -233,6 +233,22 @@ def test_a_server_that_counts_more_than_was_reserved_is_stopped(folder):
         assert read_journal(folder / "journal").spent == pytest.approx((48_000 * 2.5 + 800) / 1e6)
 
 
+def test_a_server_that_costs_nothing_may_count_as_it_likes(folder):
+    with FaultServer(usage=USAGE | {"prompt_tokens": 48_000}) as server:
+        assert len(run(folder, at(server, input_price=0, output_price=0), truths(5))) == 5
+    assert read_journal(folder / "journal").spent == 0
+
+
+def test_what_the_journal_has_comes_without_asking(folder, monkeypatch, capfd):
+    with FaultServer() as server:
+        config = at(server)
+        first = run(folder, config, truths(2))
+        monkeypatch.delenv("OPENAI_API_KEY")
+        assert run(folder, config, truths(4), send=False) == first
+        assert len(server.log) == 2
+    assert capfd.readouterr().err.strip().endswith("spent at most.")
+
+
 @pytest.mark.parametrize("usage", [None, {"prompt_tokens": "9"}, {"prompt_tokens": -1, "completion_tokens": 1}, "free"])
 def test_without_usage_the_most_counts(folder, usage):
     with FaultServer(usage=usage) as server:
@@ -252,6 +268,7 @@ def test_dry_run(folder, monkeypatch):
     assert row.most_tokens > 2000 + 85 + 4 * 170
     assert found.input_tokens < found.input_tokens_most / 2
     assert found.output_tokens_most == 1024
+    assert found.dollars == pytest.approx((found.input_tokens * 2.5 + 1024 * 10) / 1e6)
     assert found.dollars_most == pytest.approx((2 * row.most_tokens * 2.5 + 1024 * 10) / 1e6)
     assert found.reservation == pytest.approx(found.dollars_most / 2 * 3)
     assert list(folder.glob("*")) == [folder / "images"]
