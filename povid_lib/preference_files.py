@@ -212,18 +212,23 @@ def write_trl(path: str | Path, pairs: Iterable[Pair], images: str | Path | None
 
     Raises ``ValueError`` for a picture's name that is none, a file or folder that is not there, a file that cannot be read.
     """
+    rows.check_place(path)
     pictures.check_folder(images)
     features = Features({**_COLUMNS, "images": List(Image())})
-    part, written, left = Path(f"{path}.part"), 0, iter(pairs)
-    with pq.ParquetWriter(part, features.arrow_schema) as file:
-        while some := list(itertools.islice(left, _ROWS)):
-            held = [
-                {**_trl_row(pair), "images": [{"bytes": _picture(pair.image, images), "path": pair.image}]}
-                for pair in some
-            ]
-            file.write_table(pa.Table.from_pylist(held, schema=features.arrow_schema))
-            written += len(some)
-    os.replace(part, path)
+    part, written = Path(f"{path}.part"), 0
+    left = (preferences.checked("write_trl", pair) for pair in pairs)
+    try:
+        with pq.ParquetWriter(part, features.arrow_schema) as file:
+            while some := list(itertools.islice(left, _ROWS)):
+                held = [
+                    {**_trl_row(pair), "images": [{"bytes": _picture(pair.image, images), "path": pair.image}]}
+                    for pair in some
+                ]
+                file.write_table(pa.Table.from_pylist(held, schema=features.arrow_schema))
+                written += len(some)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)  # what an error has left half-written
     return written
 
 
@@ -232,6 +237,7 @@ def read_trl(path: str | Path) -> Iterator[Pair]:
 
     Raises ``ValueError`` for a file that is no Parquet, lacks columns, or holds pictures without names or other conversations.
     """
+    rows.check_file(path)
     try:
         file = pq.ParquetFile(path)
     except pa.ArrowInvalid as error:

@@ -42,7 +42,7 @@ TOTAL = {
     "take any text or number": "differences word_distance numbered kinds_for sort_of dollars usage_of",
     "take nothing, or records that were checked when they were made": "betas alpha_bars pair_of pairs dilemmas is_left "
     "most_dollars new_event outcome reject append_reject",
-    "give the faults back": "fault turn_faults verify",
+    "give the faults back": "fault find_faults turn_faults verify",
     "is checked with its picture, by `prepare`": "Truth",
 }
 
@@ -346,6 +346,10 @@ CASES = [
         "image 'a.jpg' | is a file | say in which folder (images=...); `validate`"),
     within(files.to_trl, "no file", at_file, NOT_THERE),
     given(files.to_trl, "no folder of pictures", ("x.jsonl", "nowhere"), "images='nowhere' | is no folder | name the one"),
+    within(files.write_trl, "no pair", writing(CAT, "A cat."), "write_trl: 'A cat.' | is no Pair | give pairs", file="[]"),
+    within(files.write_trl, "no folder", writing(CAT, name="no/file"), NO_FOLDER),
+    within(files.read_trl, "no file", at_file, NOT_THERE),
+    within(files.read_trl, "no Parquet", at_file, "file | is no Parquet file | give the one that `write_trl` wrote", file="[]"),
     given(files.from_trl, "columns missing", (Dataset.from_dict({"id": ["a"]}),),
         "The dataset | lacks images, | can be turned back"),
     *(given(files.from_trl, f"two {name}", (columns(**{name: two}),),
@@ -361,6 +365,9 @@ CASES = [
     llavas("no texts", llava(conversations=turns("<image>", " ")), "turn 1 is '<image>' | turn 2 is ' ' | give the answer",
         count=2),
     within(truths.read_llava, "folder", at_folder, FOLDER),
+    within(truths.read_truths, "no file", lambda f, here: f(here / "file", "What?"), NOT_THERE),
+    within(truths.read_truths, "no prompt", lambda f, here: f(here / "file", " "),
+        "prompt | is ' ' | must be the question that the captions answer", file="{}"),
     cocos("no JSON", "{", "line 1 | no JSON | mend it there"),
     cocos("no table", '{"images": []}', "the table `annotations` | is missing | give COCO's annotation file"),
     cocos("image not listed", coco(image_id=6), "image 6 | is not in the table `images` | list it there, or take the caption out"),
@@ -399,6 +406,8 @@ CASES = [
     given(distort.diffuse, "whole numbers", (LABELS, 5, None), "diffuse: x | is of type torch.int64 | scale the picture"),
     given(distort.diffuse, "picture", (PICTURE, 5, None),
         "diffuse: x | is of type Image | give a tensor, or a picture to `noised`"),
+    given(distort.noised_pixels, "rows without pictures", ([], LOGITS, distort.PAPER, None, []),
+        "noised_pixels: 0 pictures and 0 generators | for 1 rows | give one of each"),
     given(distort.noised, "step", (PICTURE, -1, None), "noised: step | is -1 | 0 to 999"),
     given(distort.noised, "overflow", (PICTURE, 5, None, "saturate"),
         "noised: overflow | is 'saturate' | choose one of clamp, wrap"),
