@@ -87,14 +87,10 @@ class POVIDTrainer(DPOTrainer):
         policy, reference, metrics = self.logps(model, inputs)
         loss, of_loss = objective(self.args, policy, reference, inputs)
         if not bool(torch.isfinite(loss)):
-            wrong = [
-                row_id
-                for at, row_id in enumerate(inputs["row_ids"])
-                if not all(bool(torch.isfinite(logps[at])) for logps in (*policy.values(), *reference.values()))
-            ]
+            self._check_finite(inputs, policy, reference)
             raise FloatingPointError(
-                f"Step {self.state.global_step}: the loss is {float(loss)}. Rows without a finite log-probability: "
-                f"{', '.join(wrong) or 'none, so the weights themselves are at fault: lower learning_rate'}. Nothing was updated."
+                f"Step {self.state.global_step}: the loss is {float(loss)}, though every log-probability is finite. Nothing was "
+                "updated; lower learning_rate or the coefficients."
             )
         for name, values in (metrics | of_loss).items():
             self._sums[name] += torch.stack([values.detach().float(), torch.ones_like(values).float()]).sum(1)
@@ -123,6 +119,7 @@ class POVIDTrainer(DPOTrainer):
         features = cached.features if cached else None
         chosen, rejected = pair_logits(model, batch, settings.shared_prefix, features)
         policy = _sums(batch, chosen, rejected)
+        self._check_finite(batch, policy)
         masks = (batch["prompt_mask"], batch["chosen_mask"], batch["rejected_mask"])
         self._tokens += sum(int(mask.sum()) for mask in masks)
         if cached and settings.cache_reference:
@@ -196,6 +193,15 @@ class POVIDTrainer(DPOTrainer):
         head = self.accelerator.unwrap_model(self.model).get_base_model().lm_head
         with torch.no_grad():
             return head(hidden.to(head.weight.dtype))
+
+    def _check_finite(self, batch: Batch, *found: Logps) -> None:
+        every = torch.stack([logps.detach() for of in found for logps in of.values()])
+        wrong = [row_id for row_id, row in zip(batch["row_ids"], every.isfinite().all(0), strict=True) if not row]
+        if wrong:
+            raise FloatingPointError(
+                f"Step {self.state.global_step}: no finite log-probability for row {', '.join(wrong)}. Nothing was updated; look "
+                "at its picture and its texts, and if every row is named, lower learning_rate."
+            )
 
     def _check_equal(self) -> None:
         """Before any step the adapters change nothing, so policy and reference must agree on the first rows."""

@@ -1,8 +1,9 @@
 """Chapter 08: the two phases on the pocket model, before and after, three seeds. Writes ``results/tuning.json``.
 
 Every run has the recipe's number of rows an update and its rates; a seed changes pairs, their order, the adapters and the noise.
-Beside the two phases: SFT on the same true answers for as many updates; DPO with equal weights on both answers; and pairs with the
-labels dealt at random, the control. Run it from the top folder: ``python tools/tuning.py``; a stopped run goes on.
+Beside the two phases: SFT on the same true answers for as many updates; DPO with equal weights on both answers; pairs with the
+labels dealt at random; and SFT on the model's own answers, the control. Run it from the top folder: ``python tools/tuning.py``; a
+stopped run goes on.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from povid_lib.kinds import KINDS
 from povid_lib.metrics import stats
 from povid_lib.metrics.chair import CaptionScore, chair
 from povid_lib.metrics.pope import pope
+from povid_lib.pictures import picture
 from povid_lib.pocket_report import SPLITS, ask, captions, held_out, score
+from povid_lib.preferences import Pair
 from povid_lib.scenes import Scene
 from povid_lib.texts import Annotator, polls
 
@@ -38,10 +41,12 @@ def recipe(method: str, seed: int) -> train.Recipe:
     text: dict[str, Any] = {**(RECIPE.text or {}), **QUIET, "seed": seed}
     both: dict[str, Any] = {**(RECIPE.both or {}), **QUIET, "seed": seed}
     steps = text["max_steps"] + both["max_steps"]
+    sft: dict[str, Any] = {"text": {**text, "objective": "sft", "max_steps": steps}, "both": None}
     changes: dict[str, dict[str, Any]] = {
         "povid": {},
-        "sft": {"text": {**text, "objective": "sft", "max_steps": steps}, "both": None},
+        "sft": sft,
         "dpo": {"text": {**text, "objective": "dpo"}, "both": None},
+        "own": {**sft, "offline": {}, "pairs": str(OUT / f"own-{seed}.jsonl")},
         "shuffled": {"both": None, "offline": {}, "pairs": str(OUT / f"shuffled-{seed}.jsonl")},
     }
     base = replace(RECIPE, out=str(OUT / f"{method}-{seed}"), text=text, both=both)
@@ -49,18 +54,30 @@ def recipe(method: str, seed: int) -> train.Recipe:
     return replace(base, **settings)
 
 
+def made(seed: int) -> list[Pair]:
+    """The seed's pairs, without the record of their changes, which no longer holds for what is made of them here."""
+    settings = {**RECIPE.offline, "seed": seed}
+    n = settings.pop("n")
+    return [replace(pair, changes=()) for pair in pairs(n, Offline(**settings))]
+
+
 def shuffle_labels(path: Path, seed: int) -> None:
     """The same pairs; a coin decides which of the two answers is called chosen."""
-    if path.exists():
-        return
-    settings = {**RECIPE.offline, "seed": seed}
-    rng, n = np.random.default_rng(seed), settings.pop("n")
+    rng = np.random.default_rng(seed)
+    write(path, [replace(p, chosen=p.rejected, rejected=p.chosen) if rng.random() < 0.5 else p for p in made(seed)])
+
+
+def own_answers(path: Path, seed: int) -> None:
+    """The same prompts and pictures; chosen is what the untuned model says itself."""
+    kept = made(seed)
+    vlm = vlms.load(RECIPE.model)
+    said = vlms.generate(vlm, [picture(p.image) for p in kept], [p.prompt for p in kept])
+    write(path, [replace(p, chosen=a.text) for p, a in zip(kept, said, strict=True) if a.text != p.rejected])
+
+
+def write(path: Path, rows: list[Pair]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    dealt = [
-        replace(p, chosen=p.rejected, rejected=p.chosen, changes=()) if rng.random() < 0.5 else replace(p, changes=())
-        for p in pairs(n, Offline(**settings))
-    ]
-    preferences.write(path, dealt)
+    preferences.write(path, rows)
 
 
 def lost(batch: Sequence[Scene], scored: Sequence[CaptionScore]) -> dict[str, Any]:
@@ -121,8 +138,11 @@ def main() -> None:
     }
     data: dict[str, Any] = {"before": measured("before", RECIPE.model), "truth_words": truth, "seeds": {}}
     for seed in SEEDS:
-        shuffle_labels(OUT / f"shuffled-{seed}.jsonl", seed)
-        for method in ("povid", "sft", "dpo", "shuffled"):
+        for name, make in (("shuffled", shuffle_labels), ("own", own_answers)):
+            path = OUT / f"{name}-{seed}.jsonl"
+            if not path.exists():
+                make(path, seed)
+        for method in ("povid", "sft", "dpo", "shuffled", "own"):
             run = recipe(method, seed)
             train.run(run)
             for phase in train.PHASES:

@@ -101,7 +101,7 @@ def test_make_refuses(tmp_path, arguments, message):
 
 
 def test_memory_is_flat_in_the_number_of_pairs(tmp_path, monkeypatch):
-    """However many are made and written, no more than a pair or two and their scenes are alive at once."""
+    """However many are made and written, no more than three pairs and two scenes are alive at once."""
     alive: dict[str, list[weakref.ref]] = {"scenes": [], "pairs": []}
     most: Counter[str] = Counter()
 
@@ -114,7 +114,7 @@ def test_memory_is_flat_in_the_number_of_pairs(tmp_path, monkeypatch):
     monkeypatch.setattr(hallucinate, "sample_scene", lambda *how: watched("scenes", sample(*how)))
     write(tmp_path / "pairs.jsonl", (watched("pairs", pair) for pair in pairs(300)))
     assert len(alive["pairs"]) == 300
-    assert most["pairs"] <= 2
+    assert most["pairs"] <= 3
     assert most["scenes"] <= 2
 
 

@@ -58,6 +58,9 @@ def test_the_hash_is_of_what_is_trained_on():
     assert same.hash == CAT.hash
     # sha256 of '["a.jpg", "What is it?", "A black cat.", "A black dog."]', by coreutils
     assert CAT.hash == "899baf605eb62b6731cb19b9828aa5119ccf177c5fae5433e1c452700003bf40"
+    # ... and of '["a.jpg", "Où ?", "Un café.", "Un thé. 猫"]' in UTF-8
+    french = Pair("1", "a.jpg", "Où ?", "Un café.", "Un thé. 猫")
+    assert french.hash == "7b8eaea45546e337547c154dd53bfbe817e79d40ad62b8690ef1af28d3de51bd"
     for name in ("image", "prompt", "chosen", "rejected"):
         assert replace(CAT, **{name: "other"}).hash != CAT.hash
 

@@ -251,7 +251,7 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
         ("2 pictures", "exactly one"),
     ),
     "image tokens would be cut": (_cut_image_tokens, ("the limit is 20", "Nothing is cut", "raise max_length")),
-    "NaN in a batch": (_nan, ("the loss is nan", "train-typical", "Nothing was updated")),
+    "NaN in a batch": (_nan, ("no finite log-probability", "train-typical", "Nothing was updated")),
     # the folder
     "a run with other settings": (_other_run, ("another beta1", "give another folder")),
     "somebody's files": (_foreign_files, ("holds files that no run", "give another folder")),
