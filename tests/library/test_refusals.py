@@ -274,7 +274,7 @@ CASES = [
     ours("too deep", DEEP + "\n", "no JSON | (maximum recursion | mend it there"),
     ours("too many digits", "9" * 5_000 + "\n", "no JSON | (Exceeds the limit | mend it there"),
     ours("not UTF-8", line().encode() + b"\n\xff\n", "line 2: byte 1 | (0xff) is not UTF-8 | save the file as UTF-8"),
-    ours("torn", f"{line()}\n{line()[:30]}", "line 2 | torn after 30 bytes by what ended its writing | take it off, as `mend` does"),
+    ours("torn", f"{line()}\n{line()[:30]}", "line 2 | torn after 30 bytes by what ended its | take it off, as `mend` does"),
     ours("list", f"[{line()}]", "[{ | is no object | each line holds one pair"),
     ours("no prompt", line("prompt"), " | no prompt | give the question, as text"),
     ours("no changes", line("changes"), " | no changes | give a list, empty where the source does not tell them"),
