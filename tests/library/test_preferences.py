@@ -34,10 +34,12 @@ def path(tmp_path):
 
 def test_what_is_written_is_read(path):
     assert write(path, iter([CAT])) == 1
-    assert append(path, [CAFE]) == 1
-    assert list(read(path)) == [CAT, CAFE]
-    assert path.read_bytes().count(b"\n") == 2
-    assert validate(path) == 2
+    free = replace(CAFE, id="3", chosen="Un thé, à gauche.", provenance=Provenance("truth", "offline-1", "2026-03-01"))
+    assert append(path, [CAFE, free]) == 2
+    assert list(read(path)) == [CAT, CAFE, free]
+    assert path.read_bytes().count(b"\n") == 3
+    assert "à gauche. 猫" in path.read_text(encoding="utf-8")
+    assert validate(path) == 3
     assert path.read_bytes().decode().startswith('{"id": "1", "image": "a.jpg", "prompt": "What is it?", "chosen": ')
 
 
@@ -80,6 +82,8 @@ def test_the_words_of_a_change_stand_in_its_answer_however_they_are_spaced(path)
 
 def test_differences():
     assert differences("a cat on the mat", "a dog on the mat today") == [("cat", "dog"), ("", "today")]
+    long = ["a", "b"] * 150
+    assert differences(" ".join(long), " ".join([*long[:100], "c", *long[101:]])) == [("a", "c")]
 
 
 # --- what a kill leaves ------------------------------------------------------------------------------------------
