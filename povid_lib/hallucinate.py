@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from numbers import Integral
 
 import numpy as np
 
@@ -61,8 +62,8 @@ class Offline:
                 )
         if not any(self.weights.values()):
             raise ValueError("Offline: all weights are zero; give at least one kind of corruption a positive one.")
-        if self.seed < 0:
-            raise ValueError(f"Offline.seed is {self.seed}; give a whole number, 0 or more.")
+        if not isinstance(self.seed, Integral) or self.seed < 0:
+            raise ValueError(f"Offline.seed is {self.seed!r}; give a whole number, 0 or more.")
         World(self.world)
 
     @property
@@ -81,8 +82,8 @@ def pairs(n: int, config: Offline = Offline()) -> Iterator[Pair]:
 
     Raises ``ValueError`` for an ``n`` that is not from 1 to 400,000, so that no seed runs out of its scenes.
     """
-    if not 1 <= n <= _PAIRS:
-        raise ValueError(f"pairs: n is {n}; give a whole number from 1 to {_PAIRS:,}, and another seed for more.")
+    if not isinstance(n, Integral) or not 1 <= n <= _PAIRS:
+        raise ValueError(f"pairs: n is {n!r}; give a whole number from 1 to {_PAIRS:,}, and another seed for more.")
     world, first = World(config.world), _FIRST + config.seed * _SCENES
     found = (pair_of(sample_scene(index, world, "train"), config) for index in itertools.count(first))
     return itertools.islice((pair for pair in found if pair is not None), n)

@@ -11,9 +11,9 @@ import hashlib
 import io
 import itertools
 import json
-import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from reprlib import repr as shown
@@ -86,18 +86,25 @@ def write_povid(path: str | Path, pairs: Iterable[Pair]) -> int:
     The file is there, or replaced, once it is whole. Raises ``ValueError`` for a folder that is not there, what is no ``Pair``, and
     an id that comes again: of rows of one id, ``read_povid`` would make others.
     """
+    written = 0
+    with _replacing(path) as part, part.open("w", encoding="utf-8") as file:
+        for row in _povid_rows(pairs):
+            file.write(f"{',' if written else '['}\n{json.dumps(row, ensure_ascii=False)}")
+            written += 1
+        file.write("\n]\n" if written else "[]\n")
+    return written
+
+
+@contextmanager
+def _replacing(path: str | Path) -> Iterator[Path]:
+    """A file beside ``path``, which takes its place once it is whole, and goes if it never is."""
     rows.check_place(path)
-    part, written = Path(f"{path}.part"), 0
+    part = Path(f"{path}.part")
     try:
-        with part.open("w", encoding="utf-8") as file:
-            for row in _povid_rows(pairs):
-                file.write(f"{',' if written else '['}\n{json.dumps(row, ensure_ascii=False)}")
-                written += 1
-            file.write("\n]\n" if written else "[]\n")
-        os.replace(part, path)
+        yield part
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    return written
 
 
 def _povid_rows(pairs: Iterable[Pair]) -> Iterator[dict[str, Any]]:
@@ -210,32 +217,26 @@ def write_trl(path: str | Path, pairs: Iterable[Pair], images: str | Path | None
     they were. ``datasets.load_dataset("parquet", data_files=...)`` makes of it what TRL's ``DPOTrainer`` takes, anywhere, and
     ``read_trl`` the pairs. Memory stays flat. The file is there, or replaced, once it is whole.
 
-    Raises ``ValueError`` for a picture's name that is none, a file or folder that is not there, a file that cannot be read.
+    Raises ``ValueError`` for a picture or folder that is not there, a picture that cannot be read, and what is no ``Pair``.
     """
-    rows.check_place(path)
     pictures.check_folder(images)
     features = Features({**_COLUMNS, "images": List(Image())})
-    part, written = Path(f"{path}.part"), 0
-    left = (preferences.checked("write_trl", pair) for pair in pairs)
-    try:
-        with pq.ParquetWriter(part, features.arrow_schema) as file:
-            while some := list(itertools.islice(left, _ROWS)):
-                held = [
-                    {**_trl_row(pair), "images": [{"bytes": _picture(pair.image, images), "path": pair.image}]}
-                    for pair in some
-                ]
-                file.write_table(pa.Table.from_pylist(held, schema=features.arrow_schema))
-                written += len(some)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)  # what an error has left half-written
+    written, left = 0, (preferences.checked("write_trl", pair) for pair in pairs)
+    with _replacing(path) as part, pq.ParquetWriter(part, features.arrow_schema) as file:
+        while some := list(itertools.islice(left, _ROWS)):
+            held = [
+                {**_trl_row(pair), "images": [{"bytes": _picture(pair.image, images), "path": pair.image}]}
+                for pair in some
+            ]
+            file.write_table(pa.Table.from_pylist(held, schema=features.arrow_schema))
+            written += len(some)
     return written
 
 
 def read_trl(path: str | Path) -> Iterator[Pair]:
     """The pairs of a file of ``write_trl``, whose pictures stay where they are: a pair has their names. Memory stays flat.
 
-    Raises ``ValueError`` for a file that is no Parquet, lacks columns, or holds pictures without names or other conversations.
+    Raises ``ValueError`` for a file that is not there or no Parquet, and as ``from_trl`` does.
     """
     rows.check_file(path)
     try:
@@ -258,9 +259,8 @@ def _picture(image: str, images: str | Path | None) -> bytes:
 def _check_columns(names: Collection[str]) -> None:
     missing = [name for name in _COLUMNS if name not in names]
     if missing:
-        raise ValueError(
-            f"The dataset lacks {', '.join(missing)}; only what `to_trl` or `write_trl` made can be turned back."
-        )
+        told = "only what `to_trl` or `write_trl` made can be turned back"
+        raise ValueError(f"The dataset lacks {', '.join(missing)}; {told}.")
 
 
 def _from_trl(dataset: Iterable[Mapping[str, Any]]) -> Iterator[Pair]:
@@ -268,9 +268,8 @@ def _from_trl(dataset: Iterable[Mapping[str, Any]]) -> Iterator[Pair]:
         texts = [row[name] for name in ("images", "prompt", "chosen", "rejected")]
         names = [image["path"] if isinstance(image, dict) else image for image in row["images"]]
         if any(len(values) != 1 for values in texts) or not isinstance(names[0], str):
-            raise ValueError(
-                f"Row {at} ({row['id']}) is not one named picture, one question and two answers; leave it out, or split it."
-            )
+            told = "is not one named picture, one question and two answers; leave it out, or split it"
+            raise ValueError(f"Row {at} ({row['id']}) {told}.")
         yield Pair(
             id=row["id"],
             image=names[0],

@@ -189,7 +189,7 @@ def read(path: str | Path) -> Iterator[Pair]:
 
     Raises ``ValueError`` at the first line that holds no sound pair. ``validate`` names every fault of a file, and looks further.
     """
-    for where, row, faults in _rows(path):
+    for where, row, faults in rows.stream(path):
         if faults := faults or [f"{where}: {fault}" for fault in _row_faults(row)]:
             rows.fail(path, faults)
         changes = tuple(Change(**change) for change in row["changes"])
@@ -220,7 +220,7 @@ def find_faults(path: str | Path, images: str | Path | None = None) -> tuple[int
     seen: dict[str, dict[str, str]] = {"id": {}, "content": {}}
     looked_at: dict[str, str | None] = {}
     count = 0
-    for where, row, wrong in _rows(path):
+    for where, row, wrong in rows.stream(path):
         count += 1
         faults += wrong or [f"{where}: {fault}" for fault in _row_faults(row)]
         if wrong or not isinstance(row, dict):
@@ -292,17 +292,3 @@ def _record_faults(where: str, of: type[Change] | type[Provenance], value: Any) 
     except ValueError as error:
         return [f"{where}: {error}"]
     return []
-
-
-def _rows(path: str | Path) -> Iterator[tuple[str, Any, list[str]]]:
-    """Where each line that is not blank stands, what it holds, and the faults that kept it from being read."""
-    rows.check_file(path)
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            faults: list[str] = []
-            text = rows.decode_line(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, number, faults)
-            row = rows.parse_line(text, number, faults)
-            if faults and not line.endswith(b"\n"):
-                faults = [f"line {number}: torn after {len(line)} bytes by what ended its writing; `mend` takes it off"]
-            if row or faults:
-                yield f"line {number}", row[0][1] if row else None, faults

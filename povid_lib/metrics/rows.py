@@ -7,7 +7,7 @@ memory, whether a file writes 42 or "42".
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -74,6 +74,22 @@ def parse_line(line: str, number: int, faults: list[str]) -> list[Row]:
     except (ValueError, RecursionError) as error:
         faults.append(json_fault(error, number))
         return []
+
+
+def stream(path: str | Path) -> Iterator[tuple[str, Any, list[str]]]:
+    """The lines of JSON lines that are not blank, one at a time: where each stands, what it holds, and the faults that kept it from
+    being read. Raises ``ValueError`` if there is no such file."""
+    check_file(path)
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            faults: list[str] = []
+            text = decode_line(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, number, faults)
+            row = parse_line(text, number, faults)
+            if faults and not line.endswith(b"\n"):
+                torn = f"torn after {len(line)} bytes by what ended its writing"
+                faults = [f"line {number}: {torn}; take it off, as `mend` does with a file of pairs"]
+            if row or faults:
+                yield f"line {number}", row[0][1] if row else None, faults
 
 
 def json_fault(error: ValueError | RecursionError, line: int) -> str:

@@ -62,6 +62,19 @@ def test_the_hash_is_of_what_is_trained_on():
         assert replace(CAT, **{name: "other"}).hash != CAT.hash
 
 
+def test_the_words_of_a_change_stand_in_its_answer_however_they_are_spaced(path):
+    words = Change("attribute", "", "No"), Change("object", "Yes", "No")
+    spaced = Change("object", "black  cat", "dog\nthere")
+    write(
+        path,
+        [
+            replace(CAT, chosen="Yes", rejected="No", changes=words),
+            replace(CAT, id="2", chosen="A black\ncat", rejected="A dog  there", changes=(spaced,)),
+        ],
+    )
+    assert validate(path) == 2
+
+
 def test_differences():
     assert differences("a cat on the mat", "a dog on the mat today") == [("cat", "dog"), ("", "today")]
 

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -40,7 +41,7 @@ MODULES = (
 TOTAL = {
     "records of what was found": "Audit Dilemma Estimate Standing Ledger Row",
     "take any text or number": "differences word_distance numbered kinds_for sort_of dollars usage_of",
-    "take nothing, or records that were checked when they were made": "betas alpha_bars pair_of pairs dilemmas is_left "
+    "take nothing, or records that were checked when they were made": "betas alpha_bars pair_of dilemmas is_left "
     "most_dollars new_event outcome reject append_reject",
     "give the faults back": "fault find_faults turn_faults verify",
     "is checked with its picture, by `prepare`": "Truth",
@@ -141,6 +142,8 @@ BLIND = {"input_ids": torch.zeros(1, 4), "attention_mask": torch.ones(1, 4)}
 EYED = SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace(image_token_id=9)))
 KEY = "0" * 64
 DEEP = "[" * 100_000
+Dataset.from_dict({"id": ["a"]}).to_parquet(parquet := BytesIO())
+PARQUET = parquet.getvalue()
 
 
 # --- calls -------------------------------------------------------------------------------------------------------
@@ -161,6 +164,11 @@ def at_both(f, here):
 def entered(f, here, name="file"):
     with f(here / name):
         pass
+
+
+def entered_twice(f, here):
+    with f(here / "file"):
+        entered(f, here)
 
 
 def writing(*pairs, name="file"):
@@ -250,6 +258,9 @@ CASES = [
     within(preferences.read, "no file", at_file, NOT_THERE),
     of(preferences.read, "line 2: ", "second line", f"{line()}\n{line('id', chosen='')}\n{line('hash')}",
        "no id | line 2: chosen is '' | must be the true answer", count=2),
+    within(preferences.find_faults, "no file", at_file, NOT_THERE),
+    within(preferences.find_faults, "no folder of pictures", lambda f, here: f(here / "file", here / "lost"),
+           "lost' | is no folder | name the one that holds the pictures", file=line()),
     given(preferences.checked, "no pair", ("train", CAT.chosen), "train: 'A black cat.' | is no Pair | give pairs"),
     within(preferences.validate, "folder", at_folder, FOLDER),
     within(preferences.validate, "no folder of pictures", lambda f, here: f(here / "file", here / "lost"),
@@ -273,6 +284,8 @@ CASES = [
     ours("blank id", line(id=" "), "id | is ' ' | must be a name of its own, as text"),
     ours("answer a number", line(chosen=3), "chosen | is 3 | must be the true answer, as text"),
     ours("answer null", line(rejected=None), "rejected | is None | must be the corrupted answer, as text"),
+    ours("answer missing", line("chosen", changes=change()), " | no chosen | give the true answer, as text"),
+    ours("blank answers", line(chosen=" ", rejected=""), "chosen is ' ' | rejected is '' | must be the corrupted answer", count=2),
     ours("same answers", line(rejected="A  black\ncat."), "chosen and rejected | are the same | a preference needs two answers"),
     ours("placeholder", line(prompt="<image>\nWhat?"), "prompt | holds <image> | take it out"),
     ours("half a character", line(chosen="A \ud83d cat"), "chosen | holds half a character ('A \\ud83d cat') | take it out"),
@@ -346,16 +359,30 @@ CASES = [
         "image 'a.jpg' | is a file | say in which folder (images=...); `validate`"),
     within(files.to_trl, "no file", at_file, NOT_THERE),
     given(files.to_trl, "no folder of pictures", ("x.jsonl", "nowhere"), "images='nowhere' | is no folder | name the one"),
-    within(files.write_trl, "no pair", writing(CAT, "A cat."), "write_trl: 'A cat.' | is no Pair | give pairs", file="[]"),
-    within(files.write_trl, "no folder", writing(CAT, name="no/file"), NO_FOLDER),
-    within(files.read_trl, "no file", at_file, NOT_THERE),
-    within(files.read_trl, "no Parquet", at_file, "file | is no Parquet file | give the one that `write_trl` wrote", file="[]"),
     given(files.from_trl, "columns missing", (Dataset.from_dict({"id": ["a"]}),),
         "The dataset | lacks images, | can be turned back"),
     *(given(files.from_trl, f"two {name}", (columns(**{name: two}),),
         "Row 1 (1) | is not one named picture | leave it out, or split it")
       for name, two in (("images", ["a", "b"]), ("prompt", [{"role": "", "content": "?"}] * 2))),
+    within(files.write_trl, "folder not told", writing(CAT), "image 'a.jpg' | is a file | say in which folder (images=...)"),
+    within(files.write_trl, "no pair", writing(OTHER, "A cat."), "write_trl: 'A cat.' | is no Pair | give pairs", file="[]"),
+    within(files.write_trl, "no folder", writing(OTHER, name="no/file"), NO_FOLDER),
+    within(files.write_trl, "no folder of pictures", lambda f, here: f(here / "file", [CAT], here / "lost"),
+           "lost' | is no folder | name the one that holds the pictures"),
+    *(within(files.write_trl, f"picture {name}", lambda f, here, pair=replace(CAT, image=name): f(here / "file", [OTHER, pair],
+        here / "images"),
+             f"image '{name}' | {said}", file="[]")
+      for name, said in (("b.jpg", "is not in | fetch it"), ("cut.png", "cannot be read | fetch it again"), ("../secret.png",
+          LEAVES))),
+    within(files.read_trl, "no file", at_file, NOT_THERE),
+    within(files.read_trl, "no Parquet", at_file, "file | is no Parquet file | give the one that `write_trl` wrote", file=line()),
+    within(files.read_trl, "columns missing", at_file, "The dataset | lacks images, | can be turned back", file=PARQUET),
     # truths
+    within(truths.read_truths, "no file", lambda f, here: f(here / "file", "What?"), NOT_THERE),
+    within(truths.read_truths, "list of others", lambda f, here: f(here / "file", "What?"),
+           "conversations: None | is no list of rounds | each is a question", file='[{"id": "7", "image": "a.jpg"}]'),
+    within(truths.read_truths, "object of others", lambda f, here: f(here / "file", "What?"),
+           "the table `images` | is missing | give COCO's annotation file", file="{}"),
     llavas("no id", llava(id=None), " | no id | give the row one"),
     llavas("id true", llava(id=True), "id | is True, neither number nor name | give it one of them"),
     llavas("two pictures", llava(image=["a.jpg", "b.jpg"]), "image | is ['a.jpg', 'b.jpg'] | must be the picture's file name"),
@@ -365,9 +392,6 @@ CASES = [
     llavas("no texts", llava(conversations=turns("<image>", " ")), "turn 1 is '<image>' | turn 2 is ' ' | give the answer",
         count=2),
     within(truths.read_llava, "folder", at_folder, FOLDER),
-    within(truths.read_truths, "no file", lambda f, here: f(here / "file", "What?"), NOT_THERE),
-    within(truths.read_truths, "no prompt", lambda f, here: f(here / "file", " "),
-        "prompt | is ' ' | must be the question that the captions answer", file="{}"),
     cocos("no JSON", "{", "line 1 | no JSON | mend it there"),
     cocos("no table", '{"images": []}', "the table `annotations` | is missing | give COCO's annotation file"),
     cocos("image not listed", coco(image_id=6), "image 6 | is not in the table `images` | list it there, or take the caption out"),
@@ -391,6 +415,12 @@ CASES = [
     given(hallucinate.Offline, "difficulty", ("hard",), "Offline.difficulty | is 'hard' | choose one of random, context, partner"),
     *(given(hallucinate.Offline, f"weight {weight}", ("random", weight), f"Offline.objects | is {weight} | 0 or more, and finite")
       for weight in (-0.1, NAN, INF)),
+    *(given(hallucinate.Offline, f"seed {seed}", (), f"Offline.seed | is {seed} | give a whole number, 0 or more", seed=seed)
+      for seed in (-1, 0.5)),
+    given(hallucinate.Offline, "world", (), "World.kind | is 'flat' | choose one of typical, counter_typical, mixed", world="flat"),
+    *(given(hallucinate.pairs, f"{n}", (n,),
+        f"pairs: n | is {n} | give a whole number from 1 to 400,000, and another seed for more")
+      for n in (0, -1, 400_001, 2.5, NAN)),
     given(hallucinate.Offline, "no weight", ("random", 0, 0, 0, 0), "Offline | all weights are zero | give at least one kind"),
     # distort
     *(choices(f"step {step!r}", (step,),
@@ -406,8 +436,6 @@ CASES = [
     given(distort.diffuse, "whole numbers", (LABELS, 5, None), "diffuse: x | is of type torch.int64 | scale the picture"),
     given(distort.diffuse, "picture", (PICTURE, 5, None),
         "diffuse: x | is of type Image | give a tensor, or a picture to `noised`"),
-    given(distort.noised_pixels, "rows without pictures", ([], LOGITS, distort.PAPER, None, []),
-        "noised_pixels: 0 pictures and 0 generators | for 1 rows | give one of each"),
     given(distort.noised, "step", (PICTURE, -1, None), "noised: step | is -1 | 0 to 999"),
     given(distort.noised, "overflow", (PICTURE, 5, None, "saturate"),
         "noised: overflow | is 'saturate' | choose one of clamp, wrap"),
@@ -442,6 +470,8 @@ CASES = [
     *(dispreferred_tokens(f"label {label}", (LOGITS, LABELS + label, "second"),
                           f"labels | lie between {label} and {label}, outside the vocabulary of 3 | leave out positions")
       for label in (-100, 3)),
+    given(distort.noised_pixels, "pictures missing", ([PICTURE], torch.zeros(2, 3, 4, 4), distort.PAPER, None, [None] * 2),
+          "noised_pixels: 1 images, 2 rows of pixel_values | and 2 generators | give as many of each"),
     given(distort.weakened, "texts missing", (None, [PICTURE] * 2, ["What?"], distort.RELEASED, torch.Generator()),
           "2 pictures | for 1 prompts | one picture for each is needed"),
     # dispreferred
@@ -554,6 +584,8 @@ CASES = [
     within(journals.read_journal, "folder", at_folder, FOLDER),
     within(journals.read_journal, "too deep", at_file, "file, line 1 | not JSON | mend the line", file=DEEP + "\n"),
     within(journals.open_journal, "folder", partial(entered, name="images"), FOLDER),
+    within(journals.open_journal, "in use", entered_twice, "file | is in use by another run | wait for it, or give another journal",
+           file=""),
     within(journals.open_journal, "notes", entered, f"file: {NOTES}", file="my notes"),
     within(journals.read_rejects, "folder", at_folder, FOLDER),
     within(journals.renew_rejects, "notes", lambda f, here: f(here / "file", [], []), "file | is no rejects file | give",
