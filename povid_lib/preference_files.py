@@ -14,6 +14,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from reprlib import repr as shown
@@ -86,18 +87,25 @@ def write_povid(path: str | Path, pairs: Iterable[Pair]) -> int:
     The file is there, or replaced, once it is whole. Raises ``ValueError`` for a folder that is not there, what is no ``Pair``, and
     an id that comes again: of rows of one id, ``read_povid`` would make others.
     """
+    written = 0
+    with _whole(path) as part, part.open("w", encoding="utf-8") as file:
+        for row in _povid_rows(pairs):
+            file.write(f"{',' if written else '['}\n{json.dumps(row, ensure_ascii=False)}")
+            written += 1
+        file.write("\n]\n" if written else "[]\n")
+    return written
+
+
+@contextmanager
+def _whole(path: str | Path) -> Iterator[Path]:
+    """Where to write what takes the file's place once it is whole. Raises ``ValueError`` for a folder that is not there."""
     rows.check_place(path)
-    part, written = Path(f"{path}.part"), 0
+    part = Path(f"{path}.part")
     try:
-        with part.open("w", encoding="utf-8") as file:
-            for row in _povid_rows(pairs):
-                file.write(f"{',' if written else '['}\n{json.dumps(row, ensure_ascii=False)}")
-                written += 1
-            file.write("\n]\n" if written else "[]\n")
+        yield part
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
-    return written
 
 
 def _povid_rows(pairs: Iterable[Pair]) -> Iterator[dict[str, Any]]:
@@ -210,25 +218,20 @@ def write_trl(path: str | Path, pairs: Iterable[Pair], images: str | Path | None
     they were. ``datasets.load_dataset("parquet", data_files=...)`` makes of it what TRL's ``DPOTrainer`` takes, anywhere, and
     ``read_trl`` the pairs. Memory stays flat. The file is there, or replaced, once it is whole.
 
-    Raises ``ValueError`` for a picture's name that is none, a file or folder that is not there, a file that cannot be read.
+    Raises ``ValueError`` for what is no ``Pair``, a picture's name that is none, a file or folder that is not there, a file that
+    cannot be read.
     """
-    rows.check_place(path)
     pictures.check_folder(images)
     features = Features({**_COLUMNS, "images": List(Image())})
-    part, written = Path(f"{path}.part"), 0
-    left = (preferences.checked("write_trl", pair) for pair in pairs)
-    try:
-        with pq.ParquetWriter(part, features.arrow_schema) as file:
-            while some := list(itertools.islice(left, _ROWS)):
-                held = [
-                    {**_trl_row(pair), "images": [{"bytes": _picture(pair.image, images), "path": pair.image}]}
-                    for pair in some
-                ]
-                file.write_table(pa.Table.from_pylist(held, schema=features.arrow_schema))
-                written += len(some)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)  # what an error has left half-written
+    written, left = 0, (preferences.checked("write_trl", pair) for pair in pairs)
+    with _whole(path) as part, pq.ParquetWriter(part, features.arrow_schema) as file:
+        while some := list(itertools.islice(left, _ROWS)):
+            held = [
+                {**_trl_row(pair), "images": [{"bytes": _picture(pair.image, images), "path": pair.image}]}
+                for pair in some
+            ]
+            file.write_table(pa.Table.from_pylist(held, schema=features.arrow_schema))
+            written += len(some)
     return written
 
 

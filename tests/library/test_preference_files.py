@@ -7,7 +7,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset, List, load_dataset
+from datasets import List, load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig
@@ -221,35 +221,6 @@ def test_a_parquet_file_holds_pairs_and_pictures(tmp_path):
     assert names == [{"path": "a.jpg", "bytes": picture}]
     assert write_trl(path, [FULL]) == 1
     assert list(read_trl(path)) == [FULL]
-
-
-def test_a_parquet_file_that_cannot_be_made_replaces_none(tmp_path):
-    path = tmp_path / "pairs.parquet"
-    write_trl(path, [FULL])
-    for images, complaint in ((None, "say in which folder"), (tmp_path, "is not in"), ("nowhere", "is no folder")):
-        with pytest.raises(ValueError, match=complaint):
-            write_trl(path, [FULL, replace(FULL, id="2", image="a.png")], images)
-    (tmp_path / "a.png").write_text("no picture")
-    with pytest.raises(ValueError, match="cannot be read"):
-        write_trl(path, [replace(FULL, image="a.png")], tmp_path)
-    assert list(read_trl(path)) == [FULL]
-
-
-def test_a_parquet_file_of_others_is_refused(tmp_path):
-    Dataset.from_dict({"prompt": ["a"]}).to_parquet(tmp_path / "other.parquet")
-    with pytest.raises(ValueError, match="lacks images, chosen, rejected, id"):
-        read_trl(tmp_path / "other.parquet")
-    (tmp_path / "none.parquet").write_text("{}")
-    with pytest.raises(ValueError, match=r"none.parquet is no Parquet file"):
-        read_trl(tmp_path / "none.parquet")
-
-
-def test_a_dataset_of_other_conversations_is_refused(tmp_path):
-    write(tmp_path / "pairs.jsonl", [FULL])
-    dataset = to_trl(tmp_path / "pairs.jsonl", cache=tmp_path / "cache").with_format(None)
-    longer = dataset.map(lambda it: {"prompt": it["prompt"] * 2})
-    with pytest.raises(ValueError, match=r"Row 1 \(1\) is not one named picture, one question"):
-        list(from_trl(longer))
 
 
 def test_trl_reads_the_picture_before_the_question_and_the_answers_after(tmp_path):

@@ -7,6 +7,7 @@ answer of a rewriter's model is no use, in ``test_rewriter_prompts``.
 """
 
 import inspect
+import io
 import json
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -40,9 +41,9 @@ MODULES = (
 TOTAL = {
     "records of what was found": "Audit Dilemma DryRun Ledger Row",
     "take any text or number": "differences word_distance numbered kinds_for sort_of dollars usage_of",
-    "take nothing, or records that were checked when they were made": "betas alpha_bars pair_of pairs dilemmas is_left "
+    "take nothing, or records that were checked when they were made": "betas alpha_bars pair_of dilemmas is_left "
     "most_dollars new_event outcome reject append_reject",
-    "give the faults back": "fault find_faults turn_faults verify",
+    "give the faults back": "fault turn_faults verify",
     "is checked with its picture, by `prepare`": "Truth",
 }
 
@@ -129,6 +130,12 @@ def columns(**changes):
     """What ``to_trl`` makes of a pair."""
     said = {name: [{"role": "", "content": ROW[name]}] for name in ("prompt", "chosen", "rejected")}
     return Dataset.from_list([asdict(CAT) | {"images": ["a.jpg"]} | said | changes])
+
+
+def parquet(**columns):
+    held = io.BytesIO()
+    Dataset.from_dict(columns).to_parquet(held)
+    return held.getvalue()
 
 
 def reply(**choice):
@@ -252,6 +259,7 @@ CASES = [
        "no id | line 2: chosen is '' | must be the true answer", count=2),
     given(preferences.checked, "no pair", ("train", CAT.chosen), "train: 'A black cat.' | is no Pair | give pairs"),
     within(preferences.validate, "folder", at_folder, FOLDER),
+    within(preferences.find_faults, "folder", at_folder, FOLDER),
     within(preferences.validate, "no folder of pictures", lambda f, here: f(here / "file", here / "lost"),
            "lost' | is no folder | name the one that holds the pictures", file=line()),
     within(preferences.validate, "picture missing", at_both, "line 1: image 'b.jpg' | is not in | fetch it",
@@ -348,7 +356,14 @@ CASES = [
     given(files.to_trl, "no folder of pictures", ("x.jsonl", "nowhere"), "images='nowhere' | is no folder | name the one"),
     within(files.write_trl, "no pair", writing(CAT, "A cat."), "write_trl: 'A cat.' | is no Pair | give pairs", file="[]"),
     within(files.write_trl, "no folder", writing(CAT, name="no/file"), NO_FOLDER),
+    within(files.write_trl, "folder not told", writing(OTHER, CAT), "image 'a.jpg' | is a file | say in which folder", file="{}"),
+    within(files.write_trl, "no folder of pictures", lambda f, here: f(here / "file", [CAT], here / "lost"),
+           "lost' | is no folder | name the one"),
+    within(files.write_trl, "picture cut short",
+           lambda f, here: f(here / "file", [replace(CAT, image="cut.png")], here / "images"),
+           "image 'cut.png' | cannot be read | fetch it again"),
     within(files.read_trl, "no file", at_file, NOT_THERE),
+    within(files.read_trl, "columns missing", at_file, "The dataset | lacks images, | can be turned back", file=parquet(id=["a"])),
     within(files.read_trl, "no Parquet", at_file, "file | is no Parquet file | give the one that `write_trl` wrote", file="[]"),
     given(files.from_trl, "columns missing", (Dataset.from_dict({"id": ["a"]}),),
         "The dataset | lacks images, | can be turned back"),
@@ -391,6 +406,11 @@ CASES = [
     given(hallucinate.Offline, "difficulty", ("hard",), "Offline.difficulty | is 'hard' | choose one of random, context, partner"),
     *(given(hallucinate.Offline, f"weight {weight}", ("random", weight), f"Offline.objects | is {weight} | 0 or more, and finite")
       for weight in (-0.1, NAN, INF)),
+    given(hallucinate.Offline, "world", ("random", 1, 1, 1, 1, "odd"), "World.kind | is 'odd' | choose one of typical"),
+    given(hallucinate.Offline, "seed", ("random", 1, 1, 1, 1, "mixed", -1),
+        "Offline.seed | is -1 | give a whole number, 0 or more"),
+    *(given(hallucinate.pairs, f"n {n}", (n,), f"pairs: n | is {n} | give a whole number from 1 to 400,000")
+      for n in (0, -1, 400_001)),
     given(hallucinate.Offline, "no weight", ("random", 0, 0, 0, 0), "Offline | all weights are zero | give at least one kind"),
     # distort
     *(choices(f"step {step!r}", (step,),
