@@ -4,9 +4,8 @@ Every POVID loss is a function of three summed log-probabilities a row, so its g
 
     -d loss / d theta = sum_t w(y_t) d log pi_theta(y_t | x, y_<t) / d theta,
 
-with one positive weight for all tokens of the chosen answer and one negative for those of each dispreferred answer. Where two
-answers hold the same token after the same words under the same picture, it is one log-probability: their weights add up, and may
-cancel.
+one positive weight for all tokens of the chosen answer and a negative one for those of each dispreferred answer. Where two answers
+hold the same token after the same words under the same picture, it is one log-probability: their weights add up, and may cancel.
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers import LlavaProcessor
 
 from povid_lib.batches import Batch
-from povid_lib.distort import ImageDispreference, dispreferred_tokens
+from povid_lib.distort import ImageDispreference, dispreferred_tokens, noised_pixels
 from povid_lib.logprobs import chosen_logits, pair_logits, sequence_logps, token_logps
 
 
@@ -75,19 +75,14 @@ def views(model: nn.Module, batch: Batch, noised_pixels: Tensor, shared_prefix: 
     return Views(chosen, rejected, chosen_logits(model, batch, noised_pixels))
 
 
-def read(
+def choose(
     batch: Batch, policy: Views, reference: Views, how: ImageDispreference, generators: Sequence[torch.Generator]
 ) -> Answers:
     """The three answers, as ``how`` chooses the noised one. ``generators``: one a row, for ``how.tokens == "sample"`` only."""
     ids, mask = batch["chosen_ids"], batch["chosen_mask"]
-    clean = how.scored_under == "clean"
+    clean, kinds = how.scored_under == "clean", [how.tokens] * len(ids)
     tokens, own = (
-        torch.stack(
-            [
-                dispreferred_tokens(row, labels, how.tokens, generator)
-                for row, labels, generator in zip(seen.noised.detach(), ids, generators, strict=True)
-            ]
-        )
+        torch.stack([dispreferred_tokens(*row) for row in zip(seen.noised, ids, kinds, generators, strict=True)])
         for seen in (policy, reference)
     )
     ref_tokens = own if how.reference_tokens == "own" else tokens
@@ -103,14 +98,24 @@ def read(
     )  # fmt: skip
 
 
-def sums(answers: Answers, average: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+def answers(
+    model: nn.Module, batch: Batch, how: ImageDispreference, processor: LlavaProcessor, generators: Sequence[torch.Generator]
+) -> Answers:  # fmt: skip
+    """``choose`` for a model with adapters (PEFT); the reference is the same model with them switched off."""
+    pixels = noised_pixels(batch["images"], batch["pixel_values"], how, processor, generators)
+    policy = views(model, batch, pixels)
+    with torch.no_grad(), model.disable_adapter():
+        reference = views(model, batch, pixels)
+    return choose(batch, policy, reference, how, generators)
+
+
+def sums(given: Answers, average: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The six arguments (rows,) of ``losses.povid`` and ``losses.povid_mean``; with ``average``, means over the tokens."""
-    a = answers
-    masks = (a.chosen_mask, a.rejected_mask, a.noised_mask)
-    policy, reference = (a.chosen, a.rejected, a.noised), (a.ref_chosen, a.ref_rejected, a.ref_noised)
-    chosen, rejected, noised = (sequence_logps(logps, mask, average) for logps, mask in zip(policy, masks, strict=True))
-    ref = (sequence_logps(logps, mask, average) for logps, mask in zip(reference, masks, strict=True))
-    return (chosen, rejected, noised, *ref)
+    masks = (given.chosen_mask, given.rejected_mask, given.noised_mask)
+    policy = (given.chosen, given.rejected, given.noised)
+    reference = (given.ref_chosen, given.ref_rejected, given.ref_noised)
+    pairs = zip(policy + reference, masks * 2, strict=True)
+    return tuple(sequence_logps(logps, mask, average) for logps, mask in pairs)  # type: ignore[return-value]
 
 
 # --- weights -----------------------------------------------------------------------------------------------------
@@ -120,60 +125,54 @@ def povid_weights(
     chosen: Tensor, rejected: Tensor, noised: Tensor, ref_chosen: Tensor, ref_rejected: Tensor, ref_noised: Tensor,
     alpha: float = 0.1, beta1: float = 0.05, beta2: float = 0.05,
 ) -> Weights:  # fmt: skip
-    """Of ``losses.povid``: ``sigmoid(-z)`` times alpha, -beta1, -beta2, where ``z`` is the argument of its one sigmoid.
-
-    All tensors (rows,), summed log-probabilities.
-    """
+    """Of ``losses.povid``: ``sigmoid(-z)`` times alpha, -beta1, -beta2, where ``z`` is the argument of its one sigmoid."""
     z = alpha * (chosen - ref_chosen) - beta1 * (rejected - ref_rejected) - beta2 * (noised - ref_noised)
-    open_ = torch.sigmoid(-z)
-    return Weights(alpha * open_, -beta1 * open_, -beta2 * open_)
+    left = torch.sigmoid(-z)
+    return Weights(alpha * left, -beta1 * left, -beta2 * left)
 
 
 def povid_mean_weights(
     chosen: Tensor, rejected: Tensor, noised: Tensor, ref_chosen: Tensor, ref_rejected: Tensor, ref_noised: Tensor,
     beta: float = 0.1,
 ) -> Weights:  # fmt: skip
-    """Of ``losses.povid_mean``: each dispreferred answer has a sigmoid of its own, and the chosen one the sum of both.
-
-    All tensors (rows,), summed log-probabilities.
-    """
+    """Of ``losses.povid_mean``: each dispreferred answer has a sigmoid of its own, and the chosen one the sum of both."""
     rho = chosen - ref_chosen
     text = beta / 2 * torch.sigmoid(-beta * (rho - rejected + ref_rejected))
     image = beta / 2 * torch.sigmoid(-beta * (rho - noised + ref_noised))
     return Weights(text + image, -text, -image)
 
 
-def shared_words(answers: Answers) -> Tensor:
+def shared_words(given: Answers) -> Tensor:
     """Bool (rows, C): where chosen and rejected answer hold the same token after the same words, that is up to the first change."""
-    length = min(answers.chosen_ids.shape[1], answers.rejected_ids.shape[1])
-    same = torch.zeros_like(answers.chosen_mask, dtype=torch.bool)
-    both = (answers.chosen_mask[:, :length] == 1) & (answers.rejected_mask[:, :length] == 1)
-    equal = answers.chosen_ids[:, :length] == answers.rejected_ids[:, :length]
+    length = min(given.chosen_ids.shape[1], given.rejected_ids.shape[1])
+    same = torch.zeros_like(given.chosen_mask, dtype=torch.bool)
+    both = (given.chosen_mask[:, :length] == 1) & (given.rejected_mask[:, :length] == 1)
+    equal = given.chosen_ids[:, :length] == given.rejected_ids[:, :length]
     same[:, :length] = (both & equal).cumprod(1).bool()
     return same
 
 
-def coinciding(answers: Answers) -> Tensor:
+def coinciding(given: Answers) -> Tensor:
     """Bool (rows, C): where the noised answer holds the chosen one's token, **and** both are scored under the same picture."""
-    equal = (answers.noised_ids == answers.chosen_ids) & (answers.noised_mask == 1)
-    return equal if answers.same_picture else torch.zeros_like(equal)
+    equal = (given.noised_ids == given.chosen_ids) & (given.noised_mask == 1)
+    return equal if given.same_picture else torch.zeros_like(equal)
 
 
-def token_weights(answers: Answers, weights: Weights) -> Weights:
+def token_weights(given: Answers, weights: Weights) -> Weights:
     """Net weight of every token, the terms of one log-probability added up.
 
-    A token that several answers share stands under ``chosen`` and is 0 under the others, so the three never hold one twice. (A
-    noised token that equals the rejected one at its first change is left under both: their signs agree, nothing cancels.)
+    A token that several answers share stands under ``chosen`` and is 0 under the others. (A noised token that equals the rejected
+    one at its first change is left under both: their signs agree, nothing cancels.)
     """
-    shared, coincide = shared_words(answers), coinciding(answers)
-    with_rejected = torch.zeros_like(answers.rejected_mask, dtype=torch.bool)
+    shared, coincide = shared_words(given), coinciding(given)
+    with_rejected = torch.zeros_like(given.rejected_mask, dtype=torch.bool)
     length = min(shared.shape[1], with_rejected.shape[1])
     with_rejected[:, :length] = shared[:, :length]
     chosen, rejected, noised = (w[:, None] for w in weights)
     return Weights(
-        chosen * answers.chosen_mask + rejected * shared + noised * coincide,
-        rejected * (answers.rejected_mask - with_rejected.long()),
-        noised * (answers.noised_mask - coincide.long()),
+        chosen * given.chosen_mask + rejected * shared + noised * coincide,
+        rejected * (given.rejected_mask - with_rejected.long()),
+        noised * (given.noised_mask - coincide.long()),
     )
 
 
@@ -189,7 +188,7 @@ def gradient(value: Tensor, parameters: Iterable[Tensor]) -> Tensor:
 def compare(gradient_: Tensor, default: Tensor) -> tuple[float, float]:
     """Cosine of two gradients, and the norm of the first in units of the second's.
 
-    Raises ``ValueError`` if the default is zero, or the sizes differ. The cosine with a gradient of zero is nan.
+    Raises ``ValueError`` if the default is zero or the sizes differ. The cosine of a zero gradient is nan.
     """
     if gradient_.shape != default.shape or default.ndim != 1:
         raise ValueError(

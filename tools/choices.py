@@ -38,10 +38,10 @@ from povid_lib.weights import (
     Answers,
     Views,
     Weights,
+    choose,
     compare,
     gradient,
     povid_weights,
-    read,
     sums,
     token_weights,
     views,
@@ -129,7 +129,7 @@ class Reader:
                 before = views(self._before, self._batch, pixels)
             self._views[key] = policy, off, before
         policy, off, before = self._views[key]
-        return read(self._batch, policy, before if reference == "before" else off, how, self._chance(draw + 100))
+        return choose(self._batch, policy, before if reference == "before" else off, how, self._chance(draw + 100))
 
     def plain(self) -> Answers:
         """The default, computed with two rows a pair."""
@@ -139,7 +139,7 @@ class Reader:
         policy = views(self._model, self._batch, pixels, shared_prefix=False)
         with torch.no_grad(), self._model.disable_adapter():
             off = views(self._model, self._batch, pixels, shared_prefix=False)
-        return read(self._batch, policy, off, OURS, self._chance(100))
+        return choose(self._batch, policy, off, OURS, self._chance(100))
 
     def _chance(self, draw: int) -> list[torch.Generator]:
         digests = (hashlib.blake2b(f"{draw}|{row}".encode(), digest_size=6) for row in self._batch["row_ids"])
