@@ -3,7 +3,7 @@
 
 The pocket model is trained with ``recipes/pocket.yaml``'s settings, phase 2 with the paper's scoring. At the start of phase 2
 (adapters that change nothing yet) and at its end, gradients with respect to the adapters are taken on batches that neither phase
-has seen. Run it from the top folder: ``python tools/choices.py``; one core, about ten minutes.
+has seen. Run it from the top folder: ``python tools/choices.py``; one core, about twenty minutes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from povid_lib.weights import (
     views,
 )
 
-STEPS, TRAINED_ON, BATCHES, ROWS, HELD_OUT = 40, 1280, 10, 12, 48
+STEPS, TRAINED_ON, BATCHES, ROWS, HELD_OUT = 40, 1280, 20, 12, 48
 OURS = PAPER  # POVIDConfig's defaults are the same
 GROUPS = ("true objects, up", "true objects, down", "false objects, down", "details", "other words")
 DETAILS = {*COLOURS, *SIZES, *NUMBERS, *(word for place in POSITIONS for word in place.split())}
@@ -309,7 +309,7 @@ def main() -> None:
         found["start"] = measure(vlm, trainer.model.eval(), before.model, data, held_out)
         trainer.train()
         found["end"] = measure(vlm, trainer.model.eval(), before.model, data, held_out)
-    config = {"steps": STEPS, "trained_on": TRAINED_ON, "batches": BATCHES, "rows": ROWS, "adapters": "pocket preset"}
+    config = {"steps": STEPS, "trained_on": TRAINED_ON, "batches": BATCHES, "rows": ROWS, "held_out": HELD_OUT, "adapters": "pocket preset"}
     print(results.save("choices", found, config, time.time() - start))
 
 
