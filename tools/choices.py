@@ -309,7 +309,7 @@ def main() -> None:
         found["start"] = measure(vlm, trainer.model.eval(), before.model, data, held_out)
         trainer.train()
         found["end"] = measure(vlm, trainer.model.eval(), before.model, data, held_out)
-    config = {"steps": STEPS, "trained_on": TRAINED_ON, "batches": BATCHES, "rows": ROWS, "held_out": HELD_OUT, "adapters": "pocket preset"}
+    config = {"steps": STEPS, "trained_on": TRAINED_ON, "batches": BATCHES, "rows": ROWS, "held_out": HELD_OUT}
     print(results.save("choices", found, config, time.time() - start))
 
 
