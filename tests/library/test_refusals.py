@@ -7,7 +7,6 @@ answer of a rewriter's model is no use, in ``test_rewriter_prompts``.
 """
 
 import inspect
-import io
 import json
 import socket
 from collections.abc import Callable, Iterator, Mapping
