@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 from transformers import LlavaProcessor
 
@@ -99,7 +100,7 @@ def choose(
 
 
 def answers(
-    model: nn.Module, batch: Batch, how: ImageDispreference, processor: LlavaProcessor, generators: Sequence[torch.Generator]
+    model: PeftModel, batch: Batch, how: ImageDispreference, processor: LlavaProcessor, generators: Sequence[torch.Generator]
 ) -> Answers:  # fmt: skip
     """``choose`` for a model with adapters (PEFT); the reference is the same model with them switched off."""
     pixels = noised_pixels(batch["images"], batch["pixel_values"], how, processor, generators)
