@@ -1,20 +1,23 @@
 """Chapter 05: what the pocket model says under a weakened picture, on many scenes. Writes ``results/dispreferred.json``.
 
-The chapter's own cells compute the same on fewer scenes. About ten minutes on one core. Run it from the top folder:
-``python tools/dispreferred.py``.
+The chapter's own cells compute the same on fewer scenes. About ten minutes of one core. Run it from the top folder:
+``python tools/dispreferred.py``. Every measurement has noise of its own seed, so their order and number at a time change nothing.
 """
 
 from __future__ import annotations
 
+import functools
+import multiprocessing
+import os
 import time
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from transformers import BatchFeature
 
 from povid_lib import distort, results
@@ -24,6 +27,7 @@ from povid_lib.dispreferred import (
     Dilemma,
     NextWords,
     Show,
+    Sorted,
     Weaken,
     at_equal_truth,
     dilemmas,
@@ -39,41 +43,78 @@ from povid_lib.texts import Annotator
 
 SCENES, DRAWS, CAPTIONS, LEVEL = 2000, 2, 150, 0.2
 STEPS = (0, 200, *range(300, 1000, 50), 999)
-PLACES = {
+DOSES: dict[str, tuple[Any, ...]] = {
     "image": STEPS,
     "pixel_values": STEPS,
     "wrapped": (0, 50, 100, 200, 300, 400, 500, 700, 999),
     "blank": (0, 300, 500, 700, 850, 999),
+    "masked": (0.0, 0.25, 0.5, 0.75, 0.9, 1.0),
+    "downscaled": (1, 2, 4, 6, 8, 16),
+    "cropped": (1.0, 0.5, 0.25, 0.1),
+    "one": ("flat", "next picture", "shuffled"),
 }
-SHARES, FACTORS, AREAS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0), (1, 2, 4, 6, 8, 16), (1.0, 0.5, 0.25, 0.1)
+CONTROLS = (
+    ("image", 0), ("image", 500), ("image", 999), ("wrapped", 500), ("pixel_values", 500), ("masked", 0.75), ("masked", 1.0),
+)  # fmt: skip
+TOKENS = (
+    *(("image", step) for step in (0, 300, 400, 500, 600, 700, 850, 999)),
+    ("pixel_values", 500), ("wrapped", 500), ("masked", 0.5), ("masked", 0.75), ("masked", 1.0), ("downscaled", 8),
+    ("cropped", 0.25), ("one", "flat"), ("one", "next picture"),
+)  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Way:
-    """One way to weaken a picture: what is shown, and what is done to the model's inputs."""
-
-    show: Show = Scene.image
-    weaken: Weaken | None = None
-    random: bool = True  # False: every draw is the same
+@functools.cache
+def world() -> tuple[vlms.VLM, list[Scene], list[Dilemma], list[str]]:
+    """The model, the scenes, their dilemmas, and true captions of the first scenes."""
+    scenes, rng = held_out("typical", SCENES), np.random.default_rng(0)
+    return vlms.load("pocket"), scenes, dilemmas(scenes), [Annotator().caption(s, rng) for s in scenes[:CAPTIONS]]
 
 
-def noise(place: str, step: int, source: torch.Generator) -> Way:
+def way(kind: str, dose: Any, source: torch.Generator) -> tuple[Show, Weaken | None, int]:
+    """What is shown of a scene, what is done to the model's inputs, and how many draws that is worth."""
+    vlm, scenes, _, _ = world()
+
+    def next_picture(scene: Scene) -> Image.Image:
+        return scenes[(scene.key[2] + 1) % len(scenes)].image()
+
     def on_tensor(batch: BatchFeature) -> BatchFeature:
-        return BatchFeature({**batch, "pixel_values": distort.diffuse(batch["pixel_values"], step, source)})
+        return BatchFeature({**batch, "pixel_values": distort.diffuse(batch["pixel_values"], dose, source)})
 
-    if step == 0 and place != "blank":
-        return Way(random=False)  # the clear picture is where every curve begins
-    return {
-        "image": Way(lambda scene: distort.noised(scene.image(), step, source)),
-        "wrapped": Way(lambda scene: distort.noised(scene.image(), step, source, "wrap")),
-        "blank": Way(lambda scene: distort.noised(scene.blank(), step, source) if step else scene.blank()),
-        "pixel_values": Way(weaken=on_tensor),
-    }[place]
+    def mask(batch: BatchFeature) -> BatchFeature:
+        return distort.image_tokens_masked(vlm, batch, dose, source)
+
+    if dose in (0, 1) and kind not in ("blank", "masked"):
+        return Scene.image, None, 1  # the clear picture, where these curves begin
+    shows: dict[str, Callable[[Scene], Image.Image]] = {
+        "image": lambda s: distort.noised(s.image(), dose, source),
+        "wrapped": lambda s: distort.noised(s.image(), dose, source, "wrap"),
+        "blank": lambda s: distort.noised(s.blank(), dose, source) if dose else s.blank(),
+        "downscaled": lambda s: distort.downscaled(s.image(), dose),
+        "cropped": lambda s: distort.cropped(s.image(), dose, source),
+        "flat": lambda s: distort.flat(s.image()),
+        "next picture": next_picture,
+        "shuffled": lambda s: distort.patches_shuffled(s.image(), 3, source),
+    }
+    fixed = kind == "downscaled" or dose in ("flat", "next picture") or (kind, dose) in {("blank", 0), ("masked", 1.0)}
+    weaken = {"pixel_values": on_tensor, "masked": mask}.get(kind)
+    return shows.get(dose if kind == "one" else kind, Scene.image), weaken, 1 if fixed else DRAWS
 
 
-def masked(vlm: vlms.VLM, share: float, source: torch.Generator) -> Way:
-    weaken = partial(distort.image_tokens_masked, vlm, share=share, generator=source)
-    return Way(weaken=weaken, random=0 < share < 1)
+def measure(job: tuple[str, str, Any]) -> NextWords | Sorted:
+    """``(what, kind, dose)``, where ``what`` is "next", "control", "tokens" or "second"."""
+    torch.set_num_threads(1)
+    what, kind, dose = job
+    source = torch.Generator().manual_seed(zlib.crc32(repr(job).encode()))
+    vlm, scenes, asked, true = world()
+    show, weaken, draws = way(kind, dose, source)
+    found: NextWords | Sorted
+    if what in ("next", "control"):
+        about = asked if what == "next" else [without_cause(d) for d in asked]
+        found = next_words(vlm, about, show, weaken, draws)
+    else:
+        found = sorts(vlm, scenes[:CAPTIONS], true, show, weaken, draws, "second" if what == "second" else "argmax")
+    print(job, flush=True)
+    return found
 
 
 def summary(found: NextWords) -> dict[str, Any]:
@@ -83,28 +124,63 @@ def summary(found: NextWords) -> dict[str, Any]:
     }
 
 
-def table(rows: dict[Any, NextWords], what: str, measure: str = "probability") -> NDArray:
+def table(rows: dict[Any, NextWords], what: str, measured: str = "probability") -> NDArray:
     """float64 (dilemmas, doses)"""
-    return np.stack([getattr(found, measure)[what] for found in rows.values()], 1)
+    return np.stack([getattr(found, measured)[what] for found in rows.values()], 1)
 
 
 def windows(rows: dict[Any, NextWords]) -> dict[str, Any]:
-    """Where the companion is above the truth, and where it is above truth and everything else together as well."""
+    """Where the companion is above the truth, and where it is above the truth and above everything else together."""
     found = {}
-    for measure in ("winner", "probability"):
-        truth, companion = (table(rows, what, measure) for what in ("truth", "companion"))
-        rest = 1 - truth - companion
-        found[measure] = {
+    for measured in ("winner", "probability"):
+        truth, companion = (table(rows, what, measured) for what in ("truth", "companion"))
+        found[measured] = {
             "over truth": window(list(rows), companion, [truth]),
-            "over both": window(list(rows), companion, [truth, rest]),
+            "over both": window(list(rows), companion, [truth, 1 - truth - companion]),
         }
     return found
 
 
-def adaptive(
-    asked: list[Dilemma], rows: dict[int, NextWords], ask: Callable[[int, list[Dilemma]], NextWords]
-) -> dict[str, Any]:
+def differences(found: dict[str, dict[Any, NextWords]]) -> dict[str, Any]:
+    """Paired differences: along the noise in both measures, and single ones in probability."""
+
+    def less(first: tuple[str, Any, str], second: tuple[str, Any, str], measured: str = "probability") -> Any:
+        a, b = (getattr(found[kind][dose], measured)[what] for kind, dose, what in (first, second))
+        return mean(a - b)
+
+    along = {
+        measured: {
+            f"companion - {name}": {
+                str(step): less(("image", step, "companion"), second(step), measured) for step in STEPS
+            }
+            for name, second in {
+                "truth": lambda step: ("image", step, "truth"),
+                "clear": lambda step: ("image", 0, "companion"),
+                "strangers": lambda step: ("image", step, "strangers"),
+            }.items()
+        }
+        for measured in ("winner", "probability")
+    }
+    clear, all_noise, all_masked = ("image", 0), ("image", 999), ("masked", 1.0)
+    pairs = {
+        "shuffled - clear, truth": (("one", "shuffled", "truth"), (*clear, "truth")),
+        "shuffled - clear, companion": (("one", "shuffled", "companion"), (*clear, "companion")),
+        "next picture - noise 999, companion": (("one", "next picture", "companion"), (*all_noise, "companion")),
+        "next picture - all masked, companion": (("one", "next picture", "companion"), (*all_masked, "companion")),
+        "wrapped 500 - noise 999, companion": (("wrapped", 500, "companion"), (*all_noise, "companion")),
+        "wrapped 500 - noise 999, truth": (("wrapped", 500, "truth"), (*all_noise, "truth")),
+        "noise 999 - noise 700, strangers": ((*all_noise, "strangers"), ("image", 700, "strangers")),
+        "blank noise 500 - blank, strangers": (("blank", 500, "strangers"), ("blank", 0, "strangers")),
+        "blank noise 500 - blank, companion": (("blank", 500, "companion"), ("blank", 0, "companion")),
+        "pixel_values 500 - image 500, truth": (("pixel_values", 500, "truth"), ("image", 500, "truth")),
+    }
+    return along | {"paired": {name: less(*pair) for name, pair in pairs.items()}}
+
+
+def adaptive(rows: dict[int, NextWords]) -> dict[str, Any]:
     """The smallest step that halves each dilemma's truth, read off ``rows`` and then tried on fresh noise."""
+    vlm, _, asked, _ = world()
+    source = torch.Generator().manual_seed(1)
     truth = table(rows, "truth")
     halved = truth <= truth[:, :1] / 2
     index = np.where(halved.any(1), halved.argmax(1), len(rows) - 1)
@@ -112,7 +188,8 @@ def adaptive(
     for k, step in enumerate(rows):
         which = np.flatnonzero(index == k)
         if len(which):
-            found = ask(step, [asked[i] for i in which])
+            show, weaken, draws = way("image", step, source)
+            found = next_words(vlm, [asked[i] for i in which], show, weaken, draws)
             for what in NEXT:
                 fresh[what][which] = found.probability[what]
     steps = np.array(list(rows))[index]
@@ -124,124 +201,48 @@ def adaptive(
     }
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    start, vlm, source = time.time(), vlms.load("pocket"), torch.Generator().manual_seed(0)
-    scenes = held_out("typical", SCENES)
-    asked = dilemmas(scenes)
-    after = {d.scene.key: e.scene for d, e in zip(asked, [*asked[1:], asked[0]], strict=True)}
-
-    def ask(way: Way, about: list[Dilemma] = asked) -> NextWords:
-        return next_words(vlm, about, way.show, way.weaken, DRAWS if way.random else 1)
-
-    found: dict[str, dict[Any, NextWords]] = {}
-    ways: dict[str, Callable[[Any], Way]] = {
-        "masked": lambda share: masked(vlm, share, source),
-        "downscaled": lambda factor: Way(lambda s: distort.downscaled(s.image(), factor), random=False),
-        "cropped": lambda area: Way(lambda s: distort.cropped(s.image(), area, source), random=area < 1),
-        "one": {
-            "flat": Way(lambda s: distort.flat(s.image()), random=False),
-            "next picture": Way(lambda s: after[s.key].image(), random=False),
-            "shuffled": Way(lambda s: distort.patches_shuffled(s.image(), 3, source)),
-        }.__getitem__,
-    }
-    ways |= {place: partial(noise, place, source=source) for place in PLACES}
-    doses = PLACES | {
-        "masked": SHARES, "downscaled": FACTORS, "cropped": AREAS, "one": ("flat", "next picture", "shuffled"),
-    }  # fmt: skip
-    for kind, levels in doses.items():
-        found[kind] = {}
-        for level in levels:
-            found[kind][level] = ask(ways[kind](level))
-            print(f"{time.time() - start:.0f} s", kind, level, flush=True)
-
-    # the same without the word that calls for the companion
-    silent = [without_cause(d) for d in asked]
-    chosen = {
-        "clear": ("image", 0), "image 500": ("image", 500), "image 999": ("image", 999), "wrapped 500": ("wrapped", 500),
-        "pixel_values 500": ("pixel_values", 500), "masked 0.75": ("masked", 0.75), "masked 1.0": ("masked", 1.0),
-    }  # fmt: skip
-    control = {name: ask(ways[kind](level), silent) for name, (kind, level) in chosen.items()}
-    print(f"{time.time() - start:.0f} s, control", flush=True)
-
-    def difference(first: tuple[str, Any, str], second: tuple[str, Any, str], measure: str = "probability") -> Any:
-        """First less second, paired; each is (way, dose, what)."""
-        a, b = (getattr(found[kind][level], measure)[what] for kind, level, what in (first, second))
-        return mean(a - b)
-
-    differences = {
-        measure: {
-            "companion - truth": {
-                str(step): difference(("image", step, "companion"), ("image", step, "truth"), measure) for step in STEPS
-            },
-            "companion - clear": {
-                str(step): difference(("image", step, "companion"), ("image", 0, "companion"), measure)
-                for step in STEPS
-            },
-        }
-        for measure in ("winner", "probability")
-    }
-    pairs = {
-        "shuffled - clear, truth": (("one", "shuffled", "truth"), ("image", 0, "truth")),
-        "shuffled - clear, companion": (("one", "shuffled", "companion"), ("image", 0, "companion")),
-        "next picture - noise 999, companion": (("one", "next picture", "companion"), ("image", 999, "companion")),
-        "next picture - all masked, companion": (("one", "next picture", "companion"), ("masked", 1.0, "companion")),
-        "wrapped 500 - noise 999, companion": (("wrapped", 500, "companion"), ("image", 999, "companion")),
-        "wrapped 500 - noise 999, truth": (("wrapped", 500, "truth"), ("image", 999, "truth")),
-        "noise 999 - noise 700, strangers": (("image", 999, "strangers"), ("image", 700, "strangers")),
-        "blank noise 500 - blank, strangers": (("blank", 500, "strangers"), ("blank", 0, "strangers")),
-        "blank noise 500 - blank, companion": (("blank", 500, "companion"), ("blank", 0, "companion")),
-        "pixel_values 500 - image 500, truth": (("pixel_values", 500, "truth"), ("image", 500, "truth")),
-    }
-    differences["paired"] = {name: difference(*pair) for name, pair in pairs.items()}
-    curves = {
-        kind: (table(found[kind], "truth"), table(found[kind], "companion"))
-        for kind in ("image", "pixel_values", "wrapped", "masked", "downscaled", "cropped")
-    }
-    reaching = {kind: pair for kind, pair in curves.items() if pair[0].mean(0).min() <= LEVEL}
-    matched = at_equal_truth(reaching, LEVEL)
-
-    # token by token
-    some, rng = scenes[:CAPTIONS], np.random.default_rng(0)
-    true = [Annotator().caption(scene, rng) for scene in some]
-    following = {s.key: t for s, t in zip(some, [*some[1:], some[0]], strict=True)}
-    settings = {f"image {step}": noise("image", step, source) for step in (0, 300, 400, 500, 600, 700, 850, 999)} | {
-        "pixel_values 500": noise("pixel_values", 500, source),
-        "wrapped 500": noise("wrapped", 500, source),
-        "masked 0.5": masked(vlm, 0.5, source),
-        "masked 0.75": masked(vlm, 0.75, source),
-        "masked 1.0": masked(vlm, 1.0, source),
-        "downscaled 8": ways["downscaled"](8),
-        "cropped 0.25": ways["cropped"](0.25),
-        "flat": ways["one"]("flat"),
-        "next picture": Way(lambda s: following[s.key].image(), random=False),
-    }
-    tokens = {}
-    for name, way in settings.items():
-        tokens[name] = sorts(vlm, some, true, way.show, way.weaken, DRAWS if way.random else 1)
-        print(f"{time.time() - start:.0f} s, tokens", name, tokens[name].changed, flush=True)
-    second = {
-        str(step): sorts(vlm, some, true, noise("image", step, source).show, tokens="second") for step in (0, 500)
-    }
-
-    wraps = []
-    for d in asked:
+def wrapped_pixels() -> Any:
+    """Share of the dilemmas' pixel values that leave [0, 1] at POVID's step."""
+    source, shares = torch.Generator().manual_seed(0), []
+    for d in world()[2]:
         x = torch.from_numpy(np.asarray(d.scene.image(), dtype=np.float32) / 255)
         y = distort.diffuse(x, distort.POVID_STEP, source)
-        wraps.append(float(((y < 0) | (y > 1)).float().mean()))
-    data = {
-        "dilemmas": len(asked),
-        "next": {kind: {str(level): summary(r) for level, r in rows.items()} for kind, rows in found.items()},
-        "windows": {kind: windows(found[kind]) for kind in ("image", "pixel_values", "wrapped")},
-        "differences": differences,
-        "equal_truth": {"companion": matched[0], "less_image": matched[1]},
-        "control": {name: summary(r) for name, r in control.items()},
-        "adaptive": adaptive(asked, found["image"], lambda step, some: ask(noise("image", step, source), some)),
-        "tokens": tokens,
-        "second": second,
-        "wrapped_pixels": mean(wraps),
+        shares.append(float(((y < 0) | (y > 1)).float().mean()))
+    return mean(shares)
+
+
+def main() -> None:
+    start = time.time()
+    torch.set_num_threads(1)
+    jobs = [
+        *(("next", kind, dose) for kind, doses in DOSES.items() for dose in doses),
+        *(("control", *way_) for way_ in CONTROLS),
+        *(("tokens", *way_) for way_ in TOKENS),
+        ("second", "image", 0),
+        ("second", "image", 500),
+    ]
+    world()  # before the fork, so that it is there once
+    with multiprocessing.get_context("fork").Pool(int(os.environ.get("WORKERS", "1"))) as pool:
+        found = dict(zip(jobs, pool.map(measure, jobs, chunksize=1), strict=True))
+    rows = {kind: {dose: found["next", kind, dose] for dose in doses} for kind, doses in DOSES.items()}
+    curves = {
+        kind: (table(rows[kind], "truth"), table(rows[kind], "companion"))
+        for kind in ("image", "pixel_values", "wrapped", "masked", "downscaled", "cropped")
     }
-    config = {"scenes": SCENES, "draws": DRAWS, "captions": CAPTIONS, "level": LEVEL, "seed": 0}
+    matched = at_equal_truth({k: pair for k, pair in curves.items() if pair[0].mean(0).min() <= LEVEL}, LEVEL)
+    data = {
+        "dilemmas": len(world()[2]),
+        "next": {kind: {str(dose): summary(r) for dose, r in of_kind.items()} for kind, of_kind in rows.items()},
+        "windows": {kind: windows(rows[kind]) for kind in ("image", "pixel_values", "wrapped")},
+        "differences": differences(rows),
+        "equal_truth": {"companion": matched[0], "less_image": matched[1]},
+        "control": {f"{kind} {dose}": summary(found["control", kind, dose]) for kind, dose in CONTROLS},
+        "adaptive": adaptive(rows["image"]),
+        "tokens": {f"{kind} {dose}": found["tokens", kind, dose] for kind, dose in TOKENS},
+        "second": {str(step): found["second", "image", step] for step in (0, 500)},
+        "wrapped_pixels": wrapped_pixels(),
+    }
+    config = {"scenes": SCENES, "draws": DRAWS, "captions": CAPTIONS, "level": LEVEL}
     print(results.save("dispreferred", data, config, time.time() - start))
 
 
