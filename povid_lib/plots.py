@@ -209,7 +209,7 @@ def paths(
         ax.errorbar(x, y, dy, dx, color=colour, elinewidth=0.6, ls="none")
         ax.plot(x, y, color=colour, marker=marker, ms=5, label=name)
         for label, *at in zip([point[0] for point in points], x, y, strict=True):
-            ax.annotate(label, at, (4, 5), textcoords="offset points", fontsize=7, color=colour)
+            ax.annotate(label, at, (4, 5), textcoords="offset points", fontsize=7, color="#333333")
     if level is not None:
         ax.axvline(level, color=GREY, lw=1, ls=":")
     ax.set(xlabel=xlabel, ylabel=ylabel)
