@@ -476,11 +476,16 @@ CASES = [
     given(distort.weakened, "texts missing", (None, [PICTURE] * 2, ["What?"], distort.RELEASED, torch.Generator()),
           "2 pictures | for 1 prompts | one picture for each is needed"),
     # dispreferred
-    given(dispreferred.next_objects, "nothing", (None, [], []), "next_objects | 0 dilemmas, 0 pictures | as many of each, and one"),
-    given(dispreferred.next_objects, "picture missing", (None, [0] * 2, [PICTURE]),
-        "next_objects | 2 dilemmas, 1 pictures | as many"),
-    given(dispreferred.sorts, "caption missing", (None, [0], [PICTURE], []), "sorts | 1 scenes, 1 pictures, 0 captions | as many"),
-    given(dispreferred.sorts, "tokens", (None, [0], [PICTURE], [""], "third"), "sorts: tokens | is 'third' | choose one of argmax"),
+    given(dispreferred.next_words, "nothing", (None, [], None), "next_words: | 0 dilemmas | give one at least"),
+    given(dispreferred.window, "doses that do not fit", ([1, 2], np.zeros((3, 4)), []),
+        "window: tables of one shape | (dilemmas, 2) | are needed, not [(3, 4)]"),
+    given(dispreferred.at_equal_truth, "never reached", ({"noise": (np.ones((2, 3)), np.ones((2, 3)))}, 0.2),
+        "at_equal_truth: 'noise' | leaves the truth 1.00 to 1.00, never 0.2 | add doses"),
+    given(dispreferred.sort_of, "no caption of this world", (None, ["Quo", "vadis"], 1, "a"),
+        "sort_of: 'vadis' after Quo | is in no caption | of the pocket world"),
+    given(dispreferred.sorts, "caption missing", (None, [0], [], None), "sorts: | 1 scenes and 0 captions | as many of each"),
+    given(dispreferred.sorts, "tokens", (None, [0], [""], None, None, 1, "third"),
+        "sorts: tokens | is 'third' | choose one of argmax"),
     # rewriter_request: settings
     setting("no model", "model | is empty | name the model to ask", model=" "),
     *(setting(f"base_url {url}", "base_url | must be http(s)://host | without user, password, query or fragment", base_url=url)
