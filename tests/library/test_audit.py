@@ -15,13 +15,13 @@ def pair(key, chosen, rejected, image="a.jpg", changes=()):
 
 
 PAIRS = [
-    # 4 words against 6; two inserted; told as an object of 2 words
+    # 4 words against 6; two inserted; given as an object of 2 words
     pair("1", "There is a cat.", "There is a cat. A dog.", changes=(Change("object", "", "A dog."),)),
     # 5 against 5; one replaced
     pair("2", "The cat is on grass.", "The cat is under grass.", changes=(Change("relation", "on", "under"),)),
-    # 4 against 2; two deleted; not told
+    # 4 against 2; two deleted; kind not given
     pair("3", "A cat and a", "A cat", "b.jpg"),
-    pair("4", "There is a cat.", "There is a cat. A dog."),  # again; not told: two words
+    pair("4", "There is a cat.", "There is a cat. A dog."),  # again; kind not given: two words
     pair("5", "A cat.", "a cat!", "b.jpg", changes=(Change("attribute", "A cat.", "a cat!"),)),
 ]
 
@@ -34,7 +34,7 @@ def test_an_audit_by_hand():
     assert (got.longer.value, got.shorter.value) == (pytest.approx(2 / 5), pytest.approx(1 / 5))
     assert got.edits.value == pytest.approx((2 + 1 + 2 + 2 + 2) / 5)
     words = 4 + 5 + 4 + 4 + 2
-    shares = {"object": 2, "relation": 1, "attribute": 2, "untold": 2 + 2}
+    shares = {"object": 2, "relation": 1, "attribute": 2, "kind not given": 2 + 2}
     assert {kind: value.value for kind, value in got.changed.items()} == pytest.approx(
         {kind: n / words for kind, n in shares.items()}
     )
@@ -106,14 +106,14 @@ def named(text):
     return [name for name in OBJECTS if f" {name}." in text]
 
 
-def test_appended_falsehoods_are_told_without_the_picture():
+def test_appended_falsehoods_are_recognised_without_the_picture():
     pairs, _ = drawn(200, appended)
     got = text_shortcut(pairs)
     assert got.value > 0.95
     assert got.n == 50  # half of the 100 pictures
 
 
-def test_sides_swapped_at_random_are_not_told():
+def test_sides_swapped_at_random_are_not_recognised():
     pairs, _ = drawn(400, appended)
     rng = np.random.default_rng(1)
     swapped = [pair(p.id, p.rejected, p.chosen, p.image) if rng.random() < 0.5 else p for p in pairs]
@@ -122,7 +122,7 @@ def test_sides_swapped_at_random_are_not_told():
     assert got.low < 0.5 < got.high
 
 
-def test_falsehoods_from_the_distribution_of_truths_are_told_with_the_picture_only():
+def test_falsehoods_from_the_distribution_of_truths_are_recognised_with_the_picture_only():
     pairs, present = drawn(400, replaced)
     blind, seeing = text_shortcut(pairs), with_image(pairs, present, named)
     assert abs(blind.value - 0.5) < 0.1
