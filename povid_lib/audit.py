@@ -92,8 +92,8 @@ def word_distance(first: str, second: str) -> int:
 
 
 def text_shortcut(pairs: Iterable[Pair], seed: int = 0) -> Estimate:
-    """How often the words alone give away which answer is true: 0.5 is as it should be, 1 means that nobody need look at the picture.
-    0.5 from a few hundred pairs proves little: the classifier needs thousands to find a small bias (chapter 04).
+    """How often the words alone give away which answer is true: 0.5 is as it should be, 1 means that nobody need look at the
+    picture. 0.5 from a few hundred pairs proves little: the classifier needs thousands to find a small bias (chapter 04).
 
     A logistic regression on TF-IDF of one and two words, and on length in words and characters, learns to tell chosen from
     rejected answers on half of the pictures. The estimate is its share of right pairs on the other half: the chosen answer scores

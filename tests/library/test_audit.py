@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from povid_lib.audit import audit, text_shortcut, with_image, word_distance
+from povid_lib.audit import audit, balanced, text_shortcut, with_image, word_distance
 from povid_lib.preferences import Change, Pair
 
 OBJECTS = ("cat", "dog", "fork", "knife", "cow", "tractor", "cup", "bed", "lamp", "boat", "kite", "drum")
@@ -142,3 +142,43 @@ def test_a_tie_counts_half_and_the_seed_chooses_the_pictures():
     pairs, _ = drawn(60, replaced)
     assert text_shortcut(pairs) == text_shortcut(pairs)
     assert len({text_shortcut(pairs, seed).value for seed in range(4)}) > 1
+
+
+def change(key, *swaps):
+    changes = tuple(Change("object", a, b) for a, b in swaps)
+    return pair(key, " ".join(a for a, _ in swaps), " ".join(b for _, b in swaps), f"{key}.jpg", changes)
+
+
+def test_balanced_keeps_as_many_changes_as_reverses_in_their_order():
+    rows = [
+        *(change(f"ab{i}", ("A", "b")) for i in range(5)),
+        *(change(f"ba{i}", ("b", "a")) for i in range(2)),
+        change("lone", ("a", "c")),  # never c -> a
+        pair("none", "a", "b"),  # lists no change
+        change("two", ("a", "b"), ("c", "d")),  # as a list it is another change than a -> b, and has no reverse
+    ]
+    kept = [row.id for row in balanced(rows)]
+    assert [key[:2] for key in kept] == ["ab", "ab", "ba", "ba"]
+    assert kept == sorted(kept, key=[row.id for row in rows].index)
+    assert len({tuple(row.id for row in balanced(rows, seed)) for seed in range(8)}) > 1
+    assert balanced([]) == []
+
+
+def test_balanced_pairs_hide_what_a_skewed_set_betrays():
+    # the false object is more often "kite" than any other, so that the word alone betrays it
+    def skewed(true, absent, rng):
+        return replaced(true, "kite" if "kite" not in true and rng.random() < 0.5 else absent, rng)
+
+    rows, _ = drawn(3000, skewed)
+
+    def swap(row):
+        (gone,), (come,) = (
+            set(named(a)) - set(named(b)) for a, b in ((row.chosen, row.rejected), (row.rejected, row.chosen))
+        )
+        return Change("object", gone, come)
+
+    rows = [pair(r.id, r.chosen, r.rejected, r.image, (swap(r),)) for r in rows]
+    assert text_shortcut(rows).low > 0.55
+    even = balanced(rows)
+    assert len(even) > 500
+    assert text_shortcut(even).high < 0.55
