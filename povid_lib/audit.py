@@ -91,17 +91,26 @@ def word_distance(first: str, second: str) -> int:
 # --- shortcuts ---------------------------------------------------------------------------------------------------
 
 
-def text_shortcut(pairs: Iterable[Pair], seed: int = 0) -> Estimate:
+def text_shortcut(pairs: Iterable[Pair], seed: int = 0, test: Iterable[Pair] | None = None) -> Estimate:
     """How often the words alone give away which answer is true: 0.5 is as it should be, 1 means that nobody need look at the
     picture. 0.5 from a few hundred pairs proves little: the classifier needs thousands to find a small bias (chapter 04).
 
     A logistic regression on TF-IDF of one and two words, and on length in words and characters, learns to tell chosen from
     rejected answers on half of the pictures. The estimate is its share of right pairs on the other half: the chosen answer scores
-    higher; a tie counts half.
+    higher; a tie counts half. With ``test`` it learns on all of ``pairs`` and is tested on those.
 
-    Raises ``ValueError`` if there are no pairs, or only one picture.
+    Raises ``ValueError`` if there are no pairs, or only one picture, or ``test`` has a picture of ``pairs``.
     """
-    return _held_out_accuracy("text_shortcut", _some("text_shortcut", pairs), None, seed)
+    pairs = _some("text_shortcut", pairs)
+    learned = None
+    if test is not None:
+        test, learned = _some("text_shortcut", test), {pair.image for pair in pairs}
+        if shared := learned & {pair.image for pair in test}:
+            raise ValueError(
+                f"text_shortcut: {len(shared)} pictures stand in both pairs and test, such as {min(shared)!r}; test on others."
+            )
+        pairs = pairs + test
+    return _held_out_accuracy("text_shortcut", pairs, None, seed, learned)
 
 
 def with_image(
@@ -141,18 +150,22 @@ def balanced(pairs: Iterable[Pair], seed: int = 0) -> list[Pair]:
             made[tuple((c.chosen.casefold(), c.rejected.casefold()) for c in pair.changes)].append(at)
     rng, kept = np.random.default_rng(seed), []
     for changes, members in made.items():
-        reverse = made.get(tuple((b, a) for a, b in changes), [])
+        reverse = made.get(changes, [])
         kept += rng.permutation(members)[: len(reverse)].tolist()
     return [pairs[at] for at in sorted(kept)]
 
 
-def _held_out_accuracy(caller: str, pairs: Sequence[Pair], extra: NDArray | None, seed: int) -> Estimate:
-    """``extra``: (2 * pairs, features), in the order of ``_texts``."""
+def _held_out_accuracy(
+    caller: str, pairs: Sequence[Pair], extra: NDArray | None, seed: int, learned: set[str] | None = None
+) -> Estimate:
+    """``extra``: (2 * pairs, features), in the order of ``_texts``. ``learned``: the pictures to learn from; half of them, drawn
+    with ``seed``, if it is None."""
     names = sorted({pair.image for pair in pairs})
     if len(names) < 2:
         raise ValueError(f"{caller}: all pairs are about {names[0]!r}; pairs of at least two pictures are needed.")
-    order = np.random.default_rng(seed).permutation(len(names))
-    learned = {names[i] for i in order[: len(names) // 2]}
+    if learned is None:
+        order = np.random.default_rng(seed).permutation(len(names))
+        learned = {names[i] for i in order[: len(names) // 2]}
     train = np.array([pair.image in learned for pair, _ in _texts(pairs)])
     texts = np.array([text for _, text in _texts(pairs)], dtype=object)
     true = np.arange(len(texts)) < len(pairs)

@@ -2,11 +2,13 @@
 
 Three readers: a classifier of words (``audit.text_shortcut``), the pocket model on blank paper, the pocket model with the picture;
 each for the three difficulties of a false object, for every kind of corruption, for appended sentences and for exchanged sides.
-With it: how many pairs the classifier needs, and a remedy. Run it from the top folder: ``python tools/shortcut.py``.
+With it: how many pairs the classifier needs, where it finds what it finds, and a remedy. Run it from the top folder:
+``python tools/shortcut.py``.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -17,26 +19,30 @@ import torch
 
 from povid_lib import results
 from povid_lib import vlm as vlms
-from povid_lib.audit import audit, balanced, text_shortcut
+from povid_lib.audit import balanced, text_shortcut
 from povid_lib.hallucinate import DIFFICULTIES, Offline, pairs
 from povid_lib.kinds import NAMES
 from povid_lib.metrics.stats import Estimate
 from povid_lib.pictures import scene as scene_of
 from povid_lib.preferences import Pair
 from povid_lib.reader import log_odds, reader_accuracy
-from povid_lib.scenes import Item
+from povid_lib.scenes import POSITIONS, Item
 from povid_lib.texts import noun_phrase
 from povid_lib.vlm import VLM
 
-SIZES = (600, 1200, 2500, 5000)  # pairs of the learning curve; half of the pictures train the classifier
-WORDS, READ = 4000, 500  # pairs for the classifier, and for the pocket model
+SIZES = (500, 1000, 2000, 4000)  # pairs of the learning curves; half of the pictures train the classifier
+WORDS, MIXED, READ = (
+    4000,
+    5000,
+    500,
+)  # pairs of one kind and of all kinds for the classifier; pairs for the pocket model
 KINDS = {"relation": "relations", "attribute": "attributes", "reasoning": "reasoning"}
 
 
-def only(weight: str, difficulty: str = "partner", n: int = WORDS) -> list[Pair]:
-    """``n`` pairs of one kind of corruption."""
+def only(weight: str, difficulty: str = "partner", seed: int = 0) -> list[Pair]:
+    """Pairs of one kind of corruption; another seed, other scenes."""
     weights = dict.fromkeys(("objects", "relations", "attributes", "reasoning"), 0.0) | {weight: 1.0}
-    return list(pairs(n, Offline(difficulty=difficulty, **weights)))
+    return list(pairs(WORDS, Offline(difficulty=difficulty, seed=seed, **weights)))
 
 
 def appended(rows: Sequence[Pair], seed: int = 0) -> list[Pair]:
@@ -56,6 +62,17 @@ def exchanged(rows: Sequence[Pair], seed: int = 1) -> list[Pair]:
     coin = np.random.default_rng(seed).random(len(rows)) < 0.5
     swap = {True: lambda p: replace(p, chosen=p.rejected, rejected=p.chosen, changes=()), False: lambda p: p}
     return [swap[bool(heads)](pair) for heads, pair in zip(coin, rows, strict=True)]
+
+
+def doubled(caption: str) -> bool:
+    """Whether two sentences put something at the same place, which no true caption does."""
+    places = re.findall(rf"the ({'|'.join(sorted(POSITIONS, key=len, reverse=True))})\b(?! of)", caption)
+    return len(places) > len(set(places))
+
+
+def column(place: str) -> str:
+    """Which column of the picture a place is in, as far as its words tell."""
+    return next((side for side in ("left", "right") if side in place.split()), "middle")
 
 
 def read(vlm: VLM, rows: Sequence[Pair]) -> dict[str, Estimate]:
@@ -82,18 +99,36 @@ def main() -> None:
     }
     for label, rows in sets.items():
         note(label, {"words": text_shortcut(rows), **read(vlm, rows[:READ])})
-    even = balanced(sets["partner"])
-    before, after = text_shortcut(sets["partner"][: len(even)]), text_shortcut(even)
-    note("remedy", {"kept": len(even), "before": before, "after": after, **read(vlm, even[:READ])})
-    ratio = {label: audit(rows).length_ratio for label, rows in (("appended", sets["appended"]), ("even", even))}
-    note("length_ratio", ratio)
+    for label in ("appended", "partner", "relation", "attribute"):
+        note(f"curve_{label}", {str(n): text_shortcut(sets[label][:n]) for n in SIZES})
+    mixed = list(pairs(MIXED))
+    note("mixed", {"words": text_shortcut(mixed), "appended": text_shortcut(appended(mixed))})
+
+    # remedies, each with a fresh classifier, and other scenes to test it on
+    made, fresh = sets["partner"], only("objects", seed=1)
+    even, even_fresh = balanced(made), balanced(fresh)
+    taught = {"made": made[: len(even)], "even": even}  # as many pairs to learn from
+    tested = {"made": fresh, "even": even_fresh}
+    found = {f"{a}_on_{b}": text_shortcut(taught[a], test=tested[b]) for a in taught for b in tested}
+    note("remedy", {"kept": len(even), **found, "split": text_shortcut(even), **read(vlm, even[:READ])})
+    relations, others = sets["relation"], only("relations", seed=1)
+    share = {side: float(np.mean([doubled(getattr(p, side)) for p in relations])) for side in ("chosen", "rejected")}
+    apart = [pair for pair in relations if not doubled(pair.rejected)]
+    before = text_shortcut(relations[: len(apart)])
+    note("doubled", {**share, "kept": len(apart), "before": before, "after": text_shortcut(apart)})
+    moved = {"upright": [], "sideways": []}
+    for pair in others:
+        moved["upright" if column(pair.changes[0].chosen) == column(pair.changes[0].rejected) else "sideways"].append(
+            pair
+        )
+    note("order", {way: text_shortcut(relations, test=part) for way, part in moved.items()})
     swaps = Counter((c.chosen, c.rejected) for pair in sets["attribute"] for c in pair.changes)
     note("attribute_changes", {f"{a} -> {b}": n for (a, b), n in swaps.most_common(40)})
-    for difficulty in DIFFICULTIES:
-        mixed = list(pairs(SIZES[-1], Offline(difficulty=difficulty)))
-        note(f"curve_{difficulty}", {str(n): text_shortcut(mixed[:n]) for n in SIZES})
-    note("curve_appended", {str(n): text_shortcut(appended(mixed[:n])) for n in SIZES})
-    print(results.save("shortcut", data, {"sizes": SIZES, "words": WORDS, "read": READ}, time.time() - start))
+    print(
+        results.save(
+            "shortcut", data, {"sizes": SIZES, "words": WORDS, "mixed": MIXED, "read": READ}, time.time() - start
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -182,3 +182,29 @@ def test_balanced_pairs_hide_what_a_skewed_set_betrays():
     even = balanced(rows)
     assert len(even) > 500
     assert text_shortcut(even).high < 0.55
+
+
+def test_with_pairs_to_test_on_all_others_are_learnt_from():
+    # in the learnt pairs "kite" is always false, in the tested ones always true: what was learnt is wrong each time
+    learnt = [pair(str(i), "a cup", "a kite", f"{i}.jpg") for i in range(20)]
+    tested = [pair(str(i), "a kite", "a cup", f"{i}.jpg") for i in range(50, 57)]
+    got = text_shortcut(learnt, test=tested)
+    assert (got.value, got.n) == (0.0, 7)
+    assert text_shortcut(learnt, test=tested, seed=1).value == 0.0  # nothing is drawn
+    assert text_shortcut(learnt[:1], test=tested).value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        ([], "text_shortcut: no pairs"),
+        (
+            [pair("x", "a cup", "a kite", "3.jpg")],
+            "1 pictures stand in both pairs and test, such as '3.jpg'; test on others",
+        ),
+    ],
+)
+def test_pairs_to_test_on_must_be_there_and_about_other_pictures(test, message):
+    learnt = [pair(str(i), "a cup", "a kite", f"{i}.jpg") for i in range(6)]
+    with pytest.raises(ValueError, match=message):
+        text_shortcut(learnt, test=test)
