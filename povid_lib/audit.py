@@ -150,7 +150,7 @@ def balanced(pairs: Iterable[Pair], seed: int = 0) -> list[Pair]:
             made[tuple((c.chosen.casefold(), c.rejected.casefold()) for c in pair.changes)].append(at)
     rng, kept = np.random.default_rng(seed), []
     for changes, members in made.items():
-        reverse = made.get(changes, [])
+        reverse = made.get(tuple((b, a) for a, b in changes), [])
         kept += rng.permutation(members)[: len(reverse)].tolist()
     return [pairs[at] for at in sorted(kept)]
 
