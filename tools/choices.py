@@ -290,8 +290,10 @@ def dealt(
     data: Data,
     targets: dict[str, Tensor],
 ) -> dict[str, Estimate]:
-    """The effect of a step when it is dealt out anew, ``DEALS`` times, which side of each pair is preferred: mean over the
-    deals, and the band that holds 95% of them. Where policy and reference are equal, exchanging the sides of a row turns its gradient round.
+    """The effect of a step when it is dealt out anew, ``DEALS`` times, which side of each pair is preferred: the mean over the
+    deals, and the band that holds 95% of them.
+
+    Where policy and reference are equal, exchanging the sides of a row only turns its gradient round.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     signs = torch.randint(0, 2, (DEALS, len(data), ROWS), generator=torch.Generator().manual_seed(0)).double() * 2 - 1
