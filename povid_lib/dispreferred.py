@@ -337,7 +337,9 @@ def sorts(
     changed = everywhere[:, 1:].sum(1)
     return Sorted(
         changed=ratio(changed, everywhere.sum(1)),
-        shares={sort: share(everywhere[:, k], changed) for k, sort in enumerate(SORTS) if sort != "same"},
-        at_objects={sort: share(at_objects[:, k], at_objects.sum(1)) for k, sort in enumerate(SORTS)},
+        shares={
+            sort: share(everywhere[:, k].tolist(), changed.tolist()) for k, sort in enumerate(SORTS) if sort != "same"
+        },
+        at_objects={sort: share(at_objects[:, k].tolist(), at_objects.sum(1).tolist()) for k, sort in enumerate(SORTS)},
         commonest={sort: [(*pair, n) for pair, n in counts.most_common(5)] for sort, counts in pairs.items()},
     )

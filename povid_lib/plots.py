@@ -205,10 +205,11 @@ def paths(
     fig, ax = plt.subplots(figsize=(8, 4.6), layout="constrained")
     for k, (name, points) in enumerate(series.items()):
         colour, marker = (BLUE, RED, GREEN, ORANGE, SKY, PURPLE, GREY, "black")[k], "osD^vXP*"[k]
-        (x, dx), (y, dy) = (_mid_and_error([point[axis] for point in points]) for axis in (1, 2))
+        labels, across, up = zip(*points, strict=True)
+        (x, dx), (y, dy) = (_mid_and_error(values) for values in (across, up))
         ax.errorbar(x, y, dy, dx, color=colour, elinewidth=0.6, ls="none")
         ax.plot(x, y, color=colour, marker=marker, ms=5, label=name)
-        for label, *at in zip([point[0] for point in points], x, y, strict=True):
+        for label, at in zip(labels, zip(x, y, strict=True), strict=True):
             ax.annotate(label, at, (4, 5), textcoords="offset points", fontsize=7, color="#333333")
     if level is not None:
         ax.axvline(level, color=GREY, lw=1, ls=":")
