@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from PIL import Image
 from transformers import BatchFeature
 
 from povid_lib import vlm as vlms
-from povid_lib.distort import Tokens, dispreferred_tokens
+from povid_lib.distort import Tokens, check_choice, dispreferred_tokens
 from povid_lib.kinds import KINDS, NAMES
 from povid_lib.metrics.stats import Estimate, ratio, share
 from povid_lib.scenes import COLOURS, POSITIONS, SIZES, Item, Scene
@@ -113,8 +114,11 @@ def next_words(
     vlm: VLM, asked: Sequence[Dilemma], show: Show, weaken: Weaken | None = None, draws: int = 1
 ) -> NextWords:
     """The next token after each ``so_far``, shown ``show(scene)``, which is drawn anew ``draws`` times. Plurals and synonyms count
-    as their kind. Intervals over dilemmas include the draw, since every dilemma has draws of its own.
+    as their kind. Intervals over dilemmas include the draw, since every dilemma has draws of its own. Raises ``ValueError`` for
+    no dilemmas.
     """
+    if not asked:
+        raise ValueError("next_words: 0 dilemmas; give one at least, or more scenes to find them in.")
     texts = [f"{vlms.chat(vlm, SHORT_PROMPTS[0])} {d.so_far}" for d in asked]
     roles = np.full((len(asked), vlm.model.config.text_config.vocab_size), NEXT.index("no object"))
     for word, kind in WORDS.items():
@@ -315,8 +319,14 @@ def sorts(
 ) -> Sorted:
     """Sort the dispreferred tokens of true captions, shown ``show(scene)``, which is drawn anew ``draws`` times.
 
-    ``captions``: read teacher-forced; ``tokens`` and ``generator``: see ``distort.dispreferred_tokens``.
+    ``captions``: read teacher-forced; ``tokens`` and ``generator``: see ``distort.dispreferred_tokens``. Raises ``ValueError`` if
+    there are no scenes, not as many captions, or for another choice of ``tokens``.
     """
+    if not len(batch) == len(captions) > 0:
+        raise ValueError(
+            f"sorts: {len(batch)} scenes and {len(captions)} captions; give as many of each, and one at least."
+        )
+    check_choice("sorts: tokens", tokens, get_args(Tokens))
     decode = vlm.processor.tokenizer.decode
     everywhere, at_objects = np.zeros((2, len(batch), len(SORTS)))
     pairs: dict[str, Counter[tuple[str, str]]] = {sort: Counter() for sort in SORTS[1:]}
@@ -334,12 +344,10 @@ def sorts(
                     at_objects[row, SORTS.index(sort)] += 1
                 if sort != "same":
                     pairs[sort][labels[at], word] += 1
-    changed = everywhere[:, 1:].sum(1)
+    changed = everywhere[:, 1:].sum(1).tolist()
     return Sorted(
-        changed=ratio(changed, everywhere.sum(1)),
-        shares={
-            sort: share(everywhere[:, k].tolist(), changed.tolist()) for k, sort in enumerate(SORTS) if sort != "same"
-        },
+        changed=ratio(changed, everywhere.sum(1).tolist()),
+        shares={sort: share(everywhere[:, k].tolist(), changed) for k, sort in enumerate(SORTS) if sort != "same"},
         at_objects={sort: share(at_objects[:, k].tolist(), at_objects.sum(1).tolist()) for k, sort in enumerate(SORTS)},
         commonest={sort: [(*pair, n) for pair, n in counts.most_common(5)] for sort, counts in pairs.items()},
     )
