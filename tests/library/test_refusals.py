@@ -446,6 +446,8 @@ CASES = [
     given(distort.diffuse, "whole numbers", (LABELS, 5, None), "diffuse: x | is of type torch.int64 | scale the picture"),
     given(distort.diffuse, "picture", (PICTURE, 5, None),
         "diffuse: x | is of type Image | give a tensor, or a picture to `noised`"),
+    given(distort.noised_pixels, "pictures missing", ([PICTURE], torch.zeros(2, 3, 4, 4), distort.PAPER, None, [None] * 2),
+        "noised_pixels: 1 images, 2 rows of pixel_values | and 2 generators | give as many of each"),
     given(distort.noised, "step", (PICTURE, -1, None), "noised: step | is -1 | 0 to 999"),
     given(distort.noised, "overflow", (PICTURE, 5, None, "saturate"),
         "noised: overflow | is 'saturate' | choose one of clamp, wrap"),
