@@ -96,7 +96,7 @@ def test_beta_spec_holds_the_exact_optima():
     for view in spec["views"]:
         policy = reference if view["beta"] is None else enumerable.optimum(reference, reward, view["beta"])
         assert np.allclose(view["probs"][:-1], policy.exp()[shown], atol=1e-4)
-        assert sum(view["probs"]) == pytest.approx(1, abs=1e-9)
+        assert sum(view["probs"]) == pytest.approx(1, abs=1e-3)  # each is rounded to four digits
         assert view["reward"] == pytest.approx(float(policy.exp() @ reward), abs=1e-4)
         assert view["kl"] == pytest.approx(float(enumerable.kl(policy, reference)), abs=1e-4)
         assert view["lies"] == pytest.approx(
