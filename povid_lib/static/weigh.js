@@ -50,7 +50,7 @@ function render({ model, el }) {
       sliders[key].setAttribute("aria-valuetext", `${key} ${settings[key].toFixed(2)}`);
     }
     image.src = pair.png;
-    image.alt = `Picture of: ${pair.names.join(", ")}`;
+    image.alt = `Picture of the scene, which shows: ${pair.names.join(", ")}`;
     const ratios = { chosen: rho(pair.chosen), rejected: rho(pair.rejected), noised: rho(noised) };
     const z = alpha * ratios.chosen - beta1 * ratios.rejected - beta2 * ratios.noised;
     const slope = 1 / (1 + Math.exp(z)), loss = Math.log1p(Math.exp(-z));
