@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from povid_lib import pictures
 from povid_lib.metrics import stats
 from povid_lib.metrics.stats import Estimate
-from povid_lib.preferences import CORRUPTIONS, Pair
+from povid_lib.preferences import CORRUPTIONS, Pair, checked
 
 NOT_GIVEN = "kind not given"  # where a pair does not list its changes
 
@@ -99,7 +99,8 @@ def text_shortcut(pairs: Iterable[Pair], seed: int = 0, test: Iterable[Pair] | N
     rejected answers on half of the pictures. The estimate is its share of right pairs on the other half: the chosen answer scores
     higher; a tie counts half. With ``test`` it learns on all of ``pairs`` and is tested on those.
 
-    Raises ``ValueError`` if there are no pairs, or only one picture, or ``test`` has a picture of ``pairs``.
+    Raises ``ValueError`` if there are no pairs, only one picture, or answers without a word, or if ``test`` has a picture of
+    ``pairs``.
     """
     pairs = _some("text_shortcut", pairs)
     learned = None
@@ -169,6 +170,10 @@ def _held_out_accuracy(
     train = np.array([pair.image in learned for pair, _ in _texts(pairs)])
     texts = np.array([text for _, text in _texts(pairs)], dtype=object)
     true = np.arange(len(texts)) < len(pairs)
+    if not any(re.search(r"\w", text) for text in texts[train]):
+        raise ValueError(
+            f"{caller}: the answers to be learnt from, {texts[train][0]!r} first, hold no word; give pairs in words."
+        )
     numbers = np.array([(len(text.split()), len(text)) for text in texts], dtype=float)
     if extra is not None:
         numbers = np.hstack([numbers, extra])
@@ -202,7 +207,7 @@ def _plain(text: str) -> list[str]:
 
 
 def _some(caller: str, pairs: Iterable[Pair]) -> list[Pair]:
-    pairs = list(pairs)
-    if not pairs:
+    found = [checked(caller, pair) for pair in pairs]
+    if not found:
         raise ValueError(f"{caller}: no pairs; give at least one.")
-    return pairs
+    return found

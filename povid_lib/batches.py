@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -20,6 +21,7 @@ class Batch(TypedDict):
     """
 
     row_ids: list[str]
+    digests: Tensor  # uint8 (rows, 16): see ``digest``
     images: list[Image.Image]
     pixel_values: Tensor  # (rows, 3, height, width)
     prompt_ids: Tensor
@@ -73,6 +75,7 @@ class PairCollator:
         batch["prompt_ids"], batch["prompt_mask"] = encoded["input_ids"], encoded["attention_mask"]
         for side, ids in responses.items():
             batch[f"{side}_ids"], batch[f"{side}_mask"] = _padded(ids, self.processor.tokenizer.pad_token_id)
+        batch["digests"] = digest(batch)
         return Batch(**batch)  # type: ignore[typeddict-item]
 
     def _response(self, row_id: str, prompt: str, text: str) -> list[int]:
@@ -88,3 +91,19 @@ def _padded(rows: list[list[int]], pad: int) -> tuple[Tensor, Tensor]:
     ids = torch.tensor([[*ids, *[pad] * (length - len(ids))] for ids in rows])
     mask = torch.tensor([[1] * len(ids) + [0] * (length - len(ids)) for ids in rows])
     return ids, mask
+
+
+def digest(batch: Mapping[str, Any]) -> Tensor:
+    """Sixteen bytes a row, uint8 (rows, 16), that change with its tokens and its pixels, but not with the padding around them."""
+    found = []
+    for row, pixels in enumerate(batch["pixel_values"]):
+        hashed = hashlib.blake2b(as_bytes(pixels), digest_size=16)
+        for side in ("prompt", "chosen", "rejected"):
+            hashed.update(b"|" + as_bytes(batch[f"{side}_ids"][row][batch[f"{side}_mask"][row].bool()]))
+        found.append(list(hashed.digest()))
+    return torch.tensor(found, dtype=torch.uint8)
+
+
+def as_bytes(tensor: Tensor) -> bytes:
+    """A tensor's values as they lie in memory."""
+    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()

@@ -8,8 +8,15 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Measure hallucination in vision-language models, and cure it.")
+from povid_lib.cli_pairs import app as pairs_app
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",  # flows paragraphs, keeps lists and examples
+    help="Measure hallucination in vision-language models, and cure it.",
+)
 pocket_app = typer.Typer(no_args_is_help=True, help="The pocket model: make it, examine it, put it into the browser.")
+app.add_typer(pairs_app, name="pairs")
 app.add_typer(pocket_app, name="pocket")
 
 
@@ -70,6 +77,50 @@ def evaluate(
         typer.echo(f"{label:<44} {estimate}   n = {estimate.n}")
     config = {"model": model, "answers": answers and answers.name, "data": Path(data).name, "n": n}
     typer.echo(f"Written to {results.save(name, found, config, time.time() - start)}.")
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A YAML file such as recipes/pocket.yaml.")],
+    out: Annotated[Path | None, typer.Option(help="Another folder than the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's, for both phases.")] = None,
+) -> None:
+    """Train both phases of POVID. A run that was stopped goes on when the same command is given again.
+
+    On several processes: accelerate launch --num-processes 2 -m povid_lib.cli train recipes/pocket.yaml
+    """
+    from dataclasses import replace
+
+    from povid_lib import train as runs
+
+    try:
+        found = runs.read_recipe(recipe)
+        if out is not None:
+            found = replace(found, out=str(out))
+        if seed is not None:
+            text, both = ({**phase, "seed": seed} if phase is not None else None for phase in (found.text, found.both))
+            found = replace(found, text=text, both=both)
+        folder = runs.run(found)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(f"The model is in {folder}; the curves are in {Path(found.out) / 'report.json'}.")
+
+
+@app.command()
+def merge(
+    adapter: Annotated[
+        Path, typer.Argument(help='The folder that a training wrote, such as "runs/povid/both/adapter".')
+    ],
+    out: Annotated[Path, typer.Argument(help="Folder for the merged model; it must not be there yet.")],
+    model: Annotated[str, typer.Option(help="The weights that the adapter was trained on.")] = "pocket",
+) -> None:
+    """Add an adapter to its base weights and write an ordinary model, which everything that reads LLaVA can load."""
+    from povid_lib import train as runs
+
+    try:
+        typer.echo(f"Written to {runs.merge(model, adapter, out)}.")
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 @pocket_app.command("train")
@@ -137,3 +188,7 @@ def pocket_export(
     from povid_lib.vlm import load
 
     typer.echo(f"Written to {export(load('pocket'), out)}.")
+
+
+if __name__ == "__main__":  # for `accelerate launch -m povid_lib.cli`
+    app()

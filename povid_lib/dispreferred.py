@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from PIL import Image
@@ -15,7 +16,7 @@ from torch import Tensor
 from transformers import BatchFeature
 
 from povid_lib import vlm as vlms
-from povid_lib.distort import Tokens, dispreferred_tokens
+from povid_lib.distort import Tokens, check_choice, dispreferred_tokens
 from povid_lib.kinds import KINDS, NAMES
 from povid_lib.metrics.stats import Estimate, mean, ratio
 from povid_lib.scenes import COLOURS, POSITIONS, SIZES, Item, Scene
@@ -67,7 +68,10 @@ def next_objects(
 ) -> dict[str, Estimate]:
     """How the probability of all object words is shared at the next token, shown these pictures: the ``truth`` that is left, the
     ``companion``, all others of the scene's ``context`` and all ``strangers`` to it. ``weaken``: see ``vlm.answer_distributions``.
+
+    Raises ``ValueError`` if there are no dilemmas, or not as many pictures.
     """
+    _check_as_many("next_objects", dilemmas=asked, pictures=pictures)
     words = sorted(WORDS)  # plurals and synonyms count as their kind
     ids = [vlms.word_id(vlm, word) for word in words]
     shares: dict[str, list[float]] = {"truth": [], "companion": [], "context": [], "strangers": []}
@@ -128,7 +132,10 @@ def sorts(
     """Share of all positions of the captions at which the dispreferred token is of each of ``SORTS``; intervals over pictures.
 
     ``pictures``: the weakened ones; ``captions``: the true answers, teacher-forced; ``weaken``: see ``vlm.answer_distributions``.
+    Raises ``ValueError`` if there are no scenes, not as many pictures or captions, or for another choice of ``tokens``.
     """
+    _check_as_many("sorts", scenes=batch, pictures=pictures, captions=captions)
+    check_choice("sorts: tokens", tokens, get_args(Tokens))
     decode = vlm.processor.tokenizer.decode
     rows = vlms.answer_distributions(vlm, pictures, [PROMPT] * len(batch), captions, weaken=weaken)
     counts: dict[str, list[int]] = {sort: [] for sort in SORTS}
@@ -142,3 +149,10 @@ def sorts(
         for sort in SORTS:
             counts[sort].append(found.count(sort))
     return {sort: ratio(counts[sort], lengths) for sort in SORTS}
+
+
+def _check_as_many(caller: str, **given: Sequence[object]) -> None:
+    counts = {name: len(values) for name, values in given.items()}
+    if len(set(counts.values())) > 1 or 0 in counts.values():
+        told = ", ".join(f"{count} {name}" for name, count in counts.items())
+        raise ValueError(f"{caller}: {told}; give as many of each, and one at least.")

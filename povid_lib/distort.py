@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal, get_args
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import BatchFeature
+from transformers import BatchFeature, LlavaProcessor
 
 from povid_lib import vlm as vlms
 from povid_lib.vlm import VLM
@@ -27,8 +28,23 @@ Tokens = Literal["argmax", "second", "sample"]
 
 
 def _check_step(what: str, step: int) -> None:
-    if not 0 <= step < STEPS:
-        raise ValueError(f"{what}: step is {step}; the schedule has the steps 0 to {STEPS - 1}.")
+    if not isinstance(step, Integral) or not 0 <= step < STEPS:
+        raise ValueError(f"{what}: step is {step!r}; give a whole number, as the schedule has 0 to {STEPS - 1}.")
+
+
+def check_choice(what: str, value: str, known: tuple[str, ...]) -> None:
+    """Raises ``ValueError`` for a value that is not among the known ones."""
+    if value not in known:
+        raise ValueError(f"{what} is {value!r}; choose one of {', '.join(known)}.")
+
+
+def _check_picture(what: str, image: Image.Image) -> None:
+    if not isinstance(image, Image.Image):
+        raise ValueError(
+            f"{what}: image is of type {type(image).__name__}; give a PIL picture, as `pictures.picture` opens."
+        )
+    if 0 in image.size:
+        raise ValueError(f"{what}: image has {image.width} x {image.height} pixels; give one that has any.")
 
 
 @dataclass(frozen=True)
@@ -40,7 +56,7 @@ class ImageDispreference:
     picture, "noised" or "clean", under which these tokens' log-probabilities enter the loss. ``reference_tokens``: whether the
     reference scores the "policy"'s tokens or its "own".
 
-    Raises ``ValueError`` for a step outside the schedule or an unknown choice.
+    Raises ``ValueError`` for a step outside the schedule, an unknown choice, or an ``overflow`` where there is none.
     """
 
     step: int = POVID_STEP
@@ -59,10 +75,12 @@ class ImageDispreference:
             ("scored_under", ("noised", "clean")),
             ("reference_tokens", ("policy", "own")),
         ):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"ImageDispreference.{name} is {getattr(self, name)!r}; choose one of {', '.join(known)}."
-                )
+            check_choice(f"ImageDispreference.{name}", getattr(self, name), known)
+        if self.place == "pixel_values" and self.overflow != "clamp":
+            raise ValueError(
+                f"ImageDispreference.overflow is {self.overflow!r}, but pixel_values are never 8-bit again; leave it out, or "
+                'choose place="image".'
+            )
 
 
 # the paper does not say where the noise goes: as in Visual Contrastive Decoding, whose schedule it takes
@@ -89,6 +107,8 @@ def diffuse(x: Tensor, step: int, generator: torch.Generator) -> Tensor:
     outside 0 to 999, or values that are not floating-point.
     """
     _check_step("diffuse", step)
+    if not isinstance(x, Tensor):
+        raise ValueError(f"diffuse: x is of type {type(x).__name__}; give a tensor, or a picture to `noised`.")
     if not x.is_floating_point():
         raise ValueError(f"diffuse: x is of type {x.dtype}; scale the picture to floating-point values first.")
     left = float(alpha_bars()[step])
@@ -101,16 +121,25 @@ def noised(image: Image.Image, step: int, generator: torch.Generator, overflow: 
 
     ``overflow`` says what becomes of values outside [0, 1] when the result is made 8-bit again: "clamp" cuts them off, "wrap" takes
     them modulo 256, as the released code does without saying so (-127.5 becomes 129 and 280.5 becomes 24).
-    Raises ``ValueError`` as ``diffuse`` does, or for another ``overflow``.
+    Raises ``ValueError`` for a step outside 0 to 999, another ``overflow``, or what is no picture.
     """
-    if overflow not in get_args(Overflow):
-        raise ValueError(f"noised: overflow is {overflow!r}; choose one of {', '.join(get_args(Overflow))}.")
+    _check_step("noised", step)
+    check_choice("noised: overflow", overflow, get_args(Overflow))
+    _check_picture("noised", image)
     x = torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 255)
     return Image.fromarray(eight_bit(diffuse(x, step, generator).numpy() * 255, overflow))
 
 
 def eight_bit(values: np.ndarray, overflow: Overflow) -> np.ndarray:
-    """Values on a scale of 0 to 255 as uint8: cut off to whole numbers towards zero, then clamped or wrapped."""
+    """Values on a scale of 0 to 255 as uint8: cut off to whole numbers towards zero, then clamped or wrapped.
+
+    Raises ``ValueError`` for another ``overflow``, or values that are not finite.
+    """
+    check_choice("eight_bit: overflow", overflow, get_args(Overflow))
+    if not np.isfinite(values).all():
+        raise ValueError(
+            "eight_bit: values hold NaN or infinity, which no byte can stand for; mend what they come from."
+        )
     whole = np.trunc(values)
     return (np.clip(whole, 0, 255) if overflow == "clamp" else whole % 256).astype(np.uint8)
 
@@ -119,7 +148,8 @@ def eight_bit(values: np.ndarray, overflow: Overflow) -> np.ndarray:
 
 
 def flat(image: Image.Image) -> Image.Image:
-    """One colour, the picture's mean, in its size: no evidence at all."""
+    """One colour, the picture's mean, in its size: no evidence at all. Raises ``ValueError`` for what is no picture."""
+    _check_picture("flat", image)
     mean = np.asarray(image.convert("RGB")).mean((0, 1)).round().astype(int).tolist()
     return Image.new("RGB", image.size, tuple(mean))
 
@@ -127,8 +157,9 @@ def flat(image: Image.Image) -> Image.Image:
 def cropped(image: Image.Image, share: float, generator: torch.Generator) -> Image.Image:
     """A random part with ``share`` of the picture's area, enlarged to its size.
 
-    Raises ``ValueError`` for a share outside (0, 1].
+    Raises ``ValueError`` for a share outside (0, 1], or what is no picture.
     """
+    _check_picture("cropped", image)
     if not 0 < share <= 1:
         raise ValueError(f"cropped: share is {share}; the share of the area that is kept must lie in (0, 1].")
     width, height = (max(1, round(side * share**0.5)) for side in image.size)
@@ -140,10 +171,14 @@ def cropped(image: Image.Image, share: float, generator: torch.Generator) -> Ima
 def patches_shuffled(image: Image.Image, grid: int, generator: torch.Generator) -> Image.Image:
     """``grid`` x ``grid`` patches in random order: textures stay, objects do not. Rows and columns that do not divide are left out.
 
-    Raises ``ValueError`` if the picture has fewer pixels than patches along a side.
+    Raises ``ValueError`` if the picture has fewer pixels than patches along a side, or is none.
     """
-    if not 1 <= grid <= min(image.size):
-        raise ValueError(f"patches_shuffled: grid is {grid}; the picture is {image.width} x {image.height} pixels.")
+    _check_picture("patches_shuffled", image)
+    if not isinstance(grid, Integral) or not 1 <= grid <= min(image.size):
+        raise ValueError(
+            f"patches_shuffled: grid is {grid!r}, and the picture {image.width} x {image.height} pixels; give a whole number from "
+            f"1 to {min(image.size)}."
+        )
     pixels = np.asarray(image.convert("RGB"))
     high, wide = pixels.shape[0] // grid, pixels.shape[1] // grid
     tiles = pixels[: high * grid, : wide * grid].reshape(grid, high, grid, wide, 3).swapaxes(1, 2)
@@ -153,9 +188,13 @@ def patches_shuffled(image: Image.Image, grid: int, generator: torch.Generator) 
 
 
 def downscaled(image: Image.Image, factor: int) -> Image.Image:
-    """Reduced by ``factor`` along both sides and enlarged again. Raises ``ValueError`` for a factor below 1."""
-    if factor < 1:
-        raise ValueError(f"downscaled: factor is {factor}; it must be at least 1.")
+    """Reduced by ``factor`` along both sides and enlarged again.
+
+    Raises ``ValueError`` for a factor that is no whole number from 1, or what is no picture.
+    """
+    _check_picture("downscaled", image)
+    if not isinstance(factor, Integral) or factor < 1:
+        raise ValueError(f"downscaled: factor is {factor!r}; it must be a whole number, at least 1.")
     small = image.resize([max(1, side // factor) for side in image.size], Image.Resampling.BOX)
     return small.resize(image.size, Image.Resampling.BICUBIC)
 
@@ -163,13 +202,15 @@ def downscaled(image: Image.Image, factor: int) -> Image.Image:
 def image_tokens_masked(vlm: VLM, batch: BatchFeature, share: float, generator: torch.Generator) -> BatchFeature:
     """The batch with attention to a random ``share`` of each row's image tokens switched off, as in BDHS (arXiv 2407.02477).
 
-    Raises ``ValueError`` for a share outside [0, 1].
+    Raises ``ValueError`` for a share outside [0, 1], or a row without image tokens.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"image_tokens_masked: share is {share}; it must lie in [0, 1].")
     mask = batch["attention_mask"].clone()
-    for row, ids in zip(mask, batch["input_ids"], strict=True):
+    for at, (row, ids) in enumerate(zip(mask, batch["input_ids"], strict=True)):
         where = (ids == vlm.model.config.image_token_id).nonzero().flatten()
+        if len(where) == 0:
+            raise ValueError(f"image_tokens_masked: row {at} holds no image tokens; encode it with its picture.")
         lost = torch.randperm(len(where), generator=generator)[: round(share * len(where))]
         row[where[lost.to(where.device)]] = 0
     return BatchFeature({**batch, "attention_mask": mask})
@@ -185,19 +226,59 @@ def dispreferred_tokens(
 
     ``logits``: (..., vocabulary), those that predict ``labels`` with the true answer as prefix (teacher-forced). "argmax": the
     likeliest (the paper); "second": the likeliest that is not the label (the released code before April 2024); "sample": drawn.
-    No gradient flows through the choice. Raises ``ValueError`` for another choice, or shapes that do not fit.
+    No gradient flows through the choice. Raises ``ValueError`` for another choice, shapes or types that do not fit, logits that
+    hold NaN, and for "second" labels outside the vocabulary.
     """
-    if logits.shape[:-1] != labels.shape:
-        raise ValueError(f"dispreferred_tokens: logits {tuple(logits.shape)} do not fit labels {tuple(labels.shape)}.")
+    check_choice("dispreferred_tokens: tokens", tokens, get_args(Tokens))
+    if logits.ndim == 0 or logits.shape[:-1] != labels.shape:
+        raise ValueError(
+            f"dispreferred_tokens: logits {tuple(logits.shape)} do not fit labels {tuple(labels.shape)}; give one row of logits "
+            "for each label."
+        )
+    if not logits.is_floating_point() or labels.dtype != torch.int64:
+        raise ValueError(
+            f"dispreferred_tokens: logits are {logits.dtype} and labels {labels.dtype}; give floating-point logits and int64 "
+            "labels."
+        )
+    if logits.isnan().any():
+        raise ValueError(
+            "dispreferred_tokens: logits hold NaN, so none is the likeliest; mend the model or its inputs."
+        )
+    if tokens == "second" and ((labels < 0) | (labels >= logits.shape[-1])).any():
+        raise ValueError(
+            f"dispreferred_tokens: labels lie between {labels.min()} and {labels.max()}, outside the vocabulary of "
+            f"{logits.shape[-1]}; leave out positions that are not scored (-100)."
+        )
     logits = logits.detach()
     if tokens == "argmax":
         return logits.argmax(-1)
     if tokens == "second":
         return logits.scatter(-1, labels[..., None], float("-inf")).argmax(-1)
-    if tokens == "sample":
-        probs = logits.float().softmax(-1).flatten(0, -2)
-        return torch.multinomial(probs, 1, generator=generator).reshape(labels.shape)
-    raise ValueError(f"dispreferred_tokens: tokens is {tokens!r}; choose one of {', '.join(get_args(Tokens))}.")
+    probs = logits.float().softmax(-1).reshape(-1, logits.shape[-1])
+    return torch.multinomial(probs, 1, generator=generator).reshape(labels.shape)
+
+
+def noised_pixels(
+    images: Sequence[Image.Image],
+    pixel_values: Tensor,
+    choices: ImageDispreference,
+    processor: LlavaProcessor,
+    generators: Sequence[torch.Generator],
+) -> Tensor:
+    """``pixel_values`` (rows, 3, height, width) of pictures with noise on them, each from its own source of chance.
+
+    Raises ``ValueError`` if pictures, rows and sources are not as many, and as ``noised`` does.
+    """
+    if not len(images) == len(pixel_values) == len(generators):
+        raise ValueError(
+            f"noised_pixels: {len(images)} images, {len(pixel_values)} rows of pixel_values and {len(generators)} generators; "
+            "give as many of each."
+        )
+    if choices.place == "image":
+        shown = [noised(image, choices.step, g, choices.overflow) for image, g in zip(images, generators, strict=True)]
+        return processor.image_processor(shown, return_tensors="pt")["pixel_values"].to(pixel_values)
+    rows = [diffuse(row, choices.step, g) for row, g in zip(pixel_values, generators, strict=True)]
+    return torch.stack(rows)
 
 
 def weakened(
@@ -207,9 +288,7 @@ def weakened(
     choices: ImageDispreference,
     generator: torch.Generator,
 ) -> BatchFeature:
-    """``vlm.encode`` of the pictures with noise on them, fresh at every call."""
-    if choices.place == "image":
-        shown = [noised(image, choices.step, generator, choices.overflow) for image in images]
-        return vlms.encode(vlm, shown, texts)
+    """``vlm.encode`` of the pictures with noise on them, fresh at every call. Raises as ``vlm.encode`` and ``noised`` do."""
     batch = vlms.encode(vlm, images, texts)
-    return BatchFeature({**batch, "pixel_values": diffuse(batch["pixel_values"], choices.step, generator)})
+    pixels = noised_pixels(images, batch["pixel_values"], choices, vlm.processor, [generator] * len(images))
+    return BatchFeature({**batch, "pixel_values": pixels})

@@ -7,9 +7,12 @@ section 3.1): a false object, relation or attribute in a caption; a false step a
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from numbers import Integral
 
 import numpy as np
 
@@ -21,6 +24,7 @@ from povid_lib.texts import DETAILED_PROMPTS, SYNONYMS, attribute_questions, det
 DIFFICULTIES = ("random", "context", "partner")
 VERSION = "offline-1"  # count up with every change of what is written
 _FIRST = 300_000_000  # pairs come from training scenes that no run of the pocket model has used (20 million a seed)
+_SCENES, _PAIRS = 1_000_000, 400_000  # scenes of each seed, and the most pairs: half the scenes at least allow one
 _TRIES = 20  # drawings of one kind of corruption before a scene counts as not allowing it
 
 
@@ -31,9 +35,11 @@ class Offline:
     ``difficulty``: which object takes the place of a true one: "random": any absent one; "context": an absent one of the
     picture's contexts; "partner": a missing partner of what is in the picture, which is what the language prior expects.
     ``objects``, ``relations``, ``attributes``, ``reasoning``: weights of the kinds; a scene that does not allow one gets another.
+    ``world``: the kind of scene (see ``World``); of the unchanged world only, as a pair names its scene by split, kind and index.
     ``seed``: another seed, other pairs.
 
-    Raises ``ValueError`` for an unknown difficulty, a negative weight, or weights that are all zero.
+    Raises ``ValueError`` for an unknown difficulty or world, a weight that is negative or not finite, a negative seed, or weights
+    that are all zero.
     """
 
     difficulty: str = "partner"
@@ -41,7 +47,7 @@ class Offline:
     relations: float = 0.2
     attributes: float = 0.2
     reasoning: float = 0.2
-    world: World = World()
+    world: str = "typical"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -50,10 +56,15 @@ class Offline:
                 f"Offline.difficulty is {self.difficulty!r}; choose one of {', '.join(DIFFICULTIES)}, from easy to hard."
             )
         for name in ("objects", "relations", "attributes", "reasoning"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"Offline.{name} is {getattr(self, name)}; a weight must not be negative.")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(
+                    f"Offline.{name} is {getattr(self, name)}; give a weight that is 0 or more, and finite."
+                )
         if not any(self.weights.values()):
             raise ValueError("Offline: all weights are zero; give at least one kind of corruption a positive one.")
+        if not isinstance(self.seed, Integral) or self.seed < 0:
+            raise ValueError(f"Offline.seed is {self.seed!r}; give a whole number, 0 or more.")
+        World(self.world)
 
     @property
     def weights(self) -> dict[str, float]:
@@ -66,14 +77,16 @@ class Offline:
 
 
 def pairs(n: int, config: Offline = Offline()) -> Iterator[Pair]:
-    """``n`` pairs, lazily, one a scene. The same arguments give the same pairs (but for the time in their provenance)."""
-    made, index = 0, _FIRST + config.seed * 1_000_000
-    while made < n:
-        pair = pair_of(sample_scene(index, config.world), config)
-        index += 1
-        if pair is not None:
-            made += 1
-            yield pair
+    """``n`` pairs, lazily, one a scene of the training split. The same arguments give the same pairs (but for the time in their
+    provenance), and another seed other scenes.
+
+    Raises ``ValueError`` for an ``n`` that is not from 1 to 400,000, so that no seed runs out of its scenes.
+    """
+    if not isinstance(n, Integral) or not 1 <= n <= _PAIRS:
+        raise ValueError(f"pairs: n is {n!r}; give a whole number from 1 to {_PAIRS:,}, and another seed for more.")
+    world, first = World(config.world), _FIRST + config.seed * _SCENES
+    found = (pair_of(sample_scene(index, world, "train"), config) for index in itertools.count(first))
+    return itertools.islice((pair for pair in found if pair is not None), n)
 
 
 def pair_of(scene: Scene, config: Offline = Offline()) -> Pair | None:
@@ -135,15 +148,17 @@ def _caption(scene: Scene, kind: str, config: Offline, rng: np.random.Generator)
 
 def _false_object(scene: Scene, item: Item, difficulty: str, rng: np.random.Generator) -> Item | None:
     """The item with another name, of a kind that is absent and can have its number and colour."""
-    contexts = {KINDS[name].context for name in scene.names}
+    there, missing = scene.names, scene.missing_partners
+    contexts = {KINDS[name].context for name in there}
     options = [
         name
         for name in NAMES
-        if name not in (*scene.names, *SYNONYMS)
+        if name not in there
+        and name not in SYNONYMS
         and KINDS[name].recolourable == KINDS[item.name].recolourable
         and (KINDS[name].plural is None) == (KINDS[item.name].plural is None)
         and (difficulty == "random" or KINDS[name].context in contexts)
-        and (difficulty != "partner" or name in scene.missing_partners)
+        and (difficulty != "partner" or name in missing)
     ]
     return replace(item, name=str(rng.choice(options))) if options else None
 

@@ -38,10 +38,10 @@ def pair_logits(
     return logits[:rows, :columns], logits[rows:, : batch["rejected_ids"].shape[1]]
 
 
-def chosen_logits(model: nn.Module, batch: Batch, pixel_values: Tensor) -> Tensor:
+def chosen_logits(model: nn.Module, batch: Batch, pixel_values: Tensor, features: Tensor | None = None) -> Tensor:
     """Logits that predict the chosen tokens, with the chosen tokens before them (teacher-forced), when the model is shown other
-    pictures: (rows, C, vocabulary)."""
-    return _forward(model, *_one(batch, "chosen"), pixel_values, None)
+    pictures: (rows, C, vocabulary). ``features``: those of these pictures, in their place."""
+    return _forward(model, *_one(batch, "chosen"), pixel_values, features)
 
 
 def token_logps(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:

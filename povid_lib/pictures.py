@@ -10,7 +10,7 @@ from PIL import Image
 
 from povid_lib.scenes import SPLITS, WORLD_KINDS, Scene, World, sample_scene
 
-_SCENE = re.compile(rf"scene:({'|'.join(SPLITS)})/({'|'.join(WORLD_KINDS)})/(0|[1-9][0-9]*)")
+_SCENE = re.compile(rf"scene:({'|'.join(SPLITS)})/({'|'.join(WORLD_KINDS)})/(0|[1-9][0-9]{{0,17}})")
 _WANTED = f"write scene:split/kind/index (splits {', '.join(SPLITS)}; kinds {', '.join(WORLD_KINDS)}; indices from 0)"
 
 

@@ -123,26 +123,46 @@ def grouped_bars(
     return fig
 
 
-def curves(x: Sequence[float], series: Mapping[str, Sequence[float]], xlabel: str, ylabel: str) -> Figure:
-    """Smooth curves without intervals, for what is computed and not measured."""
+def curves(
+    x: Sequence[float],
+    series: Mapping[str, Sequence[float]],
+    xlabel: str,
+    ylabel: str,
+    ylim: tuple[float, float] = (-0.02, 1.02),
+    xscale: str = "linear",
+    levels: Mapping[str, float] | None = None,
+) -> Figure:
+    """Smooth curves without intervals, for what is computed and not measured. ``levels``: see ``dose_response``."""
     fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
-    for (name, values), colour, style in zip(series.items(), (BLUE, ORANGE, GREEN), ("-", "--", ":"), strict=False):
-        ax.plot(x, values, color=colour, ls=style, label=name)
-    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02, 1.02))
+    looks = zip((BLUE, ORANGE, GREEN, RED), ("-", "--", ":", "-."), strict=True)
+    for (name, values), (colour, style) in zip(series.items(), looks, strict=False):
+        ax.plot(x, values, color=colour, ls=style, lw=2, label=name)
+    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=ylim, xscale=xscale)
+    add_levels(ax, levels or {})
     _plain(ax)
     ax.legend(frameon=False, fontsize=8)
     return fig
 
 
 def dose_response(
-    doses: Sequence[float], series: Mapping[str, Sequence[Interval]], xlabel: str, ylabel: str, ymax: float = 1.0
+    doses: Sequence[float],
+    series: Mapping[str, Sequence[Interval]],
+    xlabel: str,
+    ylabel: str,
+    ymax: float = 1.0,
+    xscale: str = "linear",
+    levels: Mapping[str, float] | None = None,
 ) -> Figure:
-    """One line per series over a dose, with 95% intervals."""
+    """One line per series over a dose, with 95% intervals. ``levels``: horizontal lines with a word above each."""
     fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
     for (name, values), colour, marker in zip(series.items(), (BLUE, ORANGE, GREEN, RED), "os^D", strict=False):
         mid, error = _mid_and_error(values)
         ax.errorbar(doses, mid, error, color=colour, marker=marker, capsize=3, label=name)
-    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02 * ymax, 1.02 * ymax), xticks=doses)
+    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02 * ymax, 1.02 * ymax), xscale=xscale, xticks=doses)
+    if xscale == "log":
+        ax.set_xticks(doses, [f"{dose:,}" for dose in doses])
+        ax.minorticks_off()
+    add_levels(ax, levels or {})
     _plain(ax)
     ax.legend(frameon=False, fontsize=8)
     return fig
@@ -216,6 +236,14 @@ def _mid_and_error(values: Sequence[Interval]) -> tuple[np.ndarray, np.ndarray]:
     """Values (n,) and their distances to low and high (2, n), as Matplotlib's error bars take them."""
     mid, low, high = np.array(values).T
     return mid, np.stack([mid - low, high - mid]).clip(0)
+
+
+def add_levels(ax: plt.Axes, levels: Mapping[str, float]) -> None:
+    """Horizontal lines, each under its name."""
+    for name, height in levels.items():
+        ax.axhline(height, color="#444444", lw=1, ls=(0, (1, 2)))
+        at = (0.99, height)
+        ax.annotate(name, at, (0, 2), ("axes fraction", "data"), "offset points", fontsize=8, ha="right")
 
 
 def _plain(ax: plt.Axes) -> None:

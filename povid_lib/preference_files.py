@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
+import itertools
 import json
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from reprlib import repr as shown
 from typing import Any
 
-from datasets import Dataset, Features, List, Value
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset, Features, Image, List, Value
 
 from povid_lib import pictures, preferences
 from povid_lib.metrics import rows
-from povid_lib.preferences import PLACEHOLDER, Change, Pair, Provenance
+from povid_lib.pair_texts import PLACEHOLDER, text_faults
+from povid_lib.preferences import Change, Pair, Provenance
 from povid_lib.truths import numbered, turn_faults
 
 _SIDES = {"conversations": "chosen", "rejected_conversations": "rejected"}
+_ROWS = 64  # pairs with their pictures in memory at once
 _TEXT = Value("string")
 _MESSAGES = List({"role": _TEXT, "content": _TEXT})
 _COLUMNS = Features(
@@ -67,7 +73,7 @@ def read_povid(path: str | Path) -> list[Pair]:
             prompt, last = _question(row["conversations"][0]["value"])
             texts = {side: row[name][1]["value"] for name, side in _SIDES.items()}
             texts |= {"id": name, "image": row["image"], "prompt": prompt}
-            wrong = preferences.text_faults(texts)
+            wrong = text_faults(texts)
             if not rows.repeated("id", texts["id"], where, seen, faults) and not wrong:
                 pairs.append(Pair(**texts, picture_last=last))
         faults += [f"{where}: {fault}" for fault in wrong]
@@ -77,24 +83,45 @@ def read_povid(path: str | Path) -> list[Pair]:
 def write_povid(path: str | Path, pairs: Iterable[Pair]) -> int:
     """Pairs as POVID's public JSON, which has no place for changes and provenance; how many they were. Memory stays flat.
 
-    The file is there, or replaced, once it is whole.
+    The file is there, or replaced, once it is whole. Raises ``ValueError`` for a folder that is not there, what is no ``Pair``, and
+    an id that comes again: of rows of one id, ``read_povid`` would make others.
     """
-    names: Counter[str] = Counter()
     written = 0
-    part = Path(f"{path}.part")
-    with part.open("w", encoding="utf-8") as file:
-        for pair in pairs:
-            name = _row_id(pair.id, names)
-            names[name] += 1
-            question = f"{pair.prompt}\n{PLACEHOLDER}" if pair.picture_last else f"{PLACEHOLDER}\n{pair.prompt}"
-            row: dict[str, Any] = {"id": name, "image": pair.image}
-            for key, side in _SIDES.items():
-                row[key] = [{"from": "human", "value": question}, {"from": "gpt", "value": getattr(pair, side)}]
+    with _replacing(path) as part, part.open("w", encoding="utf-8") as file:
+        for row in _povid_rows(pairs):
             file.write(f"{',' if written else '['}\n{json.dumps(row, ensure_ascii=False)}")
             written += 1
         file.write("\n]\n" if written else "[]\n")
-    os.replace(part, path)
     return written
+
+
+@contextmanager
+def _replacing(path: str | Path) -> Iterator[Path]:
+    """A file beside ``path``, which takes its place once it is whole, and goes if it never is."""
+    rows.check_place(path)
+    part = Path(f"{path}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _povid_rows(pairs: Iterable[Pair]) -> Iterator[dict[str, Any]]:
+    names: Counter[str] = Counter()
+    ids: set[str] = set()
+    for pair in pairs:
+        preferences.checked("write_povid", pair)
+        if pair.id in ids:
+            raise ValueError(f"write_povid: id {pair.id!r} stands in two pairs; give each its own.")
+        ids.add(pair.id)
+        name = _row_id(pair.id, names)
+        names[name] += 1
+        question = f"{pair.prompt}\n{PLACEHOLDER}" if pair.picture_last else f"{PLACEHOLDER}\n{pair.prompt}"
+        row: dict[str, Any] = {"id": name, "image": pair.image}
+        for key, side in _SIDES.items():
+            row[key] = [{"from": "human", "value": question}, {"from": "gpt", "value": getattr(pair, side)}]
+        yield row
 
 
 def _povid_faults(row: Any) -> list[str]:
@@ -168,7 +195,7 @@ def to_trl(path: str | Path, images: str | Path | None = None, cache: str | Path
         except ValueError as error:
             rows.fail(path, [f"pair {pair.id}: {error}; `validate` names every such pair"])
     if pair is None:
-        rows.fail(path, ["the file holds nothing"])
+        rows.fail(path, [rows.EMPTY])
     # the cache goes by the arguments, so the digest keeps it from giving back what a file once held
     source = {"path": str(path), "digest": digest.hexdigest()}
     cache_dir = None if cache is None else str(cache)
@@ -181,20 +208,71 @@ def from_trl(dataset: Dataset) -> Iterator[Pair]:
 
     Raises ``ValueError`` if columns are missing, pictures have no names, or a conversation has several turns.
     """
-    missing = [name for name in _COLUMNS if name not in dataset.column_names]
-    if missing:
-        raise ValueError(f"The dataset lacks {', '.join(missing)}; only those that `to_trl` made can be turned back.")
+    _check_columns(dataset.column_names)
     return _from_trl(dataset.with_format(None))
 
 
-def _from_trl(dataset: Dataset) -> Iterator[Pair]:
+def write_trl(path: str | Path, pairs: Iterable[Pair], images: str | Path | None = None) -> int:
+    """Pairs as a Parquet file of the same columns, with the pictures themselves in it (scenes as PNG, files as they are); how many
+    they were. ``datasets.load_dataset("parquet", data_files=...)`` makes of it what TRL's ``DPOTrainer`` takes, anywhere, and
+    ``read_trl`` the pairs. Memory stays flat. The file is there, or replaced, once it is whole.
+
+    Raises ``ValueError`` for a picture or folder that is not there, a picture that cannot be read, and what is no ``Pair``.
+    """
+    pictures.check_folder(images)
+    features = Features({**_COLUMNS, "images": List(Image())})
+    written, left = 0, (preferences.checked("write_trl", pair) for pair in pairs)
+    with _replacing(path) as part, pq.ParquetWriter(part, features.arrow_schema) as file:
+        while some := list(itertools.islice(left, _ROWS)):
+            held = [
+                {**_trl_row(pair), "images": [{"bytes": _picture(pair.image, images), "path": pair.image}]}
+                for pair in some
+            ]
+            file.write_table(pa.Table.from_pylist(held, schema=features.arrow_schema))
+            written += len(some)
+    return written
+
+
+def read_trl(path: str | Path) -> Iterator[Pair]:
+    """The pairs of a file of ``write_trl``, whose pictures stay where they are: a pair has their names. Memory stays flat.
+
+    Raises ``ValueError`` for a file that is not there or no Parquet, and as ``from_trl`` does.
+    """
+    rows.check_file(path)
+    try:
+        file = pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path} is no Parquet file ({error}); give the one that `write_trl` wrote.") from error
+    _check_columns(file.schema_arrow.names)
+    return _from_trl(row for batch in file.iter_batches(_ROWS) for row in batch.to_pylist())
+
+
+def _picture(image: str, images: str | Path | None) -> bytes:
+    opened, path = pictures.picture(image, images), pictures.locate(image, images)
+    if path is not None:
+        return path.read_bytes()
+    drawn = io.BytesIO()
+    opened.save(drawn, "PNG")
+    return drawn.getvalue()
+
+
+def _check_columns(names: Collection[str]) -> None:
+    missing = [name for name in _COLUMNS if name not in names]
+    if missing:
+        told = "only what `to_trl` or `write_trl` made can be turned back"
+        raise ValueError(f"The dataset lacks {', '.join(missing)}; {told}.")
+
+
+def _from_trl(dataset: Iterable[Mapping[str, Any]]) -> Iterator[Pair]:
     for at, row in enumerate(dataset, start=1):
         texts = [row[name] for name in ("images", "prompt", "chosen", "rejected")]
-        if any(len(values) != 1 for values in texts) or not isinstance(texts[0][0], str):
-            raise ValueError(f"Row {at} ({row['id']}) is not one named picture, one question and two answers.")
+        names = [image["path"] if isinstance(image, dict) else image for image in row["images"]]
+        if any(len(values) != 1 for values in texts) or not isinstance(names[0], str):
+            told = "is not one named picture, one question and two answers; leave it out, or split it"
+            raise ValueError(f"Row {at} ({row['id']}) {told}.")
         yield Pair(
             id=row["id"],
-            image=row["images"][0],
+            image=names[0],
             prompt=row["prompt"][0]["content"],
             chosen=row["chosen"][0]["content"],
             rejected=row["rejected"][0]["content"],
@@ -205,12 +283,15 @@ def _from_trl(dataset: Dataset) -> Iterator[Pair]:
 
 
 def _trl_rows(path: str, digest: str) -> Iterator[dict[str, Any]]:
-    for pair in preferences.read(path):
-        row = asdict(pair)
-        row["images"] = [row.pop("image")]
-        for name, role in (("prompt", "user"), ("chosen", "assistant"), ("rejected", "assistant")):
-            row[name] = [{"role": role, "content": row[name]}]
-        yield row
+    return map(_trl_row, preferences.read(path))
+
+
+def _trl_row(pair: Pair) -> dict[str, Any]:
+    row = asdict(pair)
+    row["images"] = [row.pop("image")]
+    for name, role in (("prompt", "user"), ("chosen", "assistant"), ("rejected", "assistant")):
+        row[name] = [{"role": role, "content": row[name]}]
+    return row
 
 
 def _open_pictures(batch: dict[str, list[Any]], images: str | Path | None) -> dict[str, list[Any]]:

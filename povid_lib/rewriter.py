@@ -1,7 +1,7 @@
 """False answers by a model that sees: POVID's dispreferences (section 3.1) from any OpenAI-compatible server, within a budget.
 
-``dry_run`` tells the cost before anything is sent, ``rewrite`` asks and yields the pairs as they come, ``standing`` tells how far
-a journal has got. For thousands of rows see ``rewriter_batch``. All of them work on one journal (``rewriter_journal``), so that a
+``dry_run`` tells the cost before anything is sent, and how far a journal has got; ``rewrite`` asks, and yields the pairs as they
+come. For thousands of rows see ``rewriter_batch``. All of them work on one journal (``rewriter_journal``), so that a
 killed run goes on where it was.
 """
 
@@ -31,79 +31,79 @@ from povid_lib.rewriter_journal import (
     reject,
     renew_rejects,
 )
-from povid_lib.rewriter_request import RewriterConfig, Row, most_dollars, prepare
+from povid_lib.rewriter_request import RewriterConfig, Row, dollars, most_dollars, prepare
 
 PATIENCE = 10  # rows one after another without an answer, after which the server is taken to be down
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """What is left to ask. ``input_tokens``: four bytes of text to a token, pictures by the tile rule; ``input_tokens_most``: a
-    byte to a token. ``dollars_most``: for that, and answers of ``max_tokens`` all through, each request charged once.
+class DryRun:
+    """How far a journal has got with some truths, and what is left to pay.
+
+    ``pairs``, ``rejected``, ``in_batch``, ``left``: the rows of each kind. ``spent``: dollars at most, with the reservations of
+    requests that a kill cut off, and of batch files that are not read back. ``requests``: left to send, one for rows that are
+    alike. ``input_tokens``: four bytes of text to a token, pictures by the tile rule; ``input_tokens_most``: a byte to a token.
+    ``dollars`` and ``dollars_most``: for these, with answers of ``max_tokens`` all through and each request charged once.
     ``reservation``: dollars that must be free in the limit before the dearest request is sent, for it and all its retries."""
-
-    requests: int
-    input_tokens: int
-    input_tokens_most: int
-    output_tokens_most: int
-    dollars_most: float
-    reservation: float
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How many rows are pairs, rejected, in batch files, and left to ask. ``dollars``: spent at most, with the reservations of
-    requests that a kill cut off, and those of batch files that are not read back."""
 
     pairs: int
     rejected: int
     in_batch: int
     left: int
+    spent: float
+    requests: int
+    input_tokens: int
+    input_tokens_most: int
+    output_tokens_most: int
     dollars: float
+    dollars_most: float
+    reservation: float
 
 
-def dry_run(config: RewriterConfig, truths: Iterable[Truth], images: Path, journal: Path | None = None) -> Estimate:
-    """What ``rewrite`` would ask and pay at most, without what the journal has already. Sends nothing and needs no key.
+def dry_run(
+    config: RewriterConfig, truths: Iterable[Truth], images: str | Path, journal: str | Path | None = None
+) -> DryRun:
+    """What ``rewrite`` has done by its journal, would still ask, and pay at most. Sends nothing and needs no key.
 
     Raises ``ValueError`` as ``rewrite`` does for faults of rows, pictures and journal.
     """
-    rows = {row.key: row for row in prepare(config, truths, images)}
-    ledger = read_journal(journal) if journal else Ledger()
-    left = [row for row in rows.values() if is_left(row, ledger)]
-    each = [most_dollars(config, row) for row in left]
-    return Estimate(
-        requests=len(left),
-        input_tokens=sum(row.input_tokens for row in left),
-        input_tokens_most=sum(row.most_tokens for row in left),
-        output_tokens_most=config.max_tokens * len(left),
+    rows, ledger = prepare(config, truths, images), read_journal(journal) if journal else Ledger()
+    ended = [outcome(row, event) for row in rows if (event := _ended(row, ledger))]
+    pairs, in_batch = sum(isinstance(found, Pair) for found in ended), sum(row.key in ledger.in_batch for row in rows)
+    asked = {row.key: row for row in rows if is_left(row, ledger)}.values()
+    each = [most_dollars(config, row) for row in asked]
+    return DryRun(
+        pairs=pairs,
+        rejected=len(ended) - pairs,
+        in_batch=in_batch,
+        left=len(rows) - len(ended) - in_batch,
+        spent=ledger.committed,
+        requests=len(asked),
+        input_tokens=sum(row.input_tokens for row in asked),
+        input_tokens_most=sum(row.most_tokens for row in asked),
+        output_tokens_most=config.max_tokens * len(asked),
+        dollars=sum(dollars(config, row.input_tokens, config.max_tokens) for row in asked),
         dollars_most=sum(each),
         reservation=max(each, default=0.0) * (config.retries + 1),
     )
 
 
-def standing(config: RewriterConfig, truths: Iterable[Truth], images: Path, journal: Path) -> Standing:
-    """How far a journal has got with these truths. Raises ``ValueError`` as ``rewrite`` does."""
-    rows, ledger = prepare(config, truths, images), read_journal(journal)
-    found = [outcome(row, ended) for row in rows if (ended := _ended(row, ledger))]
-    pairs = sum(isinstance(result, Pair) for result in found)
-    in_batch = sum(row.key in ledger.in_batch for row in rows)
-    return Standing(pairs, len(found) - pairs, in_batch, len(rows) - len(found) - in_batch, ledger.committed)
-
-
 def rewrite(
     config: RewriterConfig,
     truths: Iterable[Truth],
-    images: Path,
-    journal: Path,
-    rejects: Path,
+    images: str | Path,
+    journal: str | Path,
+    rejects: str | Path,
     done: Collection[str] = (),
     retry_failed: bool = False,
+    send: bool = True,
 ) -> Iterator[Pair]:
     """Ask the model about every truth, and yield the pairs: those of the journal first, then new ones as they come.
 
     ``images``: the folder of the pictures. ``journal``: JSONL; what it has is never sent again. ``rejects``: JSONL of the rows
     without a usable answer, with reason and raw answer. ``done``: ids whose pairs are kept already; they are neither asked nor
-    yielded. ``retry_failed``: ask rows again that got no answer at all (never those whose answer was bad).
+    yielded. ``retry_failed``: ask rows again that got no answer at all (never those whose answer was bad). ``send``: False to yield
+    what the journal has and ask nothing, as after a batch.
 
     Before a request is sent, the most that it can cost with all its retries must fit into ``config.spending_limit``; once that
     does not fit, the run ends, and the rows that are left are counted on stderr. Tries whose charge is not known (time-out,
@@ -115,11 +115,13 @@ def rewrite(
     """
     if Path(journal).resolve() == Path(rejects).resolve():
         raise ValueError(f"{journal} is given both as journal and as rejects file; give two files.")
+    if isinstance(done, str):
+        raise ValueError(f"done is {done!r}; give a set or list of ids, not one text.")
     rows, ledger, kept = prepare(config, truths, images), read_journal(journal), set(done)
     read_rejects(rejects)
-    if any(row.truth.id not in kept and is_left(row, ledger, retry_failed) for row in rows):
+    if send and any(row.truth.id not in kept and is_left(row, ledger, retry_failed) for row in rows):
         key_of(config)  # a run that has all its answers needs no key
-    return _run(config, rows, kept, journal, rejects, retry_failed)
+    return _run(config, rows, kept, journal, rejects, retry_failed, send)
 
 
 def is_left(row: Row, ledger: Ledger, retry_failed: bool = False) -> bool:
@@ -143,9 +145,10 @@ def _run(
     config: RewriterConfig,
     rows: Sequence[Row],
     done: set[str],
-    journal: Path,
-    rejects: Path,
+    journal: str | Path,
+    rejects: str | Path,
     retry_failed: bool,
+    send: bool,
 ) -> Iterator[Pair]:
     groups: dict[str, list[Row]] = {}  # rows that are alike but for their ids are asked once
     for row in rows:
@@ -159,7 +162,7 @@ def _run(
         rejected, pairs = len(lines), len(rows) - sum(map(len, groups.values())) + len(results) - len(lines)
         bar.update(rejected + pairs)
         yield from (result for result in results if isinstance(result, Pair))
-        left = {key: group[0] for key, group in groups.items() if is_left(group[0], ledger, retry_failed)}
+        left = {key: group[0] for key, group in groups.items() if send and is_left(group[0], ledger, retry_failed)}
         state = _State(ledger.committed)
         # closed before the journal is, so that a consumer that leaves early loses no answer that is under way
         with closing(_asked(config, left, state, write)) as asked:
@@ -179,7 +182,7 @@ def _run(
         told += f"${state.committed:.6f} of ${config.spending_limit} spent at most."
         if state.stop:
             raise RuntimeError(f"{state.stop} {told}")
-        if rest:
+        if rest and send:
             told += " The next request might pass the limit; to go on, raise spending_limit and call again."
         bar.write(told, file=sys.stderr)
 
@@ -231,7 +234,7 @@ def _asked(
 
 def _why_stop(config: RewriterConfig, row: Row, ended: Event, silent: int, reason: Pair | str) -> str:
     used = ended.get("usage")
-    if used and (used[0] > row.most_tokens or used[1] > config.max_tokens):
+    if used and dollars(config, *used) and (used[0] > row.most_tokens or used[1] > config.max_tokens):
         return (
             f"The server counts {used[0]} input and {used[1]} output tokens where at most {row.most_tokens} and "
             f"{config.max_tokens} were reserved; raise image_tokens to what this model counts, or check length_parameter."

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from povid_lib.metrics.rows import fail, read_rows, repeated
 from povid_lib.preferences import Truth
 from povid_lib.rewriter import is_left
 from povid_lib.rewriter_client import usage_of
@@ -23,24 +24,26 @@ from povid_lib.rewriter_journal import Event, Ledger, new_event, open_journal
 from povid_lib.rewriter_request import RewriterConfig, dollars, most_dollars, prepare, request_body
 
 BATCH_ROWS, BATCH_BYTES = 50_000, 200_000_000  # OpenAI's limits for one input file
-_SHOWN = 50  # faults that an error spells out
 
 
 def write_batch(
     config: RewriterConfig,
     truths: Iterable[Truth],
-    images: Path,
-    folder: Path,
-    journal: Path,
+    images: str | Path,
+    folder: str | Path,
+    journal: str | Path,
     file_bytes: int = BATCH_BYTES,
 ) -> list[Path]:
     """Write input files for all rows that are left and that the spending limit can hold, and journal what they may cost.
 
     From then on these rows are waited for, and ``rewrite`` does not send them. Each file has at most 50,000 requests and
-    ``file_bytes`` bytes; a request's custom_id is its key. Upload only files that this returns, each once. Rows that the limit
-    cannot hold stay left (``rewriter.standing``). Raises ``ValueError`` as ``rewriter.rewrite`` does.
+    ``file_bytes`` bytes, but one request at least; a request's custom_id is its key. Upload only files that this returns, each
+    once. Rows that the limit cannot hold stay left (``rewriter.dry_run``). Raises ``ValueError`` as ``rewriter.rewrite`` does, and
+    for ``file_bytes`` below 1.
     """
-    rows, paths = {row.key: row for row in prepare(config, truths, images)}, []
+    if file_bytes < 1:
+        raise ValueError(f"write_batch: file_bytes is {file_bytes}; give a number of bytes, 1 or more.")
+    folder, rows, paths = Path(folder), {row.key: row for row in prepare(config, truths, images)}, []
     with open_journal(journal) as (ledger, write):
         committed, left = ledger.committed, deque(row for row in rows.values() if is_left(row, ledger))
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +68,7 @@ def write_batch(
     return paths
 
 
-def read_batch(config: RewriterConfig, output: Path, journal: Path) -> int:
+def read_batch(config: RewriterConfig, output: str | Path, journal: str | Path) -> int:
     """Take the answers of a batch's output or error file into the journal. Returns how many rows it settled.
 
     A row whose request the server could not do (status 4xx, 5xx) has failed; one that it never ran (expired, cancelled) is left
@@ -79,7 +82,7 @@ def read_batch(config: RewriterConfig, output: Path, journal: Path) -> int:
     return len(events)
 
 
-def drop_batch(config: RewriterConfig, batch: Path, journal: Path) -> int:
+def drop_batch(config: RewriterConfig, batch: str | Path, journal: str | Path) -> int:
     """Give up waiting for an input file that was never uploaded, or was cancelled and its outputs read: its rows are left again,
     and their reservations free. Returns how many. Raises ``ValueError`` with every fault of the file."""
     lines = _read_lines(batch)
@@ -89,26 +92,17 @@ def drop_batch(config: RewriterConfig, batch: Path, journal: Path) -> int:
     return len(keys)
 
 
-def _read_lines(path: Path) -> dict[str, dict[str, Any]]:
-    found, faults = dict[str, dict[str, Any]](), []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            faults.append(f"line {number}: not JSON ({error})")
-            continue
+def _read_lines(path: str | Path) -> dict[str, dict[str, Any]]:
+    rows, faults = read_rows(path)
+    found, seen = dict[str, dict[str, Any]](), dict[str, str]()
+    for where, row in rows:
         key = row.get("custom_id") if isinstance(row, dict) else None
         if not isinstance(key, str) or not re.fullmatch(r"[0-9a-f]{64}", key):
-            faults.append(f"line {number}: custom_id is {key!r}, no key of the rewriter")
-        elif key in found:
-            faults.append(f"line {number}: custom_id {key} occurs a second time")
-        else:
+            faults.append(f"{where}: custom_id is {key!r}; give a file of `write_batch`, or what came back of one")
+        elif not repeated("custom_id", key, where, seen, faults):
             found[key] = row
     if faults:
-        more = f"\n... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        raise ValueError(f"{path} is no file of a batch of ours:\n" + "\n".join(faults[:_SHOWN]) + more)
+        fail(path, faults)
     return found
 
 

@@ -26,6 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from povid_lib.metrics.rows import check_file, check_place
 from povid_lib.preferences import Pair, Provenance
 from povid_lib.rewriter_prompts import PROMPT_VERSION, read_reply, verify
 from povid_lib.rewriter_request import RewriterConfig, Row
@@ -57,13 +58,13 @@ class Ledger:
         return self.spent + sum(self.in_batch.values())
 
 
-def read_journal(path: Path) -> Ledger:
+def read_journal(path: str | Path) -> Ledger:
     """Read a journal; one that does not exist is empty. A last line that a kill cut short is passed over.
 
-    Raises ``ValueError`` that names file and line for any other line that is no event.
+    Raises ``ValueError`` that names file and line for any other line that is no event, and for a folder.
     """
     ledger, waiting = Ledger(), dict[str, float]()
-    data = path.read_bytes() if path.exists() else b""
+    data = _read(path)
     for number, line in enumerate(data[: _whole(path, data)].split(b"\n"), start=1):
         if not line:
             continue
@@ -84,7 +85,15 @@ def read_journal(path: Path) -> Ledger:
     return ledger
 
 
-def _whole(path: Path, data: bytes) -> int:
+def _read(path: str | Path) -> bytes:
+    """What a file holds: nothing, if there is none yet."""
+    if not Path(path).exists():
+        return b""
+    check_file(path)
+    return Path(path).read_bytes()
+
+
+def _whole(path: str | Path, data: bytes) -> int:
     """The length of a journal's bytes without a last line that was cut short. Raises ``ValueError`` if that line is not ours."""
     end = data.rfind(b"\n") + 1
     torn, ours = data[end:], b'{"event": '
@@ -100,7 +109,7 @@ def _whole(path: Path, data: bytes) -> int:
 def _read_event(line: bytes, where: str) -> Event:
     try:
         found = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{where}: not JSON ({error}); mend the line, or bring the journal back from a copy."
         ) from error
@@ -123,13 +132,15 @@ def _is_money(value: object) -> bool:
 
 
 @contextmanager
-def open_journal(path: Path) -> Iterator[tuple[Ledger, Callable[..., None]]]:
+def open_journal(path: str | Path) -> Iterator[tuple[Ledger, Callable[..., None]]]:
     """The ledger so far, and a function that appends events and returns once they are on the disk; safe to call from threads.
 
-    Makes the file if there is none, and removes a torn last line. Raises ``ValueError`` if another run has the journal open, as
-    two runs would pay for the same rows.
+    Makes the file if there is none, and removes a torn last line. Raises ``ValueError`` as ``read_journal`` does, and if another
+    run has the journal open, as two runs would pay for the same rows.
     """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    check_place(path)
     with path.open("ab", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed by the system, however the process ends
@@ -175,7 +186,10 @@ def outcome(row: Row, ended: Event) -> Pair | str:
         return f"failed verification: {'; '.join(faults)}"
     provenance = Provenance(ended["model"], ended["prompt"], ended["time"], ended["dollars"])
     truth = row.truth
-    return Pair(truth.id, truth.image, truth.prompt, truth.answer, answer, changes, provenance)
+    try:
+        return Pair(truth.id, truth.image, truth.prompt, truth.answer, answer, changes, provenance)
+    except ValueError as error:  # an answer may hold what no pair can
+        return f"no pair: {error}"
 
 
 # --- the rejects file --------------------------------------------------------------------------------------------
@@ -187,13 +201,14 @@ def reject(row: Row, ended: Event, reason: str) -> str:
     return json.dumps(line | {name: ended[name] for name in ("key", "model", "prompt", "time", "dollars")}) + "\n"
 
 
-def renew_rejects(path: Path, rows: Sequence[Row], lines: Sequence[str]) -> None:
+def renew_rejects(path: str | Path, rows: Sequence[Row], lines: Sequence[str]) -> None:
     """Put the lines of these rows in place of those that the file has of them. Lines of other rows stay.
 
     The file is replaced in one step, so that a kill leaves the old or the new one.
     """
     ids = {row.truth.id for row in rows}
     kept = [line for id, line in read_rejects(path) if id not in ids]
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
     with fresh.open("w", encoding="utf-8") as file:
@@ -203,17 +218,20 @@ def renew_rejects(path: Path, rows: Sequence[Row], lines: Sequence[str]) -> None
     fresh.replace(path)
 
 
-def append_reject(path: Path, line: str) -> None:
+def append_reject(path: str | Path, line: str) -> None:
     """Append a line. A kill that cuts it short loses nothing: the journal has the answer, and the next run renews the file."""
-    with path.open("a", encoding="utf-8") as file:
+    with Path(path).open("a", encoding="utf-8") as file:
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
 
 
-def read_rejects(path: Path) -> list[tuple[str, str]]:
+def read_rejects(path: str | Path) -> list[tuple[str, str]]:
     """(id, line) of a rejects file, without a torn last line. Raises ``ValueError`` for a file that is none."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    try:
+        text = _read(path).decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no rejects file ({error}); give the file that the rewriter wrote.") from error
     found = []
     for number, line in enumerate(text.split("\n")[:-1], start=1):
         try:

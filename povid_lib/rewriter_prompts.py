@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from povid_lib.preferences import Change, Truth
+from povid_lib.preferences import CORRUPTIONS, Change, Truth
 
 PROMPT_VERSION = "rewrite-1"  # a new one for every change of the texts below; pairs carry it
 CAPTION_KINDS, REASONING_KINDS = ("object", "relation", "attribute"), ("step", "result")
@@ -52,7 +52,11 @@ def kinds_for(answer: str, kinds: Sequence[str]) -> tuple[str, ...]:
 
 
 def messages(truth: Truth, kinds: Sequence[str], image_url: str, detail: str) -> list[dict[str, Any]]:
-    """The messages of one chat completion. ``kinds``: of ``kinds_for``; ``image_url``: a data URL; ``detail``: low or high."""
+    """The messages of one chat completion. ``kinds``: of ``kinds_for``; ``image_url``: a data URL; ``detail``: low or high.
+
+    Raises ``ValueError`` if there are no kinds, or unknown ones.
+    """
+    _check_kinds("messages", kinds)
     system = _SYSTEM.format(kinds="\n".join(f"- {kind}: {_KINDS[kind]}" for kind in kinds))
     text = f"Question:\n{truth.prompt}\n\nTrue answer:\n{truth.answer}"
     picture = {"type": "image_url", "image_url": {"url": image_url, "detail": detail}}
@@ -63,10 +67,19 @@ def messages(truth: Truth, kinds: Sequence[str], image_url: str, detail: str) ->
 
 
 def response_format(kinds: Sequence[str]) -> dict[str, Any]:
-    """The JSON schema of the answer, within what OpenAI's strict structured outputs allow: every field required, none besides."""
+    """The JSON schema of the answer, within what OpenAI's strict structured outputs allow: every field required, none besides.
+
+    Raises ``ValueError`` if there are no kinds, or unknown ones.
+    """
+    _check_kinds("response_format", kinds)
     change = {"kind": {"type": "string", "enum": list(kinds)}, "from": {"type": "string"}, "to": {"type": "string"}}
     fields = {"answer": {"type": "string"}, "changes": {"type": "array", "items": _object(change)}}
     return {"type": "json_schema", "json_schema": {"name": "rewritten", "strict": True, "schema": _object(fields)}}
+
+
+def _check_kinds(caller: str, kinds: Sequence[str]) -> None:
+    if not kinds or set(kinds) - set(CORRUPTIONS):
+        raise ValueError(f"{caller}: kinds is {kinds!r}; give one or more of {', '.join(CORRUPTIONS)}.")
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
@@ -106,12 +119,12 @@ def read_reply(body: str, kinds: Sequence[str]) -> tuple[str, tuple[Change, ...]
         source, target = change["from"].strip(), change["to"].strip()
         if source == target:
             raise ValueError(f"wrong shape: change {at} has {source!r} on both sides")
-        found.append(Change(change["kind"], source, target))
+        found.append((change["kind"], source, target))
     try:
         json.dumps(reply, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise ValueError("wrong shape: the answer holds half a character (a lone surrogate)") from error
-    return answer.strip(), tuple(found)
+    return answer.strip(), tuple(Change(*change) for change in found)
 
 
 def _content(body: str) -> str:
@@ -121,13 +134,15 @@ def _content(body: str) -> str:
         message, finish = choice["message"], choice.get("finish_reason")
         content, refusal = message.get("content"), message.get("refusal")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError("no chat completion: the server's answer has no choices with a message") from error
+        raise ValueError(
+            "no chat completion: the server's answer has no choices with a message; check base_url"
+        ) from error
     if refusal:
         raise ValueError(f"refusal: {refusal}")
     if finish == "content_filter":
         raise ValueError("refusal: stopped by the server's content filter")
     if finish == "length":
-        raise ValueError("cut off: the answer did not end within max_tokens")
+        raise ValueError("cut off: the answer did not end within max_tokens; raise it")
     if content is not None and not isinstance(content, str):
         raise ValueError("no chat completion: the message's content is no text")
     if not content or not content.strip():

@@ -19,13 +19,16 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
+from povid_lib import pictures
+from povid_lib.metrics.rows import fail, repeated
+from povid_lib.pair_texts import TEXTS, text_fault
 from povid_lib.preferences import CORRUPTIONS, Truth
 from povid_lib.rewriter_prompts import kinds_for, messages, response_format
 
 PICTURE_BYTES = 20_000_000  # a larger file is not read
 PICTURE_PIXELS = 50_000_000  # a larger picture is not decoded
+PICTURE_SIDE = 2048  # a larger picture is sent reduced to it
 _TYPES = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "WEBP": "webp", "GIF": "gif"}  # what OpenAI takes
-_SHOWN = 50  # faults that an error spells out
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,6 @@ class RewriterConfig:
     timeout: float = 120.0  # seconds for one whole answer
     kinds: tuple[str, ...] = CORRUPTIONS
     detail: str = "high"  # or low: the picture is seen in 512 x 512 pixels
-    max_side: int = 2048  # pixels; a larger picture is sent reduced to it
     image_tokens: tuple[int, int] = (85, 170)
 
     def __post_init__(self) -> None:
@@ -76,7 +78,7 @@ class RewriterConfig:
                 yield f"{name} is {getattr(self, name)!r}; give a number above 0"
         if not _is_number(self.temperature) or not 0 <= self.temperature <= 2:
             yield f"temperature is {self.temperature!r}; give a number from 0 to 2"
-        for name, least in (("max_tokens", 1), ("concurrency", 1), ("retries", 0), ("max_side", 64)):
+        for name, least in (("max_tokens", 1), ("concurrency", 1), ("retries", 0)):
             if type(getattr(self, name)) is not int or getattr(self, name) < least:
                 yield f"{name} is {getattr(self, name)!r}; give a whole number, {least} or more"
         if self.length_parameter not in ("max_completion_tokens", "max_tokens"):
@@ -91,7 +93,7 @@ class RewriterConfig:
         elif len(set(self.kinds)) < len(self.kinds):
             yield f"kinds is {self.kinds!r}; name each once"
         elif "step" in self.kinds and "result" not in self.kinds:
-            yield "kinds has step without result; a false step that leaves the result true makes no false answer"
+            yield "kinds has step without result; a false step with the true result makes no false answer; add result"
 
 
 def _is_number(value: object) -> bool:
@@ -121,34 +123,28 @@ class Row:
     most_tokens: int
 
 
-def prepare(config: RewriterConfig, truths: Iterable[Truth], images: Path) -> list[Row]:
+def prepare(config: RewriterConfig, truths: Iterable[Truth], images: str | Path) -> list[Row]:
     """Check every truth and its picture in the folder ``images``, and work out keys and tokens. Sends nothing.
 
     Text tokens are at most as many as bytes of UTF-8, since no token holds less than one; four bytes to a token are the estimate.
     Picture tokens follow OpenAI's published tile rule (``picture_tokens``). Raises ``ValueError`` with every fault of every row.
     """
-    if not Path(images).is_dir():
-        raise ValueError(
-            f"The pictures' folder {images} does not exist; give the folder that image names are relative to."
-        )
-    folder, rows, faults = Path(images).resolve(), [], []
-    seen: dict[str, int] = {}
-    pictures: dict[str, _Picture] = {}
+    pictures.check_folder(images)
+    rows, faults = list[Row](), list[str]()
+    seen, read = dict[str, str](), dict[str, _Picture]()
     for number, truth in enumerate(truths, start=1):
         where = f"row {number} ({truth.id!r})" if isinstance(truth, Truth) else f"row {number}"
         try:
             _check_truth(config, truth)
-            if truth.id in seen:
-                raise ValueError(f"the id stands in row {seen[truth.id]} too; ids must differ")
-            seen[truth.id] = number
-            if truth.image not in pictures:
-                pictures[truth.image], _ = _read_picture(find_picture(folder, truth.image), config)
-            rows.append(_row(config, truth, pictures[truth.image]))
+            if repeated("id", truth.id, where, seen, faults):
+                continue
+            if truth.image not in read:
+                read[truth.image], _ = _read_picture(_file(truth.image, images), config)
+            rows.append(_row(config, truth, read[truth.image]))
         except ValueError as error:
             faults.append(f"{where}: {error}")
     if faults:
-        more = f"\n... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        raise ValueError(f"{len(faults)} of the truths cannot be asked about:\n" + "\n".join(faults[:_SHOWN]) + more)
+        fail("truths", faults)
     if not rows:
         raise ValueError("There are no truths to rewrite; give one at least.")
     return rows
@@ -177,7 +173,11 @@ def picture_tokens(width: int, height: int, config: RewriterConfig) -> int:
 
     Low detail: the base count. High: the picture is reduced to fit 2048 x 2048, then to a shorter side of 768; the base count,
     and a count for each tile of 512 x 512 that it takes to cover it. Reduced only, never enlarged.
+
+    Raises ``ValueError`` for a side below one pixel.
     """
+    if min(width, height) < 1:
+        raise ValueError(f"picture_tokens: the picture is {width} x {height} pixels; give sides of 1 or more.")
     base, tile = config.image_tokens
     if config.detail == "low":
         return base
@@ -185,23 +185,10 @@ def picture_tokens(width: int, height: int, config: RewriterConfig) -> int:
     return base + tile * math.prod(math.ceil(round(side * scale / 512, 6)) for side in (width, height))
 
 
-def find_picture(folder: Path, name: str) -> Path:
-    """The file of that name in a resolved folder or beneath it. Raises ``ValueError`` for any name that leads elsewhere."""
-    if name.startswith("scene:"):
-        raise ValueError(
-            f"image {name} is of the pocket world and no file; save its picture, and give that file's name"
-        )
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise ValueError(f"image {name!r} must be relative to {folder} and without `..`; name a file in it")
-    try:
-        path = (folder / name).resolve()  # follows links, so that these cannot lead out either
-        there = path.is_file()
-    except (OSError, RuntimeError) as error:  # a name that is too long, a link to itself
-        raise ValueError(f"image {name[:80]!r} cannot be looked for ({error}); name a file") from error
-    if not path.is_relative_to(folder):
-        raise ValueError(f"image {name!r} is a link that leads out of {folder}; put the picture itself there")
-    if not there:
-        raise ValueError(f"image {name!r} is no file in {folder}; put it there, or give another folder")
+def _file(image: str, images: str | Path) -> Path:
+    path = pictures.locate(image, images)
+    if path is None:
+        raise ValueError(f"image {image!r} is a scene and no file; save its picture, and give that file's name")
     return path
 
 
@@ -227,28 +214,28 @@ def _read_picture(path: Path, config: RewriterConfig) -> tuple[_Picture, str]:
             if kind != "MPO" and getattr(image, "is_animated", False):
                 raise ValueError(f"{path} is a moving picture; save one frame of it as JPEG or PNG")
             image.load()
-            shrunk = image.convert("RGB") if max(width, height) > config.max_side else None
+            shrunk = image.convert("RGB") if max(width, height) > PICTURE_SIDE else None
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} is no whole picture ({error}); mend it, or leave its rows out") from error
     mark = hashlib.sha256(data).hexdigest()
     if shrunk is not None:
         packed = io.BytesIO()
-        shrunk.thumbnail((config.max_side, config.max_side))
+        shrunk.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
         shrunk.save(packed, "JPEG", quality=95)
-        data, kind, (width, height), mark = packed.getvalue(), "JPEG", shrunk.size, f"{mark} at {config.max_side}"
+        data, kind, (width, height), mark = packed.getvalue(), "JPEG", shrunk.size, f"{mark} at {PICTURE_SIDE}"
     url = f"data:image/{_TYPES[kind]};base64,{base64.b64encode(data).decode()}"
     return _Picture(path, mark, picture_tokens(width, height, config)), url
 
 
 def _check_truth(config: RewriterConfig, truth: Truth) -> None:
     if not isinstance(truth, Truth):
-        raise ValueError(f"{type(truth).__name__} where a Truth is needed")
-    for name in ("id", "image", "prompt", "answer"):
+        raise ValueError(f"{type(truth).__name__} where a Truth is needed; give those of `truths`, or make your own")
+    for name, side in (("id", "id"), ("image", "image"), ("prompt", "prompt"), ("answer", "chosen")):
         text = getattr(truth, name)
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"{name} is {text!r}; give a text")
-        if "\0" in text or (not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text)):
-            raise ValueError(f"{name} has a NUL or half a character (a lone surrogate) in it; mend the text")
+        if fault := text_fault(name, text, TEXTS[side]):  # what no pair could hold
+            raise ValueError(fault)
+        if "\0" in text:
+            raise ValueError(f"{name} has a NUL in it; take it out")
     if not kinds_for(truth.answer, config.kinds):
         form = "a reasoning item" if kinds_for(truth.answer, CORRUPTIONS) == ("step", "result") else "a caption"
         raise ValueError(

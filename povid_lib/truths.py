@@ -9,7 +9,19 @@ from typing import Any
 
 from povid_lib.metrics import rows
 from povid_lib.metrics.files import coco_tables
-from povid_lib.preferences import PLACEHOLDER, Truth
+from povid_lib.pair_texts import PLACEHOLDER, text_fault
+from povid_lib.preferences import Truth
+
+
+def read_truths(path: str | Path, prompt: str) -> list[Truth]:
+    """``read_llava`` or ``read_coco_captions``, by what the file begins with: a list or rows of conversations, or COCO's object.
+    ``prompt``: the question that COCO's captions answer. Raises ``ValueError`` as these do."""
+    rows.check_file(path)
+    with open(path, "rb") as file:
+        start = file.read(65536).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"[") or b'"conversations"' in start:
+        return read_llava(path)
+    return read_coco_captions(path, prompt)
 
 
 def read_llava(path: str | Path) -> list[Truth]:
@@ -52,11 +64,11 @@ def read_llava(path: str | Path) -> list[Truth]:
 def read_coco_captions(path: str | Path, prompt: str) -> list[Truth]:
     """COCO's annotation file of captions: each caption as the true answer to ``prompt``, named by the annotation's id.
 
-    Raises ``ValueError`` for an empty prompt, and with every fault of the file: a missing table or field, a caption of an image
-    that is not listed, one that is empty, an id that occurs twice.
+    Raises ``ValueError`` for an empty prompt or one with ``<image>``, and with every fault of the file: a missing table or field,
+    a caption of an image that is not listed, one that is empty, an id that occurs twice.
     """
-    if not prompt.strip():
-        raise ValueError("prompt is empty; give the question that the captions answer.")
+    if fault := text_fault("prompt", prompt, "the question that the captions answer"):
+        raise ValueError(f"{fault}.")
     tables = coco_tables(path, {"images": ("id", "file_name"), "annotations": ("id", "image_id", "caption")})
     names = {str(image["id"]): image["file_name"] for image in tables["images"]}
     truths: list[Truth] = []
@@ -66,7 +78,9 @@ def read_coco_captions(path: str | Path, prompt: str) -> list[Truth]:
         where, image, caption = f"annotation {at}", names.get(str(row["image_id"])), row["caption"]
         key = rows.id_of(row, "id", where, faults)
         if str(row["image_id"]) not in names:
-            faults.append(f"{where}: image {row['image_id']} is not in the table `images`")
+            faults.append(
+                f"{where}: image {row['image_id']} is not in the table `images`; list it there, or take the caption out"
+            )
         elif not isinstance(image, str) or not image.strip():
             faults.append(f"{where}: file_name of image {row['image_id']} is {shown(image)}; give the picture's file")
         if not isinstance(caption, str) or not caption.strip():

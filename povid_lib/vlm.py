@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from PIL import Image
@@ -32,6 +33,7 @@ class VLM:
     name: str
     model: LlavaForConditionalGeneration
     processor: LlavaProcessor
+    four_bit: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -52,12 +54,15 @@ class Answer:
 
 
 def load(
-    name: str | Path = "pocket", device: str | None = None, dtype: torch.dtype | None = None, four_bit: bool = False
+    name: str | Path = "pocket",
+    device: str | None = None,
+    dtype: torch.dtype | Literal["auto"] | None = None,
+    four_bit: bool = False,
 ) -> VLM:
     """Load a LLaVA for inference.
 
     ``name``: "pocket", a folder, or a hub id such as "llava-hf/llava-1.5-7b-hf". ``device``: default the GPU if there is one.
-    ``dtype``: default float32 on the CPU and bfloat16 on a GPU. ``four_bit``: NF4 quantisation, on a GPU only.
+    ``dtype``: default float32 on the CPU, bfloat16 on a GPU; "auto" as the file has it. ``four_bit``: NF4, on a GPU only.
 
     Raises ``FileNotFoundError`` if the model cannot be had (no such folder, or not on this machine and no network), and
     ``ValueError`` if it is not a LLaVA of the 1.5 family or 4-bit is asked for without a GPU.
@@ -81,12 +86,12 @@ def load(
     model = LlavaForConditionalGeneration.from_pretrained(
         where,
         dtype=dtype or (torch.float32 if device == "cpu" else torch.bfloat16),
-        device_map=device,
+        device_map=None if device == "cpu" else device,  # DeepSpeed's ZeRO-3 refuses any device map
         use_safetensors=True,
         quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4") if four_bit else None,
     )
     processor = AutoProcessor.from_pretrained(where)
-    return VLM(str(name), model.eval(), processor)
+    return VLM(str(name), model.eval(), processor, four_bit)
 
 
 def chat(vlm: VLM, question: str, image: bool = True) -> str:

@@ -6,7 +6,7 @@ import base64
 import difflib
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import numpy as np
 import torch
 import traitlets
 from PIL import Image
+from torch import Tensor
 
+from povid_lib import enumerable
 from povid_lib import vlm as vlms
 from povid_lib.dispreferred import Dilemma, sort_of
 from povid_lib.distort import dispreferred_tokens, noised
@@ -25,6 +27,7 @@ from povid_lib.preferences import Pair
 from povid_lib.scenes import SIDE, Scene
 from povid_lib.texts import PROMPT, SHORT_PROMPTS, WORDS, detailed_caption, enumerate_phrases, mentioned
 from povid_lib.vlm import VLM
+from povid_lib.weights import Answers, shared_words
 
 STATIC = Path(__file__).parent / "static"
 
@@ -174,6 +177,51 @@ def _what(d: Dilemma, word: str) -> str:
     )
 
 
+class Weigh(anywidget.AnyWidget):
+    """Move alpha, beta1 and beta2, and see what the POVID loss weighs, word by word. Needs no model and no kernel."""
+
+    _esm = _script("weigh.js")
+    _css = STATIC / "weigh.css"
+    spec = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, vlm: VLM, scored: Mapping[str, Answers], scenes: Sequence[Scene], rows: Sequence[int]) -> None:
+        super().__init__(spec=weigh_spec(vlm, scored, scenes, rows))
+
+
+def weigh_spec(vlm: VLM, scored: Mapping[str, Answers], scenes: Sequence[Scene], rows: Sequence[int]) -> dict[str, Any]:
+    """For some ``rows`` of a batch about ``scenes``: every token with its log-probability under policy and reference, and whether
+    it is the chosen answer's token after the same words. ``scored``: the answers with the noised one scored under the "noised" and
+    the "clean" picture; chosen and rejected ones are taken from the first.
+    """
+    decode = vlm.processor.tokenizer.decode
+    first = next(iter(scored.values()))
+    shared = shared_words(first)
+
+    def words(given: Answers, side: str, row: int, same: Sequence[bool]) -> list[list[Any]]:
+        length = int(getattr(given, f"{side}_mask")[row].sum())
+        ids, policy, reference = (getattr(given, name)[row].tolist() for name in (f"{side}_ids", side, f"ref_{side}"))
+        return [[decode([ids[t]]).strip(), round(policy[t], 4), round(reference[t], 4), same[t]] for t in range(length)]
+
+    found = []
+    for number, row in enumerate(rows, start=1):
+        prefix = [*shared[row].tolist(), *[False] * first.rejected_ids.shape[1]]
+        noised = {
+            picture: words(given, "noised", row, (given.noised_ids[row] == given.chosen_ids[row]).tolist())
+            for picture, given in scored.items()
+        }
+        found.append(
+            {
+                "title": f"{number}. {', '.join(scenes[row].names)}",
+                "png": _png(scenes[row].image()),
+                "names": list(scenes[row].names),
+                "chosen": words(first, "chosen", row, prefix),
+                "rejected": words(first, "rejected", row, prefix),
+                "noised": noised,
+            }
+        )
+    return {"pairs": found}
+
+
 class Pairs(anywidget.AnyWidget):
     """Say which answer of a pair is false with the picture covered; then see picture, changes and the hits so far. Needs no model
     and no kernel."""
@@ -215,6 +263,45 @@ def pairs_spec(pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[
             }
         )
     return {"pairs": [rows[i] for i in rng.permutation(len(rows))]}
+
+
+class Beta(anywidget.AnyWidget):
+    """Move beta, and see the best policy of chapter 06 go from the reference to the best answer. Computed beforehand."""
+
+    _esm = _script("beta.js")
+    _css = STATIC / "beta.css"
+    spec = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, texts: Sequence[str], lies: Sequence[bool], ref_logps: Tensor, reward: Tensor) -> None:
+        super().__init__(spec=beta_spec(texts, lies, ref_logps, reward))
+
+
+def beta_spec(
+    texts: Sequence[str], lies: Sequence[bool], ref_logps: Tensor, reward: Tensor, top: int = 9, stops: int = 31
+) -> dict[str, Any]:
+    """The exact optimum at ``stops`` values of beta, the first infinite: probabilities of the ``top`` answers and of all others,
+    mean reward, divergence, and the share of answers that name what is not there (``lies``)."""
+    betas = [None, *np.geomspace(20, 0.1, stops - 1).tolist()]
+    policies = [ref_logps if beta is None else enumerable.optimum(ref_logps, reward, beta) for beta in betas]
+    ever = torch.stack(policies).exp().amax(0)
+    shown = sorted(ever.topk(top).indices.tolist(), key=lambda i: (-float(reward[i]), -float(ref_logps[i])))
+    untrue = torch.tensor(lies, dtype=ref_logps.dtype)
+    views = []
+    for beta, policy in zip(betas, policies, strict=True):
+        probs = policy.exp()
+        listed = [round(float(probs[i]), 4) for i in shown]
+        views.append(
+            {
+                "beta": beta,
+                "probs": [*listed, round(max(0.0, 1 - sum(listed)), 4)],
+                "reward": round(float(probs @ reward), 4),
+                "kl": round(float(enumerable.kl(policy, ref_logps)), 4),
+                "lies": round(float(probs @ untrue), 4),
+            }
+        )
+    answers = [{"text": texts[i], "reward": float(reward[i]), "lie": bool(lies[i])} for i in shown]
+    rest = {"text": f"{len(texts) - top} others together", "reward": None, "lie": None}
+    return {"answers": [*answers, rest], "views": views, "best": float(reward.max())}
 
 
 def _png(image: Image.Image) -> str:

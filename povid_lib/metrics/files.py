@@ -15,6 +15,7 @@ from povid_lib.metrics.rows import (
     decode,
     fail,
     id_of,
+    json_fault,
     read_members,
     read_rows,
     read_texts,
@@ -139,15 +140,17 @@ def coco_tables(path: str | Path, tables: Mapping[str, tuple[str, ...]]) -> dict
     try:
         data = {} if faults else json.loads(text)
     except json.JSONDecodeError as error:
-        fail(path, [f"line {error.lineno}: no JSON ({error.msg} at column {error.colno})"])
+        fail(path, [json_fault(error, error.lineno)])
     for table, fields in () if faults else tables.items():
         rows = data.get(table) if isinstance(data, dict) else None
         if not isinstance(rows, list):
-            faults.append(f"the table `{table}` is missing")
+            faults.append(f"the table `{table}` is missing; give COCO's annotation file")
             continue
         for at, row in enumerate(rows, start=1):
             faults += [
-                f"`{table}`, row {at}: no {name}" for name in fields if not isinstance(row, dict) or name not in row
+                f"`{table}`, row {at}: no {name}; give it"
+                for name in fields
+                if not isinstance(row, dict) or name not in row
             ]
     return sound(path, data, faults)
 

@@ -7,18 +7,39 @@ memory, whether a file writes 42 or "42".
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+EMPTY = "the file holds nothing; give one that has rows"
 _SHOWN = 100  # faults that an error spells out
 _DECODER = json.JSONDecoder()
 T = TypeVar("T")
 Row = tuple[str, Any]  # where it stands ("line 3"), and what stands there
 
 
+def check_file(path: str | Path) -> None:
+    """Raises ``ValueError`` if there is nothing to read under that name, or a folder."""
+    if not Path(path).exists():
+        raise ValueError(f"{path} is not there; give the name of a file that is.")
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder; give the name of a file in it.")
+
+
+def check_place(path: str | Path) -> None:
+    """Raises ``ValueError`` if no file of that name can be written, because it is a folder, or in none."""
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder; give the name of a file in it.")
+    if not Path(path).parent.is_dir():
+        raise ValueError(f"{path} cannot be written, as {Path(path).parent} is no folder; make it first.")
+
+
 def decode(path: str | Path) -> tuple[str, list[str]]:
-    """The file's text, and a fault for every line that is not UTF-8 (those lines come back empty)."""
+    """The file's text, and a fault for every line that is not UTF-8 (those lines come back empty).
+
+    Raises ``ValueError`` if there is no such file.
+    """
+    check_file(path)
     data = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "", ["the file is UTF-16; save it as UTF-8"]
@@ -50,9 +71,31 @@ def parse_line(line: str, number: int, faults: list[str]) -> list[Row]:
     """The row that a line of JSON lines holds; none for a blank line, and none with a fault if it is no JSON."""
     try:
         return [(f"line {number}", json.loads(line))] if line.strip() else []
-    except json.JSONDecodeError as error:
-        faults.append(f"line {number}: no JSON ({error.msg} at column {error.colno})")
+    except (ValueError, RecursionError) as error:
+        faults.append(json_fault(error, number))
         return []
+
+
+def stream(path: str | Path) -> Iterator[tuple[str, Any, list[str]]]:
+    """The lines of JSON lines that are not blank, one at a time: where each stands, what it holds, and the faults that kept it from
+    being read. Raises ``ValueError`` if there is no such file."""
+    check_file(path)
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            faults: list[str] = []
+            text = decode_line(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, number, faults)
+            row = parse_line(text, number, faults)
+            if faults and not line.endswith(b"\n"):
+                torn = f"torn after {len(line)} bytes by what ended its writing"
+                faults = [f"line {number}: {torn}; take it off, as `mend` does with a file of pairs"]
+            if row or faults:
+                yield f"line {number}", row[0][1] if row else None, faults
+
+
+def json_fault(error: ValueError | RecursionError, line: int) -> str:
+    """The fault that an error of ``json`` tells: its grammar, nesting too deep, or a number of too many digits."""
+    told = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+    return f"line {line}: no JSON ({told}); mend it there"
 
 
 def read_texts(
@@ -110,7 +153,9 @@ def _members(path: str | Path, text: str, opening: str, what: str) -> list[Row]:
         if _skip(text, at + 1) != len(text):
             raise json.JSONDecodeError("Extra data", text, at + 1)
     except json.JSONDecodeError as error:
-        fail(path, [f"line {error.lineno}: no JSON ({error.msg} at column {error.colno})"])
+        fail(path, [json_fault(error, error.lineno)])
+    except (ValueError, RecursionError) as error:
+        fail(path, [json_fault(error, line)])
     return members
 
 
@@ -126,7 +171,9 @@ def id_of(row: Any, key: str, where: str, faults: list[str]) -> str | None:
     if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
         return str(value)
     faults.append(
-        f"{where}: no {key}" if value in (None, "") else f"{where}: {key} is {value!r}, neither number nor name"
+        f"{where}: no {key}; give the row one"
+        if value in (None, "")
+        else f"{where}: {key} is {value!r}, neither number nor name; give it one of them"
     )
     return None
 
@@ -136,7 +183,7 @@ def text_of(row: Any, keys: tuple[str, ...], where: str, faults: list[str]) -> s
     for key in keys if isinstance(row, dict) else ():
         if isinstance(row.get(key), str):
             return str(row[key])
-    faults.append(f"{where}: no {' or '.join(keys)}")
+    faults.append(f"{where}: no {' or '.join(keys)}; give it as text")
     return ""
 
 
@@ -148,7 +195,7 @@ def words_of(value: Any) -> tuple[str, ...] | None:
 def repeated(key: str, value: str, where: str, seen: dict[str, str], faults: list[str]) -> bool:
     """Whether an id stood in an earlier row, and then a fault more. ``seen``: id -> where, to which a new one is added."""
     if value in seen:
-        faults.append(f"{where}: {key} {value} already stands in {seen[value]}")
+        faults.append(f"{where}: {key} {value} already stands in {seen[value]}; take one out, or change it")
         return True
     seen[value] = where
     return False
@@ -157,7 +204,7 @@ def repeated(key: str, value: str, where: str, seen: dict[str, str], faults: lis
 def sound(path: str | Path, result: T, faults: list[str]) -> T:
     """The result if it holds anything and nothing is at fault, else ``fail``."""
     if not faults and not result:
-        faults = ["the file holds nothing"]
+        faults = [EMPTY]
     if faults:
         fail(path, faults)
     return result

@@ -16,7 +16,6 @@ from povid_lib.distort import (
     POVID_STEP,
     RELEASED,
     STEPS,
-    ImageDispreference,
     alpha_bars,
     betas,
     cropped,
@@ -75,6 +74,12 @@ def test_noise_is_fresh_at_every_visit_and_follows_from_the_seed():
     assert noised(image, 500, seeded()).tobytes() == one.tobytes()
 
 
+def test_whole_numbers_of_numpy_will_do():
+    picture, step = Image.new("RGB", (8, 8), 90), np.arange(500, 501)[0]
+    assert noised(picture, step, seeded()).tobytes() == noised(picture, 500, seeded()).tobytes()
+    assert patches_shuffled(picture, np.int64(2), seeded()).size == downscaled(picture, np.int64(2)).size == (8, 8)
+
+
 def test_the_first_step_leaves_the_picture_nearly_as_it_was():
     values = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
     after = np.asarray(noised(Image.fromarray(values), 0, seeded()))
@@ -91,19 +96,6 @@ def test_share_of_a_uniform_picture_that_wraps():
     """About 38% at step 500: the released code takes these modulo 256."""
     y = diffuse(torch.rand(200_000, generator=seeded(1)), 500, seeded(2))
     assert ((y < 0) | (y > 1)).float().mean().item() == pytest.approx(0.38, abs=0.01)
-
-
-@pytest.mark.parametrize("step", [-1, 1000])
-def test_steps_outside_the_schedule_are_refused(step):
-    with pytest.raises(ValueError, match="steps 0 to 999"):
-        noised(Image.new("RGB", (4, 4)), step, seeded())
-
-
-def test_whole_numbers_and_unknown_overflow_are_refused():
-    with pytest.raises(ValueError, match="floating-point"):
-        diffuse(torch.zeros(3, dtype=torch.uint8), 5, seeded())
-    with pytest.raises(ValueError, match="clamp, wrap"):
-        noised(Image.new("RGB", (4, 4)), 5, seeded(), overflow="saturate")
 
 
 # --- other ways to weaken a picture ------------------------------------------------------------------------------
@@ -179,6 +171,12 @@ def test_sampled_tokens_follow_the_distribution():
     assert (got[:, 0] == 0).float().mean().item() == pytest.approx(LOGITS[0, 0].softmax(-1)[0].item(), abs=0.01)
 
 
+def test_one_position_by_itself():
+    for tokens, want in (("argmax", 0), ("second", 1), ("sample", 0)):
+        got = dispreferred_tokens(torch.tensor([99.0, 1.0, 0.0]), torch.tensor(0), tokens, seeded())
+        assert (got.shape, got.item()) == ((), want)
+
+
 def test_no_gradient_through_the_choice():
     logits = LOGITS.clone().requires_grad_()
     assert not dispreferred_tokens(logits, LABELS, "second").requires_grad
@@ -199,24 +197,3 @@ def test_noise_goes_where_the_choice_says(vlm):
 def test_presets_differ_as_the_paper_and_its_code_do():
     assert (PAPER.tokens, PAPER.scored_under, PAPER.reference_tokens) == ("argmax", "noised", "policy")
     assert (RELEASED.tokens, RELEASED.scored_under, RELEASED.reference_tokens) == ("argmax", "clean", "own")
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: ImageDispreference(step=1000), "steps 0 to 999"),
-        (lambda: ImageDispreference(place="latent"), "choose one of image, pixel_values"),
-        (lambda: ImageDispreference(overflow="none"), "choose one of clamp, wrap"),
-        (lambda: ImageDispreference(tokens="third"), "choose one of argmax, second, sample"),
-        (lambda: ImageDispreference(scored_under="both"), "choose one of noised, clean"),
-        (lambda: ImageDispreference(reference_tokens="none"), "choose one of policy, own"),
-        (lambda: cropped(RAMP, 0, seeded()), "must lie in"),
-        (lambda: patches_shuffled(RAMP, 13, seeded()), "12 x 12 pixels"),
-        (lambda: downscaled(RAMP, 0), "at least 1"),
-        (lambda: dispreferred_tokens(LOGITS, LABELS[0], "argmax"), "do not fit labels"),
-        (lambda: dispreferred_tokens(LOGITS, LABELS, "third"), "choose one of argmax"),
-    ],
-)
-def test_bad_choices_are_refused(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()

@@ -55,26 +55,26 @@ def test_every_fault_of_a_caption_file_is_named_at_once(write):
     )
     assert faults(read_captions, path, ["1", "2", "3", "4"]) == [
         "line 5: byte 32 (0xe9) is not UTF-8; save the file as UTF-8",
-        "line 7: no JSON (Expecting property name enclosed in double quotes at column 17)",
-        "line 2: no image_id",
-        "line 3: image_id 1 already stands in line 1",
+        "line 7: no JSON (Expecting property name enclosed in double quotes at column 17); mend it there",
+        "line 2: no image_id; give the row one",
+        "line 3: image_id 1 already stands in line 1; take one out, or change it",
         "line 4: image 7 is not among the 4 images of the truth",
-        "line 6: no caption",
-        "line 8: image_id is True, neither number nor name",
+        "line 6: no caption; give it as text",
+        "line 8: image_id is True, neither number nor name; give it one of them",
     ]
 
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"", "the file holds nothing"),
-        (b" \n\n", "the file holds nothing"),
-        (b"[]", "the file holds nothing"),
+        (b"", "the file holds nothing; give one that has rows"),
+        (b" \n\n", "the file holds nothing; give one that has rows"),
+        (b"[]", "the file holds nothing; give one that has rows"),
         ("[]".encode("utf-16"), "the file is UTF-16; save it as UTF-8"),
-        (b"[1,\n", "line 2: no JSON (Expecting value at column 1)"),
-        (b'[{"image_id": 1, "caption": "a"}\n {}]', "line 2: no JSON (Expecting ',' at column 2)"),
-        (b'[{"image_id": 1, "caption": "a"}] x', "line 1: no JSON (Extra data at column 34)"),
-        (b'[{"image_id": 1, "caption": "a"},\n{"image_id": 2}]', "line 2, entry 2: no caption"),
+        (b"[1,\n", "line 2: no JSON (Expecting value at column 1); mend it there"),
+        (b'[{"image_id": 1, "caption": "a"}\n {}]', "line 2: no JSON (Expecting ',' at column 2); mend it there"),
+        (b'[{"image_id": 1, "caption": "a"}] x', "line 1: no JSON (Extra data at column 34); mend it there"),
+        (b'[{"image_id": 1, "caption": "a"},\n{"image_id": 2}]', "line 2, entry 2: no caption; give it as text"),
     ],
 )
 def test_captions_that_are_none(write, content, complaint):
@@ -101,9 +101,9 @@ def test_every_fault_of_a_truth_file(write):
     ]
     assert faults(read_truth, write("[1]"), SMALL) == ["line 1: an image id -> objects table must begin with {"]
     assert faults(read_truth, write('{"1" ["dog"]}'), SMALL) == [
-        "line 1: no JSON (Expecting a key and ':' at column 6)"
+        "line 1: no JSON (Expecting a key and ':' at column 6); mend it there"
     ]
-    assert faults(read_truth, write("{}"), SMALL) == ["the file holds nothing"]
+    assert faults(read_truth, write("{}"), SMALL) == ["the file holds nothing; give one that has rows"]
 
 
 # --- a small COCO: each image has its own object and five captions that name it and others ----------------------------
@@ -163,7 +163,10 @@ def test_faults_of_coco_files(write):
         "annotation 2: image 9 is not in the table `images`",
     ]
     paths, _ = small_coco(write, instances_images=[{"id": "100"}, {}], instances_annotations=3)
-    assert faults(read_coco_truth, *paths, COCO) == ["`images`, row 2: no id", "the table `annotations` is missing"]
+    assert faults(read_coco_truth, *paths, COCO) == [
+        "`images`, row 2: no id; give it",
+        "the table `annotations` is missing; give COCO's annotation file",
+    ]
     paths, _ = small_coco(write, captions_images=[{"id": 100 + i} for i in range(1, len(NAMES))])
     with pytest.raises(
         ValueError, match=r"captions.json: 4 faults\n  image 100 is in only one of this file and"
@@ -192,8 +195,8 @@ def test_questions_in_the_published_format(write):
     ]
     assert faults(read_questions, write("\n".join(map(json.dumps, bad)))) == [
         "line 1: label is 'maybe'; it must be yes or no",
-        "line 2: question_id 1 already stands in line 1",
-        "line 3: no image",
+        "line 2: question_id 1 already stands in line 1; take one out, or change it",
+        "line 3: no image; give it as text",
         "line 4: label is ''; it must be yes or no",
     ]
 
@@ -205,9 +208,9 @@ def test_answers(write):
     }
     bad = write('{"question_id": 1}\n{"question_id": 5, "answer": "Yes"}\n{"question_id": 5, "answer": "No"}')
     assert faults(read_answers, bad, QUESTIONS) == [
-        "line 1: no answer or text",
+        "line 1: no answer or text; give it as text",
         "line 2: question 5 was not asked",
-        "line 3: question_id 5 already stands in line 2",
+        "line 3: question_id 5 already stands in line 2; take one out, or change it",
     ]
 
 

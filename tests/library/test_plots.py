@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from povid_lib import plots
+from povid_lib import plots, plots_exact
 from povid_lib.scenes import sample_scene
 
 
@@ -70,3 +70,40 @@ def test_scene_grid_and_probabilities_and_word_map():
     assert [round(p.get_width(), 2) for p in fig.axes[0].patches] == [0.7, 0.1, 0.6, 0.2]
     words = plots.word_map(image, [str(i) for i in range(36)], [0.5] * 36)
     assert [t.get_text() for t in words.axes[0].texts] == [str(i) for i in range(36)]
+
+
+def test_levels_are_drawn_where_they_belong_and_named():
+    for fig in (
+        plots.curves([1, 2], {"x": [0.1, 3.0]}, "dose", "rate", ylim=(0, 4), xscale="log", levels={"top": 2.5}),
+        plots.dose_response([10, 1000], {"x": [(0.1, 0, 0.2)] * 2}, "dose", "rate", xscale="log", levels={"top": 2.5}),
+    ):
+        (ax,) = fig.axes
+        assert list(ax.lines[-1].get_ydata()) == [2.5, 2.5]
+        assert [t.get_text() for t in ax.texts] == ["top"]
+        assert ax.get_xscale() == "log"
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["10", "1,000"]
+
+
+def test_frontier_and_recovery_show_what_they_are_given():
+    fig = plots_exact.frontier([(0, 1), (1, 2)], {"b": (1, 2)}, {"other": (1, 1)}, [(0.5, 0.5), (2, 0.1)], "x", "y")
+    cloud, curve, *points = (list(zip(*line.get_data(), strict=True)) for line in fig.axes[0].lines)
+    assert (cloud, curve, points) == ([(0.5, 0.5), (2, 0.1)], [(0, 1), (1, 2)], [[(1, 2)], [(1, 1)]])
+    assert [t.get_text() for t in fig.axes[0].texts] == ["b", "other"]
+    found = {"few": ([0.5, 2.5, 0.0], [0.9, 0.1, 0.0]), "many": ([1, 2, 3], [0.5, 0.4, 0.1])}
+    fig = plots_exact.recovered([1, 2, 3], found, "true", "found", "never drawn")
+    few, many = (ax.collections[0] for ax in fig.axes)
+    assert few.get_offsets().tolist() == [[1, 0.5], [2, 2.5]]
+    assert few.get_sizes()[0] > few.get_sizes()[1]
+    assert many.get_offsets().tolist() == [[1, 1], [2, 2], [3, 3]]
+    assert [ax.lines[1].get_xydata().tolist() for ax in fig.axes] == [[[3, 0]], []]
+
+
+def test_answer_bars_tell_false_from_true():
+    fig = plots_exact.answer_bars(["A cup.", "A fork."], [False, True], {"model": [0.7, 0.2]}, "x")
+    (ax,) = fig.axes
+    assert [round(bar.get_width(), 2) for bar in ax.patches] == [0.7, 0.2]
+    assert len({bar.get_facecolor() for bar in ax.patches}) == 2
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["A cup.  true", "A fork.  false"]
+    fig = plots_exact.answer_bars(["A cup."], [False], {"one": [0.7], "two": [0.2]}, "x")
+    assert [round(bar.get_width(), 2) for bar in fig.axes[0].patches] == [0.7, 0.2]
+    assert [t.get_text() for t in fig.axes[0].get_legend().get_texts()] == ["one", "two"]

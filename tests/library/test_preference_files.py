@@ -3,9 +3,11 @@
 import json
 from dataclasses import replace
 
+import datasets
 import numpy as np
 import pytest
 import torch
+from datasets import List, load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig
@@ -15,11 +17,11 @@ from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 
 from povid_lib import pocket
-from povid_lib.preference_files import from_trl, read_povid, to_trl, write_povid
+from povid_lib.preference_files import from_trl, read_povid, read_trl, to_trl, write_povid, write_trl
 from povid_lib.preferences import Change, Pair, Provenance, append, read, validate, write
 from povid_lib.scenes import scenes
 from povid_lib.texts import Annotator
-from povid_lib.truths import Truth, read_coco_captions, read_llava
+from povid_lib.truths import Truth, read_coco_captions, read_llava, read_truths
 from tests.library.test_trl import LANGUAGE_MODEL_ONLY
 
 
@@ -151,6 +153,7 @@ def test_an_export_that_fails_leaves_the_last_one(save):
     with pytest.raises(RuntimeError, match="the source is gone"):
         write_povid(path, pairs())
     assert json.loads(path.read_text()) == ROWS
+    assert list(path.parent.iterdir()) == [path]
     assert write_povid(path, []) == 0
     assert json.loads(path.read_text()) == []
 
@@ -203,12 +206,33 @@ def test_pictures_are_opened_when_their_row_is_read_and_texts_lie_on_disk(tmp_pa
     assert list(from_trl(dataset)) == pairs  # asks for no picture
 
 
-def test_a_dataset_of_other_conversations_is_refused(tmp_path):
-    write(tmp_path / "pairs.jsonl", [FULL])
-    dataset = to_trl(tmp_path / "pairs.jsonl", cache=tmp_path / "cache").with_format(None)
-    longer = dataset.map(lambda it: {"prompt": it["prompt"] * 2})
-    with pytest.raises(ValueError, match=r"Row 1 \(1\) is not one named picture, one question"):
-        list(from_trl(longer))
+def test_a_parquet_file_holds_pairs_and_pictures(tmp_path):
+    Image.new("RGB", (5, 4), (1, 2, 3)).save(tmp_path / "a.jpg")
+    held = [FULL, *(replace(FULL, id=f"x{i}", image="a.jpg", provenance=None, picture_last=True) for i in range(70))]
+    path = tmp_path / "pairs.parquet"
+    assert write_trl(path, iter(held), tmp_path) == 71  # more than are in memory at once
+    picture = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").unlink()
+    assert list(read_trl(path)) == held
+    opened = load_dataset("parquet", data_files=str(path), cache_dir=str(tmp_path / "cache"))["train"]
+    assert opened[0]["images"][0].size == (96, 96)
+    assert opened[70]["images"][0].size == (5, 4)
+    names = opened.cast_column("images", List(datasets.Image(decode=False)))[70]["images"]
+    assert names == [{"path": "a.jpg", "bytes": picture}]
+    assert write_trl(path, [FULL]) == 1
+    assert list(read_trl(path)) == [FULL]
+
+
+def test_a_parquet_file_that_cannot_be_made_replaces_none(tmp_path):
+    path = tmp_path / "pairs.parquet"
+    write_trl(path, [FULL])
+    for images, complaint in ((None, "say in which folder"), (tmp_path, "is not in"), ("nowhere", "is no folder")):
+        with pytest.raises(ValueError, match=complaint):
+            write_trl(path, [FULL, replace(FULL, id="2", image="a.png")], images)
+    (tmp_path / "a.png").write_text("no picture")
+    with pytest.raises(ValueError, match="cannot be read"):
+        write_trl(path, [replace(FULL, image="a.png")], tmp_path)
+    assert list(read_trl(path)) == [FULL]
 
 
 def test_trl_reads_the_picture_before_the_question_and_the_answers_after(tmp_path):
@@ -226,8 +250,16 @@ def test_trl_reads_the_picture_before_the_question_and_the_answers_after(tmp_pat
     assert batch["pixel_values"].shape[0] == 4
 
 
-def test_trl_takes_a_step_on_the_columns_as_they_are(pocket_pairs, tmp_path):
+@pytest.fixture(params=["opened as read", "in a file"])
+def trl_dataset(request, pocket_pairs, tmp_path):
+    if request.param == "in a file":
+        write_trl(tmp_path / "pairs.parquet", pocket_pairs[:4])
+        return load_dataset("parquet", data_files=str(tmp_path / "pairs.parquet"), cache_dir=str(tmp_path))["train"]
     write(tmp_path / "pairs.jsonl", pocket_pairs[:4])
+    return to_trl(tmp_path / "pairs.jsonl", cache=tmp_path / "cache")
+
+
+def test_trl_takes_a_step_on_the_columns_as_they_are(trl_dataset, tmp_path):
     trainer = DPOTrainer(
         model=AutoModelForImageTextToText.from_pretrained(pocket.FOLDER, dtype=torch.float32),
         args=DPOConfig(
@@ -241,7 +273,7 @@ def test_trl_takes_a_step_on_the_columns_as_they_are(pocket_pairs, tmp_path):
             save_strategy="no",
             disable_tqdm=True,
         ),
-        train_dataset=to_trl(tmp_path / "pairs.jsonl", cache=tmp_path / "cache"),
+        train_dataset=trl_dataset,
         processing_class=AutoProcessor.from_pretrained(pocket.FOLDER),
         peft_config=LoraConfig(r=8, target_modules=LANGUAGE_MODEL_ONLY),
     )
@@ -266,6 +298,19 @@ def test_every_round_of_llava_instruct_is_a_truth(save):
         Truth("7#3", "a.jpg", "Why?", "So."),
         Truth("8", "b.jpg", "Who?", "He."),
     ]
+
+
+def test_what_a_file_of_truths_is_shows_by_its_beginning(tmp_path):
+    row = {"id": "7", "image": "a.jpg", "conversations": talk("<image>\nWhy?", "So.")}
+    for text in (json.dumps([row]), json.dumps(row) + "\n", "\ufeff " + json.dumps(row)):
+        (tmp_path / "rows").write_text(text)
+        assert read_truths(tmp_path / "rows", "Describe it.") == [Truth("7", "a.jpg", "Why?", "So.")]
+    (tmp_path / "rows").write_text('[{"id": "7", "image": "a.jpg"}]')
+    with pytest.raises(ValueError, match="conversations: None is no list of rounds"):
+        read_truths(tmp_path / "rows", "Describe it.")
+    image, caption = {"id": 5, "file_name": "5.jpg"}, {"id": 11, "image_id": 5, "caption": "A bus."}
+    (tmp_path / "rows").write_text(json.dumps({"info": {}, "images": [image], "annotations": [caption]}))
+    assert read_truths(tmp_path / "rows", "Describe it.") == [Truth("11", "5.jpg", "Describe it.", "A bus.")]
 
 
 def test_every_caption_of_coco_is_a_truth(save):

@@ -92,6 +92,10 @@ def test_kinds():
         ('{"answer": "A", "changes": [{"kind": "step", "from": "a", "to": "b"}]}', "was not asked for"),
         ('{"answer": "A", "changes": [{"kind": "object", "from": "a ", "to": "a"}]}', "on both sides"),
         ('{"answer": "\\ud800", "changes": []}', "half a character"),
+        (
+            '{"answer": "A", "changes": [{"kind": "object", "from": "a", "to": "\\ud800"}]}',
+            "wrong shape: .* half a character",
+        ),
         ("[" * 100_000, "no JSON"),
         ("9" * 10_000, "no JSON"),
         ("   ", "empty answer"),

@@ -1,0 +1,231 @@
+"""How many pairs a second: this trainer against TRL's, and phase 2 against the released procedure, the same gradients.
+
+    OMP_NUM_THREADS=2 python benchmarks/training.py [--model pocket|medium] [--rows 8] [--steps 5]
+
+"pocket" is the shipped model, "medium" an untrained LLaVA of hidden size 512 with 8 layers and 576 image tokens, with prompts of
+60 and answers of 100 tokens beside them. Every way computes loss and gradients of the same batch, in turns; the time is the median
+over the steps, without an optimiser's step, which is the same for all. The reference's cache is built beforehand and its time is
+given by itself: it is paid once and used in every epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from torch import Tensor, nn
+from transformers import LlavaForConditionalGeneration
+from trl import DPOConfig, DPOTrainer
+
+from povid_lib import distort, losses, pocket, results
+from povid_lib import vlm as vlms
+from povid_lib.batches import Batch
+from povid_lib.config import LANGUAGE_MODEL_LAYERS, POVIDConfig
+from povid_lib.hallucinate import Offline, pairs
+from povid_lib.logprobs import sequence_logps, token_logps
+from povid_lib.preference_files import to_trl
+from povid_lib.preferences import write
+from povid_lib.trainer import POVIDTrainer
+
+Ways = dict[str, Callable[[], Tensor]]
+
+
+def model_of(size: str) -> tuple[LlavaForConditionalGeneration, Any]:
+    """The model and its processor."""
+    if size == "pocket":
+        vlm = vlms.load("pocket")
+        return vlm.model, vlm.processor
+    processor = vlms.load("pocket").processor
+    processor.patch_size = 14
+    processor.image_processor.size = {"height": 336, "width": 336}
+    torch.manual_seed(0)
+    config = pocket.llava_config(len(processor.tokenizer), width=512, layers=8)
+    config.text_config.max_position_embeddings = 2048
+    config.vision_config = pocket.clip_config(len(processor.tokenizer), width=256, layers=6).vision_config
+    config.vision_config.image_size, config.vision_config.patch_size = 336, 14
+    config.image_seq_length = 576
+    return LlavaForConditionalGeneration(config), processor
+
+
+def rows_of(size: str, n: int, folder: Path) -> Any:
+    """Pairs; for the medium model their texts are repeated to the length that the header names."""
+    write(folder / "pairs.jsonl", pairs(n, Offline(reasoning=0.0)))
+    data = to_trl(folder / "pairs.jsonl", cache=folder / "datasets")
+    if size == "pocket":
+        return data
+    from datasets import Dataset
+
+    plain = [data.with_format(None)[at] for at in range(n)]
+    for row in plain:
+        for side, length in (("prompt", 55), ("chosen", 95), ("rejected", 95)):
+            words = (row[side][0]["content"].split() * length)[:length]
+            row[side] = [{**row[side][0], "content": " ".join(words)}]
+    return Dataset.from_list(plain).with_transform(data.format["format_kwargs"]["transform"])
+
+
+def released(model: nn.Module, batch: Batch, choices: distort.ImageDispreference, trainer: POVIDTrainer) -> Tensor:
+    """Phase 2 step by step as the released code does it: whole rows with all logits, policy and reference, clean and noised."""
+    generators = [trainer._generator(row_id) for row_id in batch["row_ids"]]
+    pixels = distort.noised_pixels(
+        batch["images"], batch["pixel_values"], choices, trainer.processing_class, generators
+    )
+
+    def rows(*sides: str) -> tuple[Tensor, Tensor, int]:
+        length = max(batch[f"{side}_ids"].shape[1] for side in sides)  # type: ignore[literal-required]
+        fill = [
+            [
+                nn.functional.pad(batch[f"{side}_{what}"], (0, length - batch[f"{side}_{what}"].shape[1]))
+                for side in sides
+            ]  # type: ignore[literal-required]
+            for what in ("ids", "mask")
+        ]
+        prompt = [torch.cat([batch[f"prompt_{what}"]] * len(sides)) for what in ("ids", "mask")]  # type: ignore[literal-required]
+        ids, mask = (torch.cat([p, torch.cat(f)], 1) for p, f in zip(prompt, fill, strict=True))
+        return ids, mask, length
+
+    def read(shown: Tensor, *sides: str) -> Tensor:
+        ids, mask, length = rows(*sides)
+        logits = model(
+            input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+            pixel_values=torch.cat([shown] * len(sides)), use_cache=False,
+        ).logits  # fmt: skip
+        return logits[:, -length - 1 : -1]
+
+    n = len(batch["row_ids"])
+    ids, mask = batch["chosen_ids"], batch["chosen_mask"]
+    width, other = ids.shape[1], batch["rejected_ids"].shape[1]
+
+    def score(logits: Tensor, noised: Tensor) -> list[Tensor]:
+        found = []
+        for of, labels, where in (
+            (logits[:n, :width], ids, mask),
+            (logits[n:, :other], batch["rejected_ids"], batch["rejected_mask"]),
+            (logits[:n, :width], noised[:, :width].argmax(-1), mask),
+        ):
+            found.append(sequence_logps(token_logps(of, labels, where), where))
+        return found
+
+    policy_logits = read(batch["pixel_values"], "chosen", "rejected")
+    with torch.no_grad():
+        policy_noised = read(pixels, "chosen")
+        with model.disable_adapter():  # type: ignore[operator]
+            reference = score(read(batch["pixel_values"], "chosen", "rejected"), read(pixels, "chosen"))
+    loss, _ = losses.povid_mean(*score(policy_logits, policy_noised), *reference, trainer.args.beta)
+    return loss
+
+
+def gradients(model: nn.Module) -> Tensor:
+    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=("pocket", "medium"), default="pocket")
+    parser.add_argument("--rows", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=5)
+    given = parser.parse_args()
+    begin = time.time()
+    folder = Path(tempfile.mkdtemp())
+    data = rows_of(given.model, given.rows, folder)
+
+    trainers: dict[str, Any] = {}
+    built: dict[str, float] = {}
+    for name, settings in {
+        "text": {"dispreference": "text", "objective": "dpo"},
+        "released": {
+            "objective": "povid_mean",
+            "reference_tokens": "own",
+            "noise_place": "image",
+            "noise_overflow": "wrap",
+        },
+        "ours": {"objective": "povid", "scored_under": "clean"},
+    }.items():
+        model, processor = model_of(given.model)
+        args = POVIDConfig.preset(
+            "pocket",
+            output_dir=str(folder / name),
+            per_device_train_batch_size=given.rows,
+            disable_tqdm=True,
+            **settings,
+        )
+        trainer = POVIDTrainer(model, args, data, processor)
+        start = time.perf_counter()
+        trainer._cache = trainer._open_cache()
+        built[name] = time.perf_counter() - start
+        trainers[name] = trainer
+    model, processor = model_of(given.model)
+    theirs = DPOTrainer(
+        model=model,
+        args=DPOConfig(
+            output_dir=str(folder / "trl"), report_to=[], use_cpu=not torch.cuda.is_available(), bf16=False, max_length=None,
+            gradient_checkpointing=False, per_device_train_batch_size=given.rows,
+        ),
+        train_dataset=data,
+        processing_class=processor,
+        peft_config=LoraConfig(r=16, lora_alpha=32, target_modules=LANGUAGE_MODEL_LAYERS),
+    )  # fmt: skip
+    start_weights = {n: p for n, p in trainers["text"].model.named_parameters() if "lora_" in n}
+    generator = torch.Generator().manual_seed(0)
+    for name, p in start_weights.items():  # adapters that do something, the same everywhere
+        p.data += 0.02 * torch.randn(p.shape, generator=generator)
+        for other in (*trainers.values(), theirs):
+            dict(other.model.named_parameters())[name].data.copy_(p.data)
+
+    kept = [
+        {k: v for k, v in data[at].items() if k in ("images", "prompt", "chosen", "rejected")}
+        for at in range(given.rows)
+    ]
+    batch = trainers["text"].data_collator([data[at] for at in range(given.rows)])
+    of_trl = theirs.data_collator(kept)
+    old = trainers["released"]
+    ways: Ways = {
+        "text: TRL's DPOTrainer": lambda: theirs.compute_loss(theirs.model, of_trl),
+        "text: POVIDTrainer": lambda: trainers["text"].compute_loss(trainers["text"].model, batch),
+        "both: released procedure": lambda: released(old.model, batch, old.args.image_dispreference, old),
+        "both: POVIDTrainer, preset released": lambda: old.compute_loss(old.model, batch),
+        "both: POVIDTrainer, the policy's tokens": lambda: trainers["ours"].compute_loss(trainers["ours"].model, batch),
+    }
+    models = [theirs.model, trainers["text"].model, old.model, old.model, trainers["ours"].model]
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    found: dict[str, Tensor] = {}
+    for step in range(given.steps + 1):
+        for (name, way), model in zip(ways.items(), models, strict=True):
+            model.train()
+            model.zero_grad()
+            start = time.perf_counter()
+            way().backward()
+            if step:  # the first warms up
+                seconds[name].append(time.perf_counter() - start)
+            found[name] = gradients(model)
+    rate = {name: given.rows / statistics.median(times) for name, times in seconds.items()}
+    difference = {
+        "text": float((found["text: TRL's DPOTrainer"] - found["text: POVIDTrainer"]).abs().max()),
+        "both": float((found["both: released procedure"] - found["both: POVIDTrainer, preset released"]).abs().max()),
+    }
+    for name, value in rate.items():
+        print(f"{name:<38} {value:7.2f} pairs a second")
+    report = {
+        "pairs_per_second": rate,
+        "text_times": rate["text: POVIDTrainer"] / rate["text: TRL's DPOTrainer"],
+        "released_times": rate["both: POVIDTrainer, preset released"] / rate["both: released procedure"],
+        "policy_tokens_times": rate["both: POVIDTrainer, the policy's tokens"] / rate["both: released procedure"],
+        "largest_gradient": float(found["text: TRL's DPOTrainer"].abs().max()),
+        "gradient_difference": difference,
+        "cache_seconds_a_pair": {name: value / given.rows for name, value in built.items()},
+        "threads": torch.get_num_threads(),
+        "tokens": {side: int(batch[f"{side}_mask"].sum()) for side in ("prompt", "chosen", "rejected")},  # type: ignore[literal-required]
+    }
+    for name in ("text_times", "released_times", "policy_tokens_times", "gradient_difference"):
+        print(name, report[name])
+    print(results.save(f"speed_{given.model}", report, vars(given), time.time() - begin))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Whole runs: both phases, killed and resumed, on several processes, merged."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from povid_lib import train as runs
+from povid_lib import vlm as vlms
+from povid_lib.cli import app
+from povid_lib.logprobs import pair_logits
+
+from . import training
+
+TRAJECTORIES = Path(__file__).parent / "trajectories.json"
+LONG = {
+    "max_steps": 50,
+    "learning_rate": 2e-3,
+    "save_strategy": "steps",
+    "save_steps": 10,
+    "per_device_train_batch_size": 4,
+}
+
+
+@pytest.fixture(scope="module")
+def base(vlm, tmp_path_factory) -> Path:
+    """A model of seconds in a folder of its own, and pairs."""
+    folder = tmp_path_factory.mktemp("base")
+    training.tiny(vlm.processor).save_pretrained(folder / "model")
+    vlm.processor.save_pretrained(folder / "model")
+    training.pair_file(folder, 40)
+    return folder
+
+
+def recipe(base: Path, out: Path, **settings) -> runs.Recipe:
+    phase = training.SETTINGS | settings
+    return runs.Recipe(out=str(out), model=str(base / "model"), pairs=str(base / "pairs.jsonl"), text=phase, both=phase)
+
+
+def write(found: runs.Recipe, path: Path) -> Path:
+    from dataclasses import asdict
+
+    path.write_text(yaml.safe_dump(asdict(found)))
+    return path
+
+
+def curve(out: Path, phase: str) -> list[float]:
+    return [entry["loss"] for entry in json.loads((out / phase / "report.json").read_text())["log"] if "loss" in entry]
+
+
+def weights(out: Path, phase: str) -> dict[str, torch.Tensor]:
+    return load_file(out / phase / "adapter" / "adapter_model.safetensors")
+
+
+def command(file: Path, *launch: str) -> list[str]:
+    return [sys.executable, *launch, "-m", "povid_lib.cli", "train", str(file)]
+
+
+@pytest.fixture(scope="module")
+def whole(base, tmp_path_factory) -> Path:
+    """Both phases without interruption."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    runs.run(recipe(base, out, **LONG))
+    return out
+
+
+def test_both_phases_and_what_they_leave(whole, base):
+    report = json.loads((whole / "report.json").read_text())
+    assert report["model"] == str(whole / "both" / "merged")
+    assert len(curve(whole, "text")) == len(curve(whole, "both")) == 50
+    for phase in runs.PHASES:
+        assert curve(whole, phase)[0] == pytest.approx(0.6931, abs=1e-4)
+        assert min(curve(whole, phase)) < 0.68
+    merged = vlms.load(whole / "both" / "merged")
+    assert vlms.generate(merged, [_picture()], "Describe this image.", max_new_tokens=4)
+
+
+def _picture():
+    from povid_lib.pictures import picture
+
+    return picture("scene:validation/typical/1")
+
+
+def test_the_committed_trajectories(whole):
+    """Fifty steps of each phase: what is computed must not change without being noticed. To write them anew after a change that is
+    meant: POVID_WRITE_TRAJECTORIES=1 pytest tests/library/test_train.py"""
+    found = {phase: [round(loss, 6) for loss in curve(whole, phase)] for phase in runs.PHASES}
+    if os.environ.get("POVID_WRITE_TRAJECTORIES"):
+        TRAJECTORIES.write_text(json.dumps(found, indent=1) + "\n")
+    committed = json.loads(TRAJECTORIES.read_text())
+    for phase in runs.PHASES:
+        assert found[phase] == pytest.approx(committed[phase], abs=2e-3), phase
+
+
+def test_merged_weights_say_what_base_and_adapter_say(whole, base):
+    from peft import PeftModel
+
+    merged = vlms.load(whole / "text" / "merged")
+    start = vlms.load(base / "model")
+    adapted = PeftModel.from_pretrained(start.model, str(whole / "text" / "adapter"))
+    from povid_lib.batches import PairCollator
+    from povid_lib.preference_files import to_trl
+
+    data = to_trl(base / "pairs.jsonl", cache=whole / "again")
+    batch = PairCollator(start.processor)([data[0], data[1]])
+    with torch.no_grad():
+        for a, b in zip(pair_logits(merged.model, batch), pair_logits(adapted, batch), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-4)
+        for a, b in zip(
+            pair_logits(merged.model, batch), pair_logits(vlms.load(base / "model").model, batch), strict=True
+        ):
+            assert (a - b).abs().max() > 1e-2, "the adapter must have done something"
+
+
+def test_what_is_finished_is_not_done_again(whole, base):
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*.safetensors")}
+    runs.run(recipe(base, whole, **LONG))
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*.safetensors")} == before
+
+
+def test_killed_at_random_moments_and_resumed(whole, base, tmp_path):
+    """SIGKILL three times, wherever it hits, then once more to the end: the same weights, to the bit."""
+    file, out, rng = (
+        write(recipe(base, tmp_path / "run", **LONG), tmp_path / "r.yaml"),
+        tmp_path / "run",
+        random.Random(0),
+    )
+    kills = 0
+    while kills < 3:
+        process = subprocess.Popen(command(file), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.time() + 120  # loading takes most of a minute where cores are shared
+        while not any(out.glob("*/povid_config.json")) and process.poll() is None and time.time() < deadline:
+            time.sleep(0.1)
+        time.sleep(rng.uniform(0.5, 4))
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert kills, "the run ended before it could be killed"
+    subprocess.run(command(file), check=True, capture_output=True)
+    for phase in runs.PHASES:
+        assert curve(out, phase) == curve(whole, phase)
+        for name, value in weights(whole, phase).items():
+            assert torch.equal(value, weights(out, phase)[name]), name
+
+
+def test_two_processes_train_what_one_trains(base, whole, tmp_path):
+    settings = {**LONG, "max_steps": 8, "save_strategy": "no"}
+    one = runs.run(replace(recipe(base, tmp_path / "one", **settings), both=None)).parent
+    file = write(
+        replace(recipe(base, tmp_path / "two", **settings | {"per_device_train_batch_size": 2}), both=None),
+        tmp_path / "r.yaml",
+    )
+    # accelerate starts several processes on CPUs by MPI only, unless it takes them for GPUs
+    launch = "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    done = subprocess.run(command(file, *launch.split()), capture_output=True, env=environment, text=True)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "two" / "text" / "report.json").read_text())
+    assert report["processes"] == 2
+    first = json.loads((one / "report.json").read_text())["log"]
+    for a, b in zip(first[:-1], report["log"][:-1], strict=True):
+        for name in ("rewards/margins", "logps/chosen"):
+            assert b[name] == pytest.approx(a[name], abs=1e-3), name
+    for name, value in weights(tmp_path / "one", "text").items():
+        torch.testing.assert_close(weights(tmp_path / "two", "text")[name], value, rtol=0, atol=3e-4)
+
+
+def test_the_shipped_recipes_can_be_read():
+    files = sorted(Path("recipes").glob("*.yaml"))
+    trainable = [
+        file
+        for file in files
+        if file.read_text().startswith("# povid train") or "povid_lib.cli train" in file.read_text()
+    ]
+    assert Path("recipes/pocket.yaml") in trainable
+    for file in trainable:
+        assert file.name in file.read_text().splitlines()[0], f"{file}: its first line is its command"
+        runs.read_recipe(file)
+
+
+def test_the_command(base, tmp_path):
+    file = write(
+        replace(recipe(base, tmp_path / "a", **training.SETTINGS | {"max_steps": 2}), both=None), tmp_path / "r.yaml"
+    )
+    done = CliRunner().invoke(app, ["train", str(file), "--out", str(tmp_path / "b"), "--seed", "5"])
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "b" / "text" / "povid_config.json").read_text())["seed"] == 5
+    assert not (tmp_path / "a").exists()
+    merged = CliRunner().invoke(
+        app, ["merge", str(tmp_path / "b/text/adapter"), str(tmp_path / "m"), "--model", str(base / "model")]
+    )
+    assert merged.exit_code == 0, merged.output
+    again = CliRunner().invoke(
+        app, ["merge", str(tmp_path / "b/text/adapter"), str(tmp_path / "m"), "--model", str(base / "model")]
+    )
+    assert again.exit_code == 2
+    assert "there" in again.output
+    assert "already" in again.output  # typer breaks the line somewhere
+
+
+def test_broken_checkpoints_are_passed_over(tmp_path):
+    for step, state in ((2, "{}"), (10, "{}"), (12, '{"epoch": 0.'), (14, None)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        if state is not None:
+            (folder / "trainer_state.json").write_text(state)
+    assert runs.last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    runs.remove_broken_checkpoints(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-2", "checkpoint-10"}
+    assert runs.last_checkpoint(tmp_path / "none") is None
