@@ -99,8 +99,7 @@ def text_shortcut(pairs: Iterable[Pair], seed: int = 0, test: Iterable[Pair] | N
     rejected answers on half of the pictures. The estimate is its share of right pairs on the other half: the chosen answer scores
     higher; a tie counts half. With ``test`` it learns on all of ``pairs`` and is tested on those.
 
-    Raises ``ValueError`` if there are no pairs, only one picture, or answers without a word, or if ``test`` has a picture of
-    ``pairs``.
+    Raises ``ValueError`` if there are no pairs, only one picture, answers without a word, or ``test`` has a picture of ``pairs``.
     """
     pairs = _some("text_shortcut", pairs)
     learned = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -54,7 +55,7 @@ def frontier(
     for name, at in others.items():
         ax.plot(*at, "X", color=RED, ms=9)
         left = at[0] < middle  # a name stays inside the figure
-        where = {"xytext": (9, -4) if left else (0, -18), "ha": "left" if left else "right"}
+        where: dict[str, Any] = {"xytext": (9, -4) if left else (0, -18), "ha": "left" if left else "right"}
         ax.annotate(
             name, at, textcoords="offset points", fontsize=9, bbox={"fc": "white", "ec": "none", "pad": 1}, **where
         )

@@ -132,7 +132,7 @@ def _povid_faults(row: Any) -> list[str]:
         f"field {name!r} has no place in a pair; take it out" for name in row if name not in ("id", "image", *_SIDES)
     ]
     for name in ("id", "image"):
-        if not isinstance(row.get(name), str) or not row[name].strip():
+        if not isinstance(row.get(name), str):
             faults.append(f"{name} is {shown(row[name])}; it must be text" if name in row else f"no {name}; give it")
     for name in _SIDES:
         turns = row.get(name)
@@ -144,7 +144,7 @@ def _povid_faults(row: Any) -> list[str]:
         faults += [
             f"{name}, turn {at}: field {key!r} has no place in a pair; take it out"
             for at, turn in enumerate(turns if isinstance(turns, list) else [], start=1)
-            for key in turn if isinstance(turn, dict) and key not in ("from", "value")
+            for key in (turn if isinstance(turn, dict) else ()) if key not in ("from", "value")
         ]  # fmt: skip
     if faults:
         return faults

@@ -102,7 +102,7 @@ def choose(
 def answers(
     model: PeftModel, batch: Batch, how: ImageDispreference, processor: LlavaProcessor, generators: Sequence[torch.Generator]
 ) -> Answers:  # fmt: skip
-    """``choose`` for a model with adapters (PEFT); the reference is the same model with them switched off."""
+    """``choose`` for a model with adapters; the reference is the same model with them switched off."""
     pixels = noised_pixels(batch["images"], batch["pixel_values"], how, processor, generators)
     policy = views(model, batch, pixels)
     with torch.no_grad(), model.disable_adapter():
@@ -192,9 +192,7 @@ def compare(gradient_: Tensor, default: Tensor) -> tuple[float, float]:
     Raises ``ValueError`` if the default is zero or the sizes differ. The cosine of a zero gradient is nan.
     """
     if gradient_.shape != default.shape or default.ndim != 1:
-        raise ValueError(
-            f"compare: gradients of {tuple(gradient_.shape)} and {tuple(default.shape)}; give two vectors."
-        )
+        raise ValueError(f"compare: shapes {tuple(gradient_.shape)} and {tuple(default.shape)}; give two vectors.")
     size, unit = float(gradient_.norm()), float(default.norm())
     if unit == 0:
         raise ValueError("compare: the default's gradient is zero, so nothing can be measured in its units.")

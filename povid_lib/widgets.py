@@ -158,7 +158,7 @@ def noise_spec(vlm: VLM, asked: Sequence[Dilemma], steps: Sequence[int], top: in
                 {
                     "png": _png(picture),
                     "next": [[word.strip(), round(p, 4), _what(d, word)] for word, p in expected],
-                    "tokens": [[b, sort_of(d.scene, a, b)] for a, b in zip(labels, tokens, strict=True)],
+                    "tokens": [[token, sort_of(d.scene, labels, at, token)] for at, token in enumerate(tokens)],
                 }
             )
         title = f"{number + 1}. {', '.join(d.scene.names)}"

@@ -1,14 +1,16 @@
 """Chapter 07: what each choice in the POVID loss does to its gradient, and on which words the gradient falls. Writes
 ``results/choices.json``.
 
-The pocket model is trained with ``recipes/pocket.yaml``'s settings, phase 2 with the paper's scoring. At the start of phase 2
+The pocket model is trained with the preset ``pocket``, phase 2 with the paper's scoring. At the start of phase 2
 (adapters that change nothing yet) and at its end, gradients with respect to the adapters are taken on batches that neither phase
-has seen. Run it from the top folder: ``python tools/choices.py``; one core, about twenty minutes.
+has seen. Run it from the top folder: ``python tools/choices.py``; one core, about twenty minutes. ``python tools/choices.py
+control`` writes ``results/choices_control.json``: the effect of a step if the sides of each pair are dealt out anew.
 """
 
 from __future__ import annotations
 
 import hashlib
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -47,7 +49,7 @@ from povid_lib.weights import (
     views,
 )
 
-STEPS, TRAINED_ON, BATCHES, ROWS, HELD_OUT = 40, 1280, 20, 12, 48
+STEPS, TRAINED_ON, BATCHES, ROWS, HELD_OUT, DEALS = 40, 1280, 20, 12, 48, 2000
 OURS = PAPER  # POVIDConfig's defaults are the same
 GROUPS = ("true objects, up", "true objects, down", "false objects, down", "details", "other words")
 DETAILS = {*COLOURS, *SIZES, *NUMBERS, *(word for place in POSITIONS for word in place.split())}
@@ -96,6 +98,7 @@ CHOICES: dict[str, tuple[ImageDispreference, Callable[[Answers], Tensor]]] = {
     "sft": (OURS, truth),
 }
 
+Data = list[tuple[Batch, list[Scene]]]
 Coefficients = tuple[float, float, float]  # alpha, beta1, beta2
 # whose gradient is split by words: how, and the three coefficients
 SPLIT: dict[str, tuple[ImageDispreference, Coefficients]] = {
@@ -146,7 +149,7 @@ class Reader:
         return [torch.Generator().manual_seed(int.from_bytes(d.digest(), "little")) for d in digests]
 
 
-def batches_of(vlm: VLM, made: list[Pair], size: int) -> list[tuple[Batch, list[Scene]]]:
+def batches_of(vlm: VLM, made: list[Pair], size: int) -> Data:
     collate, found = PairCollator(vlm.processor), []
     for at in range(0, len(made), size):
         rows = [
@@ -229,7 +232,7 @@ def measure(
     vlm: VLM,
     model: torch.nn.Module,
     before: torch.nn.Module,
-    data: list[tuple[Batch, list[Scene]]],
+    data: Data,
     held_out: tuple[Batch, list[Scene]],
 ) -> dict[str, dict[str, Estimate]]:
     """Every choice and every split, over batches."""
@@ -264,12 +267,6 @@ def measure(
                 effects[f"{name}|{target}"].append(float(whole @ vector) / unit)
                 for group, part in parts.items():
                     effects[f"{name}|{target}|{group}"].append(float(part @ vector) / unit)
-        signs = torch.randint(0, 2, (ROWS,), generator=torch.Generator().manual_seed(number)) * 2.0 - 1
-        answers = reader.answers(OURS)
-        rows = -torch.nn.functional.logsigmoid(signs * margin(answers))
-        dealt = -gradient(rows.mean(), parameters)
-        for target, vector in targets.items():
-            effects[f"sides dealt|{target}"].append(float(dealt @ vector) / float(dealt.norm() * vector.norm()))
         for name, how in (
             ("argmax", OURS),
             ("second", replace(OURS, tokens="second")),
@@ -287,25 +284,78 @@ def measure(
     }
 
 
-def main() -> None:
+def dealt(
+    model: torch.nn.Module,
+    reader_of: Callable[[Batch], Reader],
+    data: Data,
+    targets: dict[str, Tensor],
+) -> dict[str, Estimate]:
+    """The effect of a step when it is dealt out anew, ``DEALS`` times, which side of each pair is preferred: the mean over the
+    deals, and the band that holds 95% of them.
+
+    Where policy and reference are equal, exchanging the sides of a row only turns its gradient round.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    signs = torch.randint(0, 2, (DEALS, len(data), ROWS), generator=torch.Generator().manual_seed(0)).double() * 2 - 1
+    effects: dict[str, Tensor] = {name: torch.zeros(DEALS, dtype=torch.float64) for name in targets}
+    for number, (batch, _) in enumerate(data):
+        losses_ = -torch.nn.functional.logsigmoid(margin(reader_of(batch).answers(OURS)))
+        rows = torch.stack([gradient(row, parameters) for row in losses_])
+        sizes = (signs[:, number] @ rows).norm(dim=1)
+        for name, vector in targets.items():
+            effects[name] -= signs[:, number] @ (rows @ vector) / (sizes * vector.norm()) / len(data)
+    quantiles = torch.tensor([0.025, 0.975], dtype=torch.float64)
+    return {
+        name: Estimate(float(found.mean()), *found.quantile(quantiles).tolist(), DEALS)
+        for name, found in effects.items()
+    }
+
+
+def control() -> None:
+    """Only the deals, at the start of phase 2. Writes ``results/choices_control.json``."""
     torch.set_num_threads(1)
     start = time.time()
+    with tempfile.TemporaryDirectory() as folder:
+        vlm, before, trainer, data, held_out = start_of_phase_2(Path(folder))
+        model = trainer.model.eval()
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        targets = held_out_gradients(vlm, model, *held_out, parameters)
+        found = dealt(model, partial(Reader, vlm, model, before.model), data, targets)
+    config = {
+        "steps": STEPS,
+        "trained_on": TRAINED_ON,
+        "batches": BATCHES,
+        "rows": ROWS,
+        "held_out": HELD_OUT,
+        "deals": DEALS,
+    }
+    print(results.save("choices_control", found, config, time.time() - start))
+
+
+def start_of_phase_2(
+    out: Path,
+) -> tuple[VLM, VLM, POVIDTrainer, Data, tuple[Batch, list[Scene]]]:
+    """The merged phase-1 model, the one before it, a trainer of phase 2 that has not begun, batches, a batch of unseen pairs."""
     vlm = vlms.load("pocket")
     data = batches_of(vlm, list(pairs(BATCHES * ROWS, Offline(seed=1))), ROWS)
     unseen = Offline(seed=2, objects=1, relations=0, attributes=0, reasoning=0)
     (held_out,) = batches_of(vlm, list(pairs(HELD_OUT, unseen)), HELD_OUT)
+    write(out / "pairs.jsonl", pairs(TRAINED_ON, Offline(seed=0)))
+    dataset = to_trl(out / "pairs.jsonl", cache=out / "datasets")
+    shared = {"max_steps": STEPS, "seed": 0, "save_strategy": "no", "disable_tqdm": True, "logging_steps": 20}
+    text = POVIDConfig.preset("pocket", output_dir=str(out / "text"), dispreference="text", **shared)
+    train.train_phase(vlm, text, dataset)
+    vlm = vlms.load(train.merge("pocket", out / "text" / "adapter", out / "merged"))
+    both = POVIDConfig.preset("pocket", output_dir=str(out / "both"), scored_under="noised", **shared)
+    return vlm, vlms.load("pocket"), POVIDTrainer(vlm.model, both, dataset, vlm.processor), data, held_out
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    start = time.time()
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
-        write(out / "pairs.jsonl", pairs(TRAINED_ON, Offline(seed=0)))
-        dataset = to_trl(out / "pairs.jsonl", cache=out / "datasets")
-        shared = {"max_steps": STEPS, "seed": 0, "save_strategy": "no", "disable_tqdm": True, "logging_steps": 20}
-        text = POVIDConfig.preset("pocket", output_dir=str(out / "text"), dispreference="text", **shared)
-        train.train_phase(vlm, text, dataset)
-        merged = train.merge("pocket", out / "text" / "adapter", out / "merged")
-        vlm, before = vlms.load(merged), vlms.load("pocket")
-        both = POVIDConfig.preset("pocket", output_dir=str(out / "both"), scored_under="noised", **shared)
-        trainer = POVIDTrainer(vlm.model, both, dataset, vlm.processor)
+        vlm, before, trainer, data, held_out = start_of_phase_2(Path(folder))
         found["start"] = measure(vlm, trainer.model.eval(), before.model, data, held_out)
         trainer.train()
         found["end"] = measure(vlm, trainer.model.eval(), before.model, data, held_out)
@@ -314,4 +364,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    control() if sys.argv[1:] == ["control"] else main()

@@ -40,7 +40,7 @@ function render({ model, el }) {
       sums, status));
 
   const rho = (words) => words.reduce((sum, [, policy, reference]) => sum + policy - reference, 0);
-  const signed = (w) => Math.abs(w) < 5e-5 ? "0" : `${w > 0 ? "+" : "\u2212"}${Math.abs(w).toFixed(3).slice(1)}`;
+  const signed = (w) => Math.abs(w) < 5e-4 ? "0" : `${w > 0 ? "+" : "\u2212"}${Math.abs(w).toFixed(3).slice(1)}`;
 
   function draw() {
     const pair = pairs[at], noised = pair.noised[picture], clean = picture === "clean";

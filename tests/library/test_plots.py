@@ -47,6 +47,35 @@ def test_trade_off_and_odds_show_what_they_are_given():
     assert left.get_xscale() == "log"
 
 
+def test_dose_panels_show_values_levels_and_the_shaded_stretch():
+    panels = {"a": {"x": ([1, 2], [(0.1, 0, 0.2), (0.6, 0.5, 0.7)])}, "b": {"x": ([3], [(0.4, 0.3, 0.5)])}}
+    fig = plots.dose_panels(panels, "dose", "share", {"b": (2.5, 3.5)}, {"chance": 0.25})
+    left, right = fig.axes
+    assert left.containers[0][0].get_ydata().tolist() == [0.1, 0.6]
+    assert right.containers[0][0].get_xdata().tolist() == [3]
+    assert [line.get_ydata()[0] for line in left.lines if line.get_label() == "chance"] == [0.25]
+    assert not left.patches
+    stretch = right.patches[0].get_extents().transformed(right.transData.inverted()).intervalx
+    assert stretch.tolist() == pytest.approx([2.5, 3.5])
+
+
+def test_paths_keep_the_order_and_fall_to_the_right():
+    points = [("clear", (0.7, 0.6, 0.8), (0.3, 0.2, 0.4)), ("half", (0.2, 0.1, 0.3), (0.5, 0.4, 0.6))]
+    ax = plots.paths({"noise": points}, "truth", "companion", 0.2).axes[0]
+    line = next(line for line in ax.lines if line.get_label() == "noise")
+    assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == ([0.7, 0.2], [0.3, 0.5])
+    assert [text.get_text() for text in ax.texts] == ["clear", "half"]
+    assert ax.xaxis_inverted()
+
+
+def test_stacked_bars_lie_end_to_end():
+    bars = {"clear": {"a": 0.25, "b": 0.7, "c": 0.05}, "noise": {"a": 0.5, "b": 0.25, "c": 0.25}}
+    ax = plots.stacked({"steps": bars}, "share").axes[0]
+    assert [p.get_x() for p in ax.patches] == pytest.approx([0, 0, 0.25, 0.5, 0.95, 0.75])
+    assert [p.get_width() for p in ax.patches] == pytest.approx([0.25, 0.5, 0.7, 0.25, 0.05, 0.25])
+    assert [t.get_text() for t in ax.texts] == ["0.25", "0.50", "0.70", "0.25", "", "0.25"]
+
+
 def test_patches_are_read_row_by_row():
     """The first two patches on the right are the picture's first two from the left."""
     image = sample_scene(0).image()

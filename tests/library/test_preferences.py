@@ -34,10 +34,12 @@ def path(tmp_path):
 
 def test_what_is_written_is_read(path):
     assert write(path, iter([CAT])) == 1
-    assert append(path, [CAFE]) == 1
-    assert list(read(path)) == [CAT, CAFE]
-    assert path.read_bytes().count(b"\n") == 2
-    assert validate(path) == 2
+    free = replace(CAFE, id="3", chosen="Un thé, à gauche.", provenance=Provenance("truth", "offline-1", "2026-03-01"))
+    assert append(path, [CAFE, free]) == 2
+    assert list(read(path)) == [CAT, CAFE, free]
+    assert path.read_bytes().count(b"\n") == 3
+    assert "à gauche. 猫" in path.read_text(encoding="utf-8")
+    assert validate(path) == 3
     assert path.read_bytes().decode().startswith('{"id": "1", "image": "a.jpg", "prompt": "What is it?", "chosen": ')
 
 
@@ -58,6 +60,9 @@ def test_the_hash_is_of_what_is_trained_on():
     assert same.hash == CAT.hash
     # sha256 of '["a.jpg", "What is it?", "A black cat.", "A black dog."]', by coreutils
     assert CAT.hash == "899baf605eb62b6731cb19b9828aa5119ccf177c5fae5433e1c452700003bf40"
+    # ... and of '["a.jpg", "Où ?", "Un café.", "Un thé. 猫"]' in UTF-8
+    french = Pair("1", "a.jpg", "Où ?", "Un café.", "Un thé. 猫")
+    assert french.hash == "7b8eaea45546e337547c154dd53bfbe817e79d40ad62b8690ef1af28d3de51bd"
     for name in ("image", "prompt", "chosen", "rejected"):
         assert replace(CAT, **{name: "other"}).hash != CAT.hash
 
@@ -77,6 +82,8 @@ def test_the_words_of_a_change_stand_in_its_answer_however_they_are_spaced(path)
 
 def test_differences():
     assert differences("a cat on the mat", "a dog on the mat today") == [("cat", "dog"), ("", "today")]
+    long = ["a", "b"] * 150
+    assert differences(" ".join(long), " ".join([*long[:100], "c", *long[101:]])) == [("a", "c")]
 
 
 # --- what a kill leaves ------------------------------------------------------------------------------------------

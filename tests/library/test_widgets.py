@@ -80,18 +80,6 @@ def test_pairs_spec_marks_the_words_that_differ_and_says_which_answer_is_false()
     assert row["label"] == "hard"
 
 
-def test_neither_place_nor_order_tells_which_answer_is_false():
-    pairs = [Pair(str(i), "x.png", f"{i}?", "A cup.", "A fork.") for i in range(40)]
-    rows = pairs_spec(pairs, SCENES[:1] * 40, [str(i) for i in range(40)])["pairs"]
-    assert 10 < sum(row["false"] for row in rows) < 30
-    assert [row["label"] for row in rows] != [str(i) for i in range(40)]
-    assert all(row["prompt"] == f"{row['label']}?" for row in rows)  # nothing was mixed between pairs
-    assert all([word for word, _ in row["answers"][row["false"]]] == ["A", "fork."] for row in rows)
-    again = pairs_spec(pairs, SCENES[:1] * 40, [str(i) for i in range(40)])["pairs"]
-    other = pairs_spec(pairs, SCENES[:1] * 40, [str(i) for i in range(40)], seed=1)["pairs"]
-    assert again == rows != other
-
-
 def test_beta_spec_holds_the_exact_optima():
     space = enumerable.space(("fork", "cup"), 2)
     reference = enumerable.logps(
@@ -119,3 +107,15 @@ def test_beta_spec_holds_the_exact_optima():
     assert spec["answers"][-1]["text"] == "2 others together"
     assert spec["best"] == 1
     assert texts.index("fork") in shown  # the best answer is always among those shown
+
+
+def test_neither_place_nor_order_tells_which_answer_is_false():
+    pairs = [Pair(str(i), "x.png", f"{i}?", "A cup.", "A fork.") for i in range(40)]
+    rows = pairs_spec(pairs, SCENES[:1] * 40, [str(i) for i in range(40)])["pairs"]
+    assert 10 < sum(row["false"] for row in rows) < 30
+    assert [row["label"] for row in rows] != [str(i) for i in range(40)]
+    assert all(row["prompt"] == f"{row['label']}?" for row in rows)  # nothing was mixed between pairs
+    assert all([word for word, _ in row["answers"][row["false"]]] == ["A", "fork."] for row in rows)
+    again = pairs_spec(pairs, SCENES[:1] * 40, [str(i) for i in range(40)])["pairs"]
+    other = pairs_spec(pairs, SCENES[:1] * 40, [str(i) for i in range(40)], seed=1)["pairs"]
+    assert again == rows != other
