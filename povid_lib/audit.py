@@ -61,7 +61,7 @@ def audit(pairs: Iterable[Pair], images: str | Path | None = None, seed: int = 0
             changed[NOT_GIVEN][at] = edits[at]
 
     def estimate(values: Sequence[float], weights: Sequence[float] | None = None) -> Estimate:
-        return by_picture(pairs, values, weights or [1.0] * len(pairs), seed)
+        return _by_picture(pairs, values, weights or [1.0] * len(pairs), seed)
 
     first = {pair.hash: at for at, pair in reversed(list(enumerate(pairs)))}
     faults = {image: pictures.fault(image, images) for image in dict.fromkeys(pair.image for pair in pairs)}
@@ -142,8 +142,10 @@ def balanced(pairs: Iterable[Pair], seed: int = 0) -> list[Pair]:
 
     A word that takes the place of another more often than it gives way to it betrays the false answer. Pairs are left out at
     random until the two are equal; those whose changes nowhere happen in reverse go, and so do those that list none.
+
+    Raises ``ValueError`` for what is no pair.
     """
-    pairs = list(pairs)
+    pairs = [checked("balanced", pair) for pair in pairs]
     made: dict[tuple[tuple[str, str], ...], list[int]] = defaultdict(list)
     for at, pair in enumerate(pairs):
         if pair.changes:
@@ -183,7 +185,7 @@ def _held_out_accuracy(
     chosen, rejected = np.split(model.decision_function(features), 2)
     right = np.where(np.isclose(chosen, rejected, rtol=0, atol=1e-9), 0.5, chosen > rejected)
     held = [(pair, value) for pair, value in zip(pairs, right.tolist(), strict=True) if pair.image not in learned]
-    return by_picture([pair for pair, _ in held], [value for _, value in held], [1.0] * len(held), seed)
+    return _by_picture([pair for pair, _ in held], [value for _, value in held], [1.0] * len(held), seed)
 
 
 def _texts(pairs: Sequence[Pair]) -> list[tuple[Pair, str]]:
@@ -191,14 +193,9 @@ def _texts(pairs: Sequence[Pair]) -> list[tuple[Pair, str]]:
     return [(pair, pair.chosen) for pair in pairs] + [(pair, pair.rejected) for pair in pairs]
 
 
-def by_picture(pairs: Sequence[Pair], values: Sequence[float], weights: Sequence[float], seed: int) -> Estimate:
+def _by_picture(pairs: Sequence[Pair], values: Sequence[float], weights: Sequence[float], seed: int) -> Estimate:
     """Sum of values over sum of weights, both one a pair, resampled by picture."""
-    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for pair, value, weight in zip(pairs, values, weights, strict=True):
-        sums[pair.image][0] += value
-        sums[pair.image][1] += weight
-    tops, bottoms = zip(*sums.values(), strict=True)
-    return stats.ratio(tops, bottoms, seed=seed)
+    return stats.grouped_ratio([pair.image for pair in pairs], values, weights, seed=seed)
 
 
 def _plain(text: str) -> list[str]:

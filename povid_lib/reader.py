@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from povid_lib import vlm as vlms
-from povid_lib.audit import by_picture
+from povid_lib.metrics import stats
 from povid_lib.metrics.stats import Estimate
 from povid_lib.preferences import Pair
 from povid_lib.vlm import VLM
@@ -42,4 +42,4 @@ def reader_accuracy(pairs: Sequence[Pair], odds: Sequence[float], seed: int = 0)
     if not pairs or len(pairs) != len(odds):
         raise ValueError(f"reader_accuracy: {len(odds)} log-odds for {len(pairs)} pairs; give one each, one at least.")
     right = [0.5 if value == 0 else float(value > 0) for value in odds]
-    return by_picture(pairs, right, [1.0] * len(pairs), seed)
+    return stats.grouped_ratio([pair.image for pair in pairs], right, [1.0] * len(pairs), seed=seed)

@@ -419,6 +419,9 @@ CASES = [
         "text_shortcut: all pairs | are about 'a.jpg' | at least two pictures"),
     given(audit.text_shortcut, "no words", ([replace(pair, chosen="!", rejected="?") for pair in (CAT, OTHER)],),
           "text_shortcut: the answers | '!' first, hold no word | give pairs in words"),
+    given(audit.text_shortcut, "tested on its own", ([CAT, OTHER], 0, [OTHER]),
+        "text_shortcut: 1 pictures | stand in both pairs and test | test on others"),
+    given(audit.balanced, "name of a file", ("pairs.jsonl",), "balanced: 'p' | is no Pair | such as `read` yields of a file"),
     given(audit.with_image, "truth missing", ([CAT, OTHER], {"a.jpg": ["cat"]}, str.split),
           "with_image: `present` | lacks 1 pictures, the first is 'scene:test/mixed/7' | add them"),
     # hallucinate
