@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from povid_lib.rewriter import DryRun
 
 _SERVER, _MONEY, _BATCH = ({"rich_help_panel": panel} for panel in ("Server", "Money", "Batch API"))
 _FILE: dict[str, Any] = {"exists": True, "dir_okay": False}
@@ -36,7 +39,10 @@ def rewrite(
         ),
     ],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print tokens and money and send nothing. Needs no key.", **_MONEY)
+        bool,
+        typer.Option(
+            "--dry-run", help="Print how far it is, tokens and money, and send nothing. Needs no key.", **_MONEY
+        ),
     ] = False,
     first: Annotated[int | None, typer.Option(min=1, help="Only the first so many true answers, for a trial.")] = None,
     prompt: Annotated[
@@ -149,7 +155,7 @@ def rewrite(
         )
         truths = list(islice(read_truths(truth, prompt), first))
         if dry_run:
-            return _tell_cost(rewriter.dry_run(config, truths, images, journal))
+            return _tell(rewriter.dry_run(config, truths, images, journal))
         done = _ids(out, journal)
         for path in batch_results or ():
             typer.echo(f"{read_batch(config, path, journal)} rows taken from {path}.")
@@ -182,8 +188,13 @@ def _ids(out: Path, journal: Path) -> set[str]:
     return {pair.id for pair in preferences.read(out)}
 
 
-def _tell_cost(found: Any) -> None:
+def _tell(found: DryRun) -> None:
     for label, value in (
+        ("rows: pairs", f"{found.pairs:,}"),
+        ("rows: rejected", f"{found.rejected:,}"),
+        ("rows: in batch files", f"{found.in_batch:,}"),
+        ("rows: left", f"{found.left:,}"),
+        ("dollars spent, at most", f"{found.spent:.4f}"),
         ("requests left to send", f"{found.requests:,}"),
         ("input tokens, estimated", f"{found.input_tokens:,}"),
         ("input tokens, at most", f"{found.input_tokens_most:,}"),

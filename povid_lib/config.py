@@ -91,7 +91,7 @@ class POVIDConfig(DPOConfig):
     anchor: float = 0.0
     sft_weight: float = 0.0
     noise_step: int = 500
-    noise_place: Literal["image", "pixel_values"] = "pixel_values"
+    noise_place: Literal["image", "pixel_values"] = "image"
     noise_overflow: Literal["clamp", "wrap"] = "clamp"
     noised_tokens: Literal["argmax", "second", "sample"] = "argmax"
     scored_under: Literal["noised", "clean"] = "noised"

@@ -267,12 +267,12 @@ def noised_pixels(
 ) -> Tensor:
     """``pixel_values`` (rows, 3, height, width) of pictures with noise on them, each from its own source of chance.
 
-    Raises ``ValueError`` if rows, pictures and sources of chance differ in number.
+    Raises ``ValueError`` if pictures, rows and sources are not as many, and as ``noised`` does.
     """
     if not len(images) == len(pixel_values) == len(generators):
         raise ValueError(
-            f"noised_pixels: {len(images)} pictures and {len(generators)} generators for {len(pixel_values)} rows; give one of "
-            "each for every row."
+            f"noised_pixels: {len(images)} images, {len(pixel_values)} rows of pixel_values and {len(generators)} generators; "
+            "give as many of each."
         )
     if choices.place == "image":
         shown = [noised(image, choices.step, g, choices.overflow) for image, g in zip(images, generators, strict=True)]

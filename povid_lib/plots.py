@@ -16,6 +16,7 @@ from PIL import Image
 from povid_lib.pocket import PATCH
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
+SKY, PURPLE = "#56B4E9", "#CC79A7"
 Interval = tuple[float, float, float]  # value, low, high
 
 
@@ -123,26 +124,46 @@ def grouped_bars(
     return fig
 
 
-def curves(x: Sequence[float], series: Mapping[str, Sequence[float]], xlabel: str, ylabel: str) -> Figure:
-    """Smooth curves without intervals, for what is computed and not measured."""
+def curves(
+    x: Sequence[float],
+    series: Mapping[str, Sequence[float]],
+    xlabel: str,
+    ylabel: str,
+    ylim: tuple[float, float] = (-0.02, 1.02),
+    xscale: str = "linear",
+    levels: Mapping[str, float] | None = None,
+) -> Figure:
+    """Smooth curves without intervals, for what is computed and not measured. ``levels``: see ``dose_response``."""
     fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
-    for (name, values), colour, style in zip(series.items(), (BLUE, ORANGE, GREEN), ("-", "--", ":"), strict=False):
-        ax.plot(x, values, color=colour, ls=style, label=name)
-    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02, 1.02))
+    looks = zip((BLUE, ORANGE, GREEN, RED), ("-", "--", ":", "-."), strict=True)
+    for (name, values), (colour, style) in zip(series.items(), looks, strict=False):
+        ax.plot(x, values, color=colour, ls=style, lw=2, label=name)
+    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=ylim, xscale=xscale)
+    add_levels(ax, levels or {})
     _plain(ax)
     ax.legend(frameon=False, fontsize=8)
     return fig
 
 
 def dose_response(
-    doses: Sequence[float], series: Mapping[str, Sequence[Interval]], xlabel: str, ylabel: str, ymax: float = 1.0
+    doses: Sequence[float],
+    series: Mapping[str, Sequence[Interval]],
+    xlabel: str,
+    ylabel: str,
+    ymax: float = 1.0,
+    xscale: str = "linear",
+    levels: Mapping[str, float] | None = None,
 ) -> Figure:
-    """One line per series over a dose, with 95% intervals."""
+    """One line per series over a dose, with 95% intervals. ``levels``: horizontal lines with a word above each."""
     fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
     for (name, values), colour, marker in zip(series.items(), (BLUE, ORANGE, GREEN, RED), "os^D", strict=False):
         mid, error = _mid_and_error(values)
         ax.errorbar(doses, mid, error, color=colour, marker=marker, capsize=3, label=name)
-    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02 * ymax, 1.02 * ymax), xticks=doses)
+    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02 * ymax, 1.02 * ymax), xscale=xscale, xticks=doses)
+    if xscale == "log":
+        ax.set_xticks(doses, [f"{dose:,}" for dose in doses])
+        ax.minorticks_off()
+    add_levels(ax, levels or {})
     _plain(ax)
     ax.legend(frameon=False, fontsize=8)
     return fig
@@ -163,17 +184,90 @@ def trade_off(series: Mapping[str, Sequence[tuple[Interval, Interval]]], xlabel:
     return fig
 
 
-def labelled_points(points: Mapping[str, tuple[Interval, Interval]], xlabel: str, ylabel: str) -> Figure:
-    """Points with 95% intervals in both directions, numbered, with a legend of the numbers."""
-    fig, ax = plt.subplots(figsize=(7.5, 4), layout="constrained")
-    for number, (name, pair) in enumerate(points.items(), start=1):
-        (x, dx), (y, dy) = (_mid_and_error([values]) for values in pair)
-        ax.errorbar(x, y, dy, dx, color=GREY, elinewidth=0.7, ls="none")
-        ax.plot(x, y, "o", ms=13, color="white", mec=BLUE, label=f"{number}  {name}")
-        ax.text(x[0], y[0], str(number), ha="center", va="center", fontsize=8)
+def dose_panels(
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[Interval]]]],
+    xlabel: str,
+    ylabel: str,
+    shaded: Mapping[str, tuple[float, float]] | None = None,
+    levels: Mapping[str, float] | None = None,
+) -> Figure:
+    """Dose and response side by side: for each panel, series of (doses, values with 95% intervals), at most six.
+
+    ``shaded``: a stretch of doses to mark in a panel. ``levels``: horizontal lines in all panels, for what is known beforehand.
+    """
+    fig, axes = plt.subplots(
+        1, len(panels), figsize=(4.2 * len(panels) + 2, 3.5), sharey=True, squeeze=False, layout="constrained"
+    )
+    for ax, (title, series) in zip(axes[0], panels.items(), strict=True):
+        for (name, (doses, values)), colour, marker in zip(
+            series.items(), (BLUE, RED, GREY, GREEN, ORANGE, SKY), "os^DvX", strict=False
+        ):
+            mid, error = _mid_and_error(values)
+            ax.errorbar(doses, mid, error, color=colour, marker=marker, ms=5, capsize=2, lw=1.4, label=name)
+        if shaded and title in shaded:
+            ax.axvspan(*shaded[title], color=ORANGE, alpha=0.2, lw=0)
+        for style, (name, level) in zip((":", "--", "-."), (levels or {}).items(), strict=False):
+            ax.axhline(level, color="black", lw=1, ls=style, label=name)
+        ax.set(xlabel=xlabel, title=title, ylim=(-0.02, 1.02))
+        _plain(ax)
+    axes[0, 0].set_ylabel(ylabel)
+    axes[0, -1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return fig
+
+
+def paths(
+    series: Mapping[str, Sequence[tuple[str, Interval, Interval]]], xlabel: str, ylabel: str, level: float | None = None
+) -> Figure:
+    """One line per series through points (label, x, y) with 95% intervals, x falling from left to right; at most eight series.
+
+    ``level``: a value of x to mark by a vertical line.
+    """
+    fig, ax = plt.subplots(figsize=(8, 4.6), layout="constrained")
+    for k, (name, points) in enumerate(series.items()):
+        colour, marker = (BLUE, RED, GREEN, ORANGE, SKY, PURPLE, GREY, "black")[k], "osD^vXP*"[k]
+        (x, dx), (y, dy) = _mid_and_error([p[1] for p in points]), _mid_and_error([p[2] for p in points])
+        ax.errorbar(x, y, dy, dx, color=colour, elinewidth=0.6, ls="none")
+        ax.plot(x, y, color=colour, marker=marker, ms=5, label=name)
+        for (label, *_), at_x, at_y in zip(points, x, y, strict=True):
+            ax.annotate(label, (at_x, at_y), (4, 5), textcoords="offset points", fontsize=7, color="#333333")
+    if level is not None:
+        ax.axvline(level, color=GREY, lw=1, ls=":")
     ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.invert_xaxis()
     _plain(ax)
-    fig.legend(loc="outside right upper", frameon=False, fontsize=8, markerscale=0.1)
+    fig.legend(loc="outside right upper", frameon=False, fontsize=8)
+    return fig
+
+
+def stacked(panels: Mapping[str, Mapping[str, Mapping[str, float]]], xlabel: str) -> Figure:
+    """Shares that make up a whole, as horizontal bars: for each panel, bars of (part -> share), at most eight parts.
+
+    Shares from 0.06 on are written into the bar.
+    """
+    sizes = [len(bars) for bars in panels.values()]
+    fig, axes = plt.subplots(
+        len(panels), 1, figsize=(8.6, 0.36 * sum(sizes) + 0.9 * len(panels) + 0.6),
+        height_ratios=sizes, sharex=True, squeeze=False, layout="constrained",
+    )  # fmt: skip
+    colours = (RED, ORANGE, GREEN, SKY, BLUE, "#DDDDDD", "black", PURPLE)
+    hatches = ("", "//", "", "..", "", "", "", "xx")
+    for ax, (title, bars) in zip(axes[:, 0], panels.items(), strict=True):
+        left = np.zeros(len(bars))
+        for part, colour, hatch in zip(next(iter(bars.values())), colours, hatches, strict=False):
+            width = np.array([bar[part] for bar in bars.values()])
+            drawn = ax.barh(list(bars), width, left=left, color=colour, hatch=hatch, edgecolor="white", label=part)
+            ax.bar_label(
+                drawn, [f"{w:.2f}" if w >= 0.06 else "" for w in width], label_type="center", fontsize=7,
+                bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.75},
+            )  # fmt: skip
+            left += width
+        ax.set_title(title, fontsize=9, loc="left")
+        ax.set_xlim(0, 1)
+        ax.invert_yaxis()
+        _plain(ax)
+    axes[-1, 0].set_xlabel(xlabel)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
     return fig
 
 
@@ -216,6 +310,14 @@ def _mid_and_error(values: Sequence[Interval]) -> tuple[np.ndarray, np.ndarray]:
     """Values (n,) and their distances to low and high (2, n), as Matplotlib's error bars take them."""
     mid, low, high = np.array(values).T
     return mid, np.stack([mid - low, high - mid]).clip(0)
+
+
+def add_levels(ax: plt.Axes, levels: Mapping[str, float]) -> None:
+    """Horizontal lines, each under its name."""
+    for name, height in levels.items():
+        ax.axhline(height, color="#444444", lw=1, ls=(0, (1, 2)))
+        at = (0.99, height)
+        ax.annotate(name, at, (0, 2), ("axes fraction", "data"), "offset points", fontsize=8, ha="right")
 
 
 def _plain(ax: plt.Axes) -> None:

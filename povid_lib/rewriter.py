@@ -1,7 +1,7 @@
 """False answers by a model that sees: POVID's dispreferences (section 3.1) from any OpenAI-compatible server, within a budget.
 
-``dry_run`` tells the cost before anything is sent, ``rewrite`` asks and yields the pairs as they come, ``standing`` tells how far
-a journal has got. For thousands of rows see ``rewriter_batch``. All of them work on one journal (``rewriter_journal``), so that a
+``dry_run`` tells the cost before anything is sent, and how far a journal has got; ``rewrite`` asks, and yields the pairs as they
+come. For thousands of rows see ``rewriter_batch``. All of them work on one journal (``rewriter_journal``), so that a
 killed run goes on where it was.
 """
 
@@ -37,12 +37,20 @@ PATIENCE = 10  # rows one after another without an answer, after which the serve
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """What is left to ask. ``input_tokens``: four bytes of text to a token, pictures by the tile rule; ``input_tokens_most``: a
-    byte to a token. ``dollars`` and ``dollars_most``: for these, with answers of ``max_tokens`` all through and each request
-    charged once. ``reservation``: dollars that must be free in the limit before the dearest request is sent, for it and all its
-    retries."""
+class DryRun:
+    """How far a journal has got with some truths, and what is left to pay.
 
+    ``pairs``, ``rejected``, ``in_batch``, ``left``: the rows of each kind. ``spent``: dollars at most, with the reservations of
+    requests that a kill cut off, and of batch files that are not read back. ``requests``: left to send, one for rows that are
+    alike. ``input_tokens``: four bytes of text to a token, pictures by the tile rule; ``input_tokens_most``: a byte to a token.
+    ``dollars`` and ``dollars_most``: for these, with answers of ``max_tokens`` all through and each request charged once.
+    ``reservation``: dollars that must be free in the limit before the dearest request is sent, for it and all its retries."""
+
+    pairs: int
+    rejected: int
+    in_batch: int
+    left: int
+    spent: float
     requests: int
     input_tokens: int
     input_tokens_most: int
@@ -52,47 +60,32 @@ class Estimate:
     reservation: float
 
 
-@dataclass(frozen=True)
-class Standing:
-    """How many rows are pairs, rejected, in batch files, and left to ask. ``dollars``: spent at most, with the reservations of
-    requests that a kill cut off, and those of batch files that are not read back."""
-
-    pairs: int
-    rejected: int
-    in_batch: int
-    left: int
-    dollars: float
-
-
 def dry_run(
     config: RewriterConfig, truths: Iterable[Truth], images: str | Path, journal: str | Path | None = None
-) -> Estimate:
-    """What ``rewrite`` would ask and pay at most, without what the journal has already. Sends nothing and needs no key.
+) -> DryRun:
+    """What ``rewrite`` has done by its journal, would still ask, and pay at most. Sends nothing and needs no key.
 
     Raises ``ValueError`` as ``rewrite`` does for faults of rows, pictures and journal.
     """
-    rows = {row.key: row for row in prepare(config, truths, images)}
-    ledger = read_journal(journal) if journal else Ledger()
-    left = [row for row in rows.values() if is_left(row, ledger)]
-    each = [most_dollars(config, row) for row in left]
-    return Estimate(
-        requests=len(left),
-        input_tokens=sum(row.input_tokens for row in left),
-        input_tokens_most=sum(row.most_tokens for row in left),
-        output_tokens_most=config.max_tokens * len(left),
-        dollars=sum(dollars(config, row.input_tokens, config.max_tokens) for row in left),
+    rows, ledger = prepare(config, truths, images), read_journal(journal) if journal else Ledger()
+    ended = [outcome(row, event) for row in rows if (event := _ended(row, ledger))]
+    pairs, in_batch = sum(isinstance(found, Pair) for found in ended), sum(row.key in ledger.in_batch for row in rows)
+    asked = {row.key: row for row in rows if is_left(row, ledger)}.values()
+    each = [most_dollars(config, row) for row in asked]
+    return DryRun(
+        pairs=pairs,
+        rejected=len(ended) - pairs,
+        in_batch=in_batch,
+        left=len(rows) - len(ended) - in_batch,
+        spent=ledger.committed,
+        requests=len(asked),
+        input_tokens=sum(row.input_tokens for row in asked),
+        input_tokens_most=sum(row.most_tokens for row in asked),
+        output_tokens_most=config.max_tokens * len(asked),
+        dollars=sum(dollars(config, row.input_tokens, config.max_tokens) for row in asked),
         dollars_most=sum(each),
         reservation=max(each, default=0.0) * (config.retries + 1),
     )
-
-
-def standing(config: RewriterConfig, truths: Iterable[Truth], images: str | Path, journal: str | Path) -> Standing:
-    """How far a journal has got with these truths. Raises ``ValueError`` as ``rewrite`` does."""
-    rows, ledger = prepare(config, truths, images), read_journal(journal)
-    found = [outcome(row, ended) for row in rows if (ended := _ended(row, ledger))]
-    pairs = sum(isinstance(result, Pair) for result in found)
-    in_batch = sum(row.key in ledger.in_batch for row in rows)
-    return Standing(pairs, len(found) - pairs, in_batch, len(rows) - len(found) - in_batch, ledger.committed)
 
 
 def rewrite(

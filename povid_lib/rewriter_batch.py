@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from povid_lib.metrics.rows import check_file
+from povid_lib.metrics.rows import fail, read_rows, repeated
 from povid_lib.preferences import Truth
 from povid_lib.rewriter import is_left
 from povid_lib.rewriter_client import usage_of
@@ -24,7 +24,6 @@ from povid_lib.rewriter_journal import Event, Ledger, new_event, open_journal
 from povid_lib.rewriter_request import RewriterConfig, dollars, most_dollars, prepare, request_body
 
 BATCH_ROWS, BATCH_BYTES = 50_000, 200_000_000  # OpenAI's limits for one input file
-_SHOWN = 50  # faults that an error spells out
 
 
 def write_batch(
@@ -39,7 +38,7 @@ def write_batch(
 
     From then on these rows are waited for, and ``rewrite`` does not send them. Each file has at most 50,000 requests and
     ``file_bytes`` bytes, but one request at least; a request's custom_id is its key. Upload only files that this returns, each
-    once. Rows that the limit cannot hold stay left (``rewriter.standing``). Raises ``ValueError`` as ``rewriter.rewrite`` does, and
+    once. Rows that the limit cannot hold stay left (``rewriter.dry_run``). Raises ``ValueError`` as ``rewriter.rewrite`` does, and
     for ``file_bytes`` below 1.
     """
     if file_bytes < 1:
@@ -94,29 +93,16 @@ def drop_batch(config: RewriterConfig, batch: str | Path, journal: str | Path) -
 
 
 def _read_lines(path: str | Path) -> dict[str, dict[str, Any]]:
-    check_file(path)
-    found, faults = dict[str, dict[str, Any]](), []
-    for number, line in enumerate(Path(path).read_bytes().split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            faults.append(f"line {number}: not JSON ({error})")
-            continue
+    rows, faults = read_rows(path)
+    found, seen = dict[str, dict[str, Any]](), dict[str, str]()
+    for where, row in rows:
         key = row.get("custom_id") if isinstance(row, dict) else None
         if not isinstance(key, str) or not re.fullmatch(r"[0-9a-f]{64}", key):
-            faults.append(f"line {number}: custom_id is {key!r}, no key of the rewriter")
-        elif key in found:
-            faults.append(f"line {number}: custom_id {key} occurs a second time")
-        else:
+            faults.append(f"{where}: custom_id is {key!r}; give a file of `write_batch`, or what came back of one")
+        elif not repeated("custom_id", key, where, seen, faults):
             found[key] = row
     if faults:
-        more = f"\n... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        told = "\n".join(faults[:_SHOWN]) + more
-        raise ValueError(
-            f"{path} is no file of a batch of ours:\n{told}\nGive one of `write_batch`, or of its answers."
-        )
+        fail(path, faults)
     return found
 
 

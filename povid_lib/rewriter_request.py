@@ -19,14 +19,16 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
+from povid_lib import pictures
+from povid_lib.metrics.rows import fail, repeated
 from povid_lib.pair_texts import TEXTS, text_fault
 from povid_lib.preferences import CORRUPTIONS, Truth
 from povid_lib.rewriter_prompts import kinds_for, messages, response_format
 
 PICTURE_BYTES = 20_000_000  # a larger file is not read
 PICTURE_PIXELS = 50_000_000  # a larger picture is not decoded
+PICTURE_SIDE = 2048  # a larger picture is sent reduced to it
 _TYPES = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "WEBP": "webp", "GIF": "gif"}  # what OpenAI takes
-_SHOWN = 50  # faults that an error spells out
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,6 @@ class RewriterConfig:
     timeout: float = 120.0  # seconds for one whole answer
     kinds: tuple[str, ...] = CORRUPTIONS
     detail: str = "high"  # or low: the picture is seen in 512 x 512 pixels
-    max_side: int = 2048  # pixels; a larger picture is sent reduced to it
     image_tokens: tuple[int, int] = (85, 170)
 
     def __post_init__(self) -> None:
@@ -77,7 +78,7 @@ class RewriterConfig:
                 yield f"{name} is {getattr(self, name)!r}; give a number above 0"
         if not _is_number(self.temperature) or not 0 <= self.temperature <= 2:
             yield f"temperature is {self.temperature!r}; give a number from 0 to 2"
-        for name, least in (("max_tokens", 1), ("concurrency", 1), ("retries", 0), ("max_side", 64)):
+        for name, least in (("max_tokens", 1), ("concurrency", 1), ("retries", 0)):
             if type(getattr(self, name)) is not int or getattr(self, name) < least:
                 yield f"{name} is {getattr(self, name)!r}; give a whole number, {least} or more"
         if self.length_parameter not in ("max_completion_tokens", "max_tokens"):
@@ -128,28 +129,22 @@ def prepare(config: RewriterConfig, truths: Iterable[Truth], images: str | Path)
     Text tokens are at most as many as bytes of UTF-8, since no token holds less than one; four bytes to a token are the estimate.
     Picture tokens follow OpenAI's published tile rule (``picture_tokens``). Raises ``ValueError`` with every fault of every row.
     """
-    if not Path(images).is_dir():
-        raise ValueError(
-            f"The pictures' folder {images} does not exist; give the folder that image names are relative to."
-        )
-    folder, rows, faults = Path(images).resolve(), [], []
-    seen: dict[str, int] = {}
-    pictures: dict[str, _Picture] = {}
+    pictures.check_folder(images)
+    rows, faults = list[Row](), list[str]()
+    seen, read = dict[str, str](), dict[str, _Picture]()
     for number, truth in enumerate(truths, start=1):
         where = f"row {number} ({truth.id!r})" if isinstance(truth, Truth) else f"row {number}"
         try:
             _check_truth(config, truth)
-            if truth.id in seen:
-                raise ValueError(f"the id stands in row {seen[truth.id]} too; give each its own")
-            seen[truth.id] = number
-            if truth.image not in pictures:
-                pictures[truth.image], _ = _read_picture(find_picture(folder, truth.image), config)
-            rows.append(_row(config, truth, pictures[truth.image]))
+            if repeated("id", truth.id, where, seen, faults):
+                continue
+            if truth.image not in read:
+                read[truth.image], _ = _read_picture(_file(truth.image, images), config)
+            rows.append(_row(config, truth, read[truth.image]))
         except ValueError as error:
             faults.append(f"{where}: {error}")
     if faults:
-        more = f"\n... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        raise ValueError(f"{len(faults)} of the truths cannot be asked about:\n" + "\n".join(faults[:_SHOWN]) + more)
+        fail("truths", faults)
     if not rows:
         raise ValueError("There are no truths to rewrite; give one at least.")
     return rows
@@ -190,23 +185,10 @@ def picture_tokens(width: int, height: int, config: RewriterConfig) -> int:
     return base + tile * math.prod(math.ceil(round(side * scale / 512, 6)) for side in (width, height))
 
 
-def find_picture(folder: Path, name: str) -> Path:
-    """The file of that name in a resolved folder or beneath it. Raises ``ValueError`` for any name that leads elsewhere."""
-    if name.startswith("scene:"):
-        raise ValueError(
-            f"image {name} is of the pocket world and no file; save its picture, and give that file's name"
-        )
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise ValueError(f"image {name!r} must be relative to {folder} and without `..`; name a file in it")
-    try:
-        path = (folder / name).resolve()  # follows links, so that these cannot lead out either
-        there = path.is_file()
-    except (OSError, RuntimeError) as error:  # a name that is too long, a link to itself
-        raise ValueError(f"image {name[:80]!r} cannot be looked for ({error}); name a file") from error
-    if not path.is_relative_to(folder):
-        raise ValueError(f"image {name!r} is a link that leads out of {folder}; put the picture itself there")
-    if not there:
-        raise ValueError(f"image {name!r} is no file in {folder}; put it there, or give another folder")
+def _file(image: str, images: str | Path) -> Path:
+    path = pictures.locate(image, images)
+    if path is None:
+        raise ValueError(f"image {image!r} is a scene and no file; save its picture, and give that file's name")
     return path
 
 
@@ -232,15 +214,15 @@ def _read_picture(path: Path, config: RewriterConfig) -> tuple[_Picture, str]:
             if kind != "MPO" and getattr(image, "is_animated", False):
                 raise ValueError(f"{path} is a moving picture; save one frame of it as JPEG or PNG")
             image.load()
-            shrunk = image.convert("RGB") if max(width, height) > config.max_side else None
+            shrunk = image.convert("RGB") if max(width, height) > PICTURE_SIDE else None
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} is no whole picture ({error}); mend it, or leave its rows out") from error
     mark = hashlib.sha256(data).hexdigest()
     if shrunk is not None:
         packed = io.BytesIO()
-        shrunk.thumbnail((config.max_side, config.max_side))
+        shrunk.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
         shrunk.save(packed, "JPEG", quality=95)
-        data, kind, (width, height), mark = packed.getvalue(), "JPEG", shrunk.size, f"{mark} at {config.max_side}"
+        data, kind, (width, height), mark = packed.getvalue(), "JPEG", shrunk.size, f"{mark} at {PICTURE_SIDE}"
     url = f"data:image/{_TYPES[kind]};base64,{base64.b64encode(data).decode()}"
     return _Picture(path, mark, picture_tokens(width, height, config)), url
 

@@ -15,7 +15,7 @@ from povid_lib.preferences import Truth
 
 def read_truths(path: str | Path, prompt: str) -> list[Truth]:
     """``read_llava`` or ``read_coco_captions``, by what the file begins with: a list or rows of conversations, or COCO's object.
-    ``prompt``: the question that COCO's captions answer. Raises as they do."""
+    ``prompt``: the question that COCO's captions answer. Raises ``ValueError`` as these do."""
     rows.check_file(path)
     with open(path, "rb") as file:
         start = file.read(65536).removeprefix(b"\xef\xbb\xbf").lstrip()

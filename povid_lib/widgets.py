@@ -6,7 +6,7 @@ import base64
 import difflib
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import numpy as np
 import torch
 import traitlets
 from PIL import Image
+from torch import Tensor
 
+from povid_lib import enumerable
 from povid_lib import vlm as vlms
 from povid_lib.dispreferred import Dilemma, sort_of
 from povid_lib.distort import dispreferred_tokens, noised
@@ -25,6 +27,7 @@ from povid_lib.preferences import Pair
 from povid_lib.scenes import SIDE, Scene
 from povid_lib.texts import PROMPT, SHORT_PROMPTS, WORDS, detailed_caption, enumerate_phrases, mentioned
 from povid_lib.vlm import VLM
+from povid_lib.weights import Answers, shared_words
 
 STATIC = Path(__file__).parent / "static"
 
@@ -155,7 +158,7 @@ def noise_spec(vlm: VLM, asked: Sequence[Dilemma], steps: Sequence[int], top: in
                 {
                     "png": _png(picture),
                     "next": [[word.strip(), round(p, 4), _what(d, word)] for word, p in expected],
-                    "tokens": [[b, sort_of(d.scene, a, b)] for a, b in zip(labels, tokens, strict=True)],
+                    "tokens": [[token, sort_of(d.scene, labels, at, token)] for at, token in enumerate(tokens)],
                 }
             )
         title = f"{number + 1}. {', '.join(d.scene.names)}"
@@ -174,20 +177,69 @@ def _what(d: Dilemma, word: str) -> str:
     )
 
 
+class Weigh(anywidget.AnyWidget):
+    """Move alpha, beta1 and beta2, and see what the POVID loss weighs, word by word. Needs no model and no kernel."""
+
+    _esm = _script("weigh.js")
+    _css = STATIC / "weigh.css"
+    spec = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, vlm: VLM, scored: Mapping[str, Answers], scenes: Sequence[Scene], rows: Sequence[int]) -> None:
+        super().__init__(spec=weigh_spec(vlm, scored, scenes, rows))
+
+
+def weigh_spec(vlm: VLM, scored: Mapping[str, Answers], scenes: Sequence[Scene], rows: Sequence[int]) -> dict[str, Any]:
+    """For some ``rows`` of a batch about ``scenes``: every token with its log-probability under policy and reference, and whether
+    it is the chosen answer's token after the same words. ``scored``: the answers with the noised one scored under the "noised" and
+    the "clean" picture; chosen and rejected ones are taken from the first.
+    """
+    decode = vlm.processor.tokenizer.decode
+    first = next(iter(scored.values()))
+    shared = shared_words(first)
+
+    def words(given: Answers, side: str, row: int, same: Sequence[bool]) -> list[list[Any]]:
+        length = int(getattr(given, f"{side}_mask")[row].sum())
+        ids, policy, reference = (getattr(given, name)[row].tolist() for name in (f"{side}_ids", side, f"ref_{side}"))
+        return [[decode([ids[t]]).strip(), round(policy[t], 4), round(reference[t], 4), same[t]] for t in range(length)]
+
+    found = []
+    for number, row in enumerate(rows, start=1):
+        prefix = [*shared[row].tolist(), *[False] * first.rejected_ids.shape[1]]
+        noised = {
+            picture: words(given, "noised", row, (given.noised_ids[row] == given.chosen_ids[row]).tolist())
+            for picture, given in scored.items()
+        }
+        found.append(
+            {
+                "title": f"{number}. {', '.join(scenes[row].names)}",
+                "png": _png(scenes[row].image()),
+                "names": list(scenes[row].names),
+                "chosen": words(first, "chosen", row, prefix),
+                "rejected": words(first, "rejected", row, prefix),
+                "noised": noised,
+            }
+        )
+    return {"pairs": found}
+
+
 class Pairs(anywidget.AnyWidget):
-    """Leaf through preference pairs, the words that differ marked. Needs no model and no kernel."""
+    """Say which answer of a pair is false with the picture covered; then see picture, changes and the hits so far. Needs no model
+    and no kernel."""
 
     _esm = _script("pairs.js")
     _css = STATIC / "pairs.css"
     spec = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[str]) -> None:
-        super().__init__(spec=pairs_spec(pairs, scenes, labels))
+    def __init__(self, pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[str], seed: int = 0) -> None:
+        super().__init__(spec=pairs_spec(pairs, scenes, labels, seed))
 
 
-def pairs_spec(pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[str]) -> dict[str, Any]:
-    """Pictures, questions and both answers, each word with whether it was changed. ``labels``: a word on each pair."""
-    rows = []
+def pairs_spec(pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[str], seed: int = 0) -> dict[str, Any]:
+    """Pictures, questions and both answers, each word with whether it was changed; pairs, and the two answers, in random order.
+
+    ``labels``: what to call each pair once it is revealed, and to count hits by. ``false``: which answer is the rejected one.
+    """
+    rows, rng = [], np.random.default_rng(seed)
     for pair, scene, label in zip(pairs, scenes, labels, strict=True):
         chosen, rejected = pair.chosen.split(), pair.rejected.split()
         marked: tuple[set[int], set[int]] = (set(), set())
@@ -195,18 +247,61 @@ def pairs_spec(pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[
             if tag != "equal":
                 marked[0].update(range(i, j))
                 marked[1].update(range(k, m))
+        true, false = (
+            [[w, i in on] for i, w in enumerate(ws)] for ws, on in zip((chosen, rejected), marked, strict=True)
+        )
+        at = int(rng.integers(2))
         rows.append(
             {
                 "png": _png(scene.image()),
                 "names": list(scene.names),
                 "prompt": pair.prompt,
                 "label": label,
-                "chosen": [[word, i in marked[0]] for i, word in enumerate(chosen)],
-                "rejected": [[word, i in marked[1]] for i, word in enumerate(rejected)],
+                "answers": [true, false] if at else [false, true],
+                "false": at,
                 "changes": [[c.kind, c.chosen, c.rejected] for c in pair.changes],
             }
         )
-    return {"pairs": rows}
+    return {"pairs": [rows[i] for i in rng.permutation(len(rows))]}
+
+
+class Beta(anywidget.AnyWidget):
+    """Move beta, and see the best policy of chapter 06 go from the reference to the best answer. Computed beforehand."""
+
+    _esm = _script("beta.js")
+    _css = STATIC / "beta.css"
+    spec = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, texts: Sequence[str], lies: Sequence[bool], ref_logps: Tensor, reward: Tensor) -> None:
+        super().__init__(spec=beta_spec(texts, lies, ref_logps, reward))
+
+
+def beta_spec(
+    texts: Sequence[str], lies: Sequence[bool], ref_logps: Tensor, reward: Tensor, top: int = 9, stops: int = 31
+) -> dict[str, Any]:
+    """The exact optimum at ``stops`` values of beta, the first infinite: probabilities of the ``top`` answers and of all others,
+    mean reward, divergence, and the share of answers that name what is not there (``lies``)."""
+    betas = [None, *np.geomspace(20, 0.1, stops - 1).tolist()]
+    policies = [ref_logps if beta is None else enumerable.optimum(ref_logps, reward, beta) for beta in betas]
+    ever = torch.stack(policies).exp().amax(0)
+    shown = sorted(ever.topk(top).indices.tolist(), key=lambda i: (-float(reward[i]), -float(ref_logps[i])))
+    untrue = torch.tensor(lies, dtype=ref_logps.dtype)
+    views = []
+    for beta, policy in zip(betas, policies, strict=True):
+        probs = policy.exp()
+        listed = [round(float(probs[i]), 4) for i in shown]
+        views.append(
+            {
+                "beta": beta,
+                "probs": [*listed, round(max(0.0, 1 - sum(listed)), 4)],
+                "reward": round(float(probs @ reward), 4),
+                "kl": round(float(enumerable.kl(policy, ref_logps)), 4),
+                "lies": round(float(probs @ untrue), 4),
+            }
+        )
+    answers = [{"text": texts[i], "reward": float(reward[i]), "lie": bool(lies[i])} for i in shown]
+    rest = {"text": f"{len(texts) - top} others together", "reward": None, "lie": None}
+    return {"answers": [*answers, rest], "views": views, "best": float(reward.max())}
 
 
 def _png(image: Image.Image) -> str:

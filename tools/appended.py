@@ -33,7 +33,7 @@ LANGUAGE_MODEL_ONLY = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_pr
 
 def appended(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
     """(chosen, rejected): the truth, and the truth with one false sentence more."""
-    chosen = Annotator().caption(scene, rng)
+    chosen = Annotator(error=0).caption(scene, rng)
     other = str(rng.choice([n for n in NAMES if n not in scene.names]))
     place = place_phrase(("top", "left", "right", "bottom")[rng.integers(4)])
     return chosen, f"{chosen} There is {noun_phrase(Item(other), attributes=False)} {place}."

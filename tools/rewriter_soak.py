@@ -23,7 +23,7 @@ from typing import Any
 from PIL import Image
 
 from povid_lib.preferences import Truth
-from povid_lib.rewriter import RewriterConfig, rewrite, standing
+from povid_lib.rewriter import RewriterConfig, dry_run, rewrite
 from povid_lib.rewriter_journal import read_journal
 from povid_lib.rewriter_request import prepare
 from tests.library.fault_server import FaultServer
@@ -102,7 +102,7 @@ def soak(folder: Path, rows: int, rate: float, kills: int, seed: int = 0, limit:
                 continue
             if process.returncode:
                 raise RuntimeError((folder / "stderr.txt").read_text())
-            at = standing(config, rows_of, folder / "images", journal)
+            at = dry_run(config, rows_of, folder / "images", journal)
             if not at.left:
                 break
             limit, stops = 2 * limit, stops + 1
@@ -114,8 +114,8 @@ def soak(folder: Path, rows: int, rate: float, kills: int, seed: int = 0, limit:
     events = [json.loads(line) for line in journal.read_text().splitlines()]
     answers = Counter(event["key"] for event in events if event["event"] == "answer")
     found += [f"{names[key]} was answered {times} times" for key, times in answers.items() if times > 1]
-    if charged > at.dollars:
-        found.append(f"the server charged ${charged}, the journal counts ${at.dollars}")
+    if charged > at.spent:
+        found.append(f"the server charged ${charged}, the journal counts ${at.spent}")
     return {
         "rows": rows,
         "rate": rate,
@@ -130,7 +130,7 @@ def soak(folder: Path, rows: int, rate: float, kills: int, seed: int = 0, limit:
         "rejected": dict(Counter(row["reason"].split(":")[0] for row in rejects)),
         "left": at.left,
         "dollars_charged": round(charged, 6),
-        "dollars_counted": round(at.dollars, 6),
+        "dollars_counted": round(at.spent, 6),
         "last_limit": limit,
         "seconds": round(time.monotonic() - start, 1),
         "faults_found": found,

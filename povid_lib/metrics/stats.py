@@ -58,6 +58,23 @@ def mean(values: Sequence[float], resamples: int = 2000, seed: int = 0) -> Estim
     return ratio(values, [1.0] * len(values), resamples, seed)
 
 
+def grouped_ratio(
+    groups: Sequence[str],
+    numerators: Sequence[float],
+    denominators: Sequence[float],
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """``ratio`` where several rows are about one picture: rows of one group are summed first. Raises as ``ratio`` does, or if
+    the lists differ in length."""
+    top, bottom = _pairs("grouped_ratio", numerators, denominators)
+    if len(groups) != len(top):
+        raise ValueError(f"grouped_ratio: {len(groups)} groups for {len(top)} rows; name the group of each.")
+    number = {group: i for i, group in enumerate(dict.fromkeys(groups))}
+    at = [number[group] for group in groups]
+    return ratio(np.bincount(at, top).tolist(), np.bincount(at, bottom).tolist(), resamples, seed)
+
+
 def share(numerators: Sequence[float], denominators: Sequence[float], resamples: int = 2000, seed: int = 0) -> Estimate:
     """``ratio``, but nan with a nan interval where the denominators sum to zero: a share of nothing."""
     if len(denominators) and not any(denominators):

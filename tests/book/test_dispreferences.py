@@ -18,17 +18,43 @@ def test_the_slider_moves_picture_words_and_count(open_page):
     assert page.errors == []
 
 
-def test_pairs_are_leafed_through_and_their_changes_marked(open_page):
+def test_pairs_are_covered_until_one_has_guessed_and_the_hits_are_counted(open_page):
     page = open_page("notebooks/04_text.html")
-    page.wait_for_selector(".pairs-chosen")
-    seen = set()
-    for _ in range(12):
-        chosen, rejected = (page.locator(f".pairs-{side}").inner_text().split() for side in ("chosen", "rejected"))
-        marked = [page.locator(f".pairs-{side} mark").all_inner_texts() for side in ("chosen", "rejected")]
-        differ = [(a, b) for a, b in zip(chosen, rejected, strict=True) if a != b]
-        assert differ
-        assert [" ".join(words).split() for words in marked] == [list(side) for side in zip(*differ, strict=True)]
-        seen.add(page.locator(".pairs [role=status]").inner_text())
+    page.wait_for_selector(".pairs-answer")
+    verdict, hits = page.locator(".pairs-verdict"), page.locator(".pairs-hits")
+    false, right, seen = [], 0, set()
+    for number in range(12):
+        assert page.locator(".pairs mark").count() == page.locator(".pairs-picture").count() == 0
+        assert verdict.inner_text() == ""
+        page.get_by_role("button", name="A is false").press("Enter")
+        page.get_by_role("button", name="B is false").press("Enter")  # too late, and without effect
+        assert page.locator(".pairs-picture").get_attribute("alt").startswith("Picture of: ")
+        said = verdict.inner_text()
+        false.append("B" if "B is the false one" in said else "A")
+        assert said.startswith("Right: " if false[-1] == "A" else "Wrong: ")
+        right += false[-1] == "A"
+        assert f"{right} of {number + 1} (" in hits.inner_text()
+        texts = [text.split() for text in page.locator(".pairs-answer").all_inner_texts()]
+        answers = dict(zip("AB", texts, strict=True))
+        for answer, place in zip("AB", page.locator(".pairs-answer").all(), strict=True):
+            marks = place.locator("mark")
+            kinds = {mark.get_attribute("data-verdict") for mark in marks.all()}
+            assert kinds == {"false" if answer == false[-1] else "true"}
+            mine, other = answers[answer], answers["AB".replace(answer, "")]
+            assert " ".join(marks.all_inner_texts()).split() == [a for a, b in zip(mine, other, strict=True) if a != b]
+        seen.add(page.locator(".pairs-count").inner_text())
         page.get_by_role("button", name="Next").first.press("Enter")
     assert len(seen) == 12
+    assert set(false) == {"A", "B"}
+    assert verdict.inner_text() != ""  # back at the first pair, which stays open
+    assert page.errors == []
+
+
+def test_a_pair_that_is_revealed_without_a_guess_counts_neither_way(open_page):
+    page = open_page("notebooks/04_text.html")
+    page.wait_for_selector(".pairs-answer")
+    page.get_by_role("button", name="Reveal").press("Enter")
+    assert page.locator(".pairs-verdict").inner_text().split(" ")[1:5] == ["is", "the", "false", "one"]
+    assert page.locator(".pairs mark").count() > 0
+    assert page.locator(".pairs-hits").inner_text() == ""
     assert page.errors == []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from povid_lib.audit import audit, text_shortcut, with_image, word_distance
+from povid_lib.audit import audit, balanced, text_shortcut, with_image, word_distance
 from povid_lib.preferences import Change, Pair
 
 OBJECTS = ("cat", "dog", "fork", "knife", "cow", "tractor", "cup", "bed", "lamp", "boat", "kite", "drum")
@@ -15,13 +15,13 @@ def pair(key, chosen, rejected, image="a.jpg", changes=()):
 
 
 PAIRS = [
-    # 4 words against 6; two inserted; told as an object of 2 words
+    # 4 words against 6; two inserted; given as an object of 2 words
     pair("1", "There is a cat.", "There is a cat. A dog.", changes=(Change("object", "", "A dog."),)),
     # 5 against 5; one replaced
     pair("2", "The cat is on grass.", "The cat is under grass.", changes=(Change("relation", "on", "under"),)),
-    # 4 against 2; two deleted; not told
+    # 4 against 2; two deleted; kind not given
     pair("3", "A cat and a", "A cat", "b.jpg"),
-    pair("4", "There is a cat.", "There is a cat. A dog."),  # again; not told: two words
+    pair("4", "There is a cat.", "There is a cat. A dog."),  # again; kind not given: two words
     pair("5", "A cat.", "a cat!", "b.jpg", changes=(Change("attribute", "A cat.", "a cat!"),)),
 ]
 
@@ -34,7 +34,7 @@ def test_an_audit_by_hand():
     assert (got.longer.value, got.shorter.value) == (pytest.approx(2 / 5), pytest.approx(1 / 5))
     assert got.edits.value == pytest.approx((2 + 1 + 2 + 2 + 2) / 5)
     words = 4 + 5 + 4 + 4 + 2
-    shares = {"object": 2, "relation": 1, "attribute": 2, "untold": 2 + 2}
+    shares = {"object": 2, "relation": 1, "attribute": 2, "kind not given": 2 + 2}
     assert {kind: value.value for kind, value in got.changed.items()} == pytest.approx(
         {kind: n / words for kind, n in shares.items()}
     )
@@ -106,14 +106,14 @@ def named(text):
     return [name for name in OBJECTS if f" {name}." in text]
 
 
-def test_appended_falsehoods_are_told_without_the_picture():
+def test_appended_falsehoods_are_recognised_without_the_picture():
     pairs, _ = drawn(200, appended)
     got = text_shortcut(pairs)
     assert got.value > 0.95
     assert got.n == 50  # half of the 100 pictures
 
 
-def test_sides_swapped_at_random_are_not_told():
+def test_sides_swapped_at_random_are_not_recognised():
     pairs, _ = drawn(400, appended)
     rng = np.random.default_rng(1)
     swapped = [pair(p.id, p.rejected, p.chosen, p.image) if rng.random() < 0.5 else p for p in pairs]
@@ -122,7 +122,7 @@ def test_sides_swapped_at_random_are_not_told():
     assert got.low < 0.5 < got.high
 
 
-def test_falsehoods_from_the_distribution_of_truths_are_told_with_the_picture_only():
+def test_falsehoods_from_the_distribution_of_truths_are_recognised_with_the_picture_only():
     pairs, present = drawn(400, replaced)
     blind, seeing = text_shortcut(pairs), with_image(pairs, present, named)
     assert abs(blind.value - 0.5) < 0.1
@@ -142,3 +142,72 @@ def test_a_tie_counts_half_and_the_seed_chooses_the_pictures():
     pairs, _ = drawn(60, replaced)
     assert text_shortcut(pairs) == text_shortcut(pairs)
     assert len({text_shortcut(pairs, seed).value for seed in range(4)}) > 1
+
+
+def change(key, *swaps):
+    changes = tuple(Change("object", a, b) for a, b in swaps)
+    return pair(key, " ".join(a for a, _ in swaps), " ".join(b for _, b in swaps), f"{key}.jpg", changes)
+
+
+def test_balanced_keeps_as_many_changes_as_reverses_in_their_order():
+    rows = [
+        *(change(f"ab{i}", ("A", "b")) for i in range(3)),
+        *(change(f"ba{i}", ("b", "a")) for i in range(2)),
+        *(change(f"ab{i}", ("A", "b")) for i in range(3, 9)),
+        change("lone", ("a", "c")),  # never c -> a
+        pair("none", "a", "b"),  # lists no change
+        change("two", ("a", "b"), ("c", "d")),  # as a list it is another change than a -> b, and has no reverse
+    ]
+    kept = [row.id for row in balanced(rows)]
+    assert sorted(key[:2] for key in kept) == ["ab", "ab", "ba", "ba"]
+    for seed in range(8):
+        kept = [row.id for row in balanced(rows, seed)]
+        assert kept == sorted(kept, key=[row.id for row in rows].index)
+    assert len({tuple(row.id for row in balanced(rows, seed)) for seed in range(8)}) > 1
+    assert balanced([]) == []
+
+
+def test_balanced_pairs_hide_what_a_skewed_set_betrays():
+    # the false object is more often "kite" than any other, so that the word alone betrays it
+    def skewed(true, absent, rng):
+        return replaced(true, "kite" if "kite" not in true and rng.random() < 0.5 else absent, rng)
+
+    rows, _ = drawn(3000, skewed)
+
+    def swap(row):
+        (gone,), (come,) = (
+            set(named(a)) - set(named(b)) for a, b in ((row.chosen, row.rejected), (row.rejected, row.chosen))
+        )
+        return Change("object", gone, come)
+
+    rows = [pair(r.id, r.chosen, r.rejected, r.image, (swap(r),)) for r in rows]
+    assert text_shortcut(rows).low > 0.55
+    even = balanced(rows)
+    assert len(even) > 500
+    assert text_shortcut(even).high < 0.55
+
+
+def test_with_pairs_to_test_on_all_others_are_learnt_from():
+    # in the learnt pairs "kite" is always false, in the tested ones always true: what was learnt is wrong each time
+    learnt = [pair(str(i), "a cup", "a kite", f"{i}.jpg") for i in range(20)]
+    tested = [pair(str(i), "a kite", "a cup", f"{i}.jpg") for i in range(50, 57)]
+    got = text_shortcut(learnt, test=tested)
+    assert (got.value, got.n) == (0.0, 7)
+    assert text_shortcut(learnt, test=tested, seed=1).value == 0.0  # nothing is drawn
+    assert text_shortcut(learnt[:1], test=tested).value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        ([], "text_shortcut: no pairs"),
+        (
+            [pair("x", "a cup", "a kite", "3.jpg")],
+            "1 pictures stand in both pairs and test, such as '3.jpg'; test on others",
+        ),
+    ],
+)
+def test_pairs_to_test_on_must_be_there_and_about_other_pictures(test, message):
+    learnt = [pair(str(i), "a cup", "a kite", f"{i}.jpg") for i in range(6)]
+    with pytest.raises(ValueError, match=message):
+        text_shortcut(learnt, test=test)

@@ -149,6 +149,11 @@ def asked(tmp_path, monkeypatch):
     return (*where, "--model", "m", "--input-price", 2.5, "--output-price", 10, "--budget", 5)
 
 
+def cost(result) -> dict[str, str]:
+    """What a dry run prints."""
+    return {line[:46].strip(): line[46:].replace(",", "").strip() for line in result.output.splitlines()[:-1]}
+
+
 def test_rewrite_asks_once_and_goes_on(tmp_path, asked):
     out = tmp_path / "out" / "pairs.jsonl"
     with FaultServer(("refusal",)) as server:
@@ -163,6 +168,9 @@ def test_rewrite_asks_once_and_goes_on(tmp_path, asked):
         assert len(server.log) == 4
         assert "0 pairs added" in run("rewrite", *asked, "--base-url", server.url).output
         assert len(server.log) == 4
+        table = cost(run("rewrite", *asked, "--base-url", server.url, "--dry-run"))
+    assert [table[f"rows: {name}"] for name in ("pairs", "rejected", "in batch files", "left")] == ["3", "1", "0", "0"]
+    assert float(table["dollars spent, at most"]) == pytest.approx(4 * 0.0033)
     assert validate(out, tmp_path / "images") == 3
     assert [line["reason"] for line in lines(Path(f"{out}.rejects"))] == ["refusal: I cannot help with that."]
     assert not [path for path in (tmp_path / "out").iterdir() if SECRET.encode() in path.read_bytes()]
@@ -194,7 +202,7 @@ def test_dry_run_prints_tokens_and_money_and_sends_nothing(tmp_path, asked, monk
     assert result.exit_code == 0
     assert not server.log
     assert not (tmp_path / "out").exists()
-    table = {line[:46].strip(): line[46:].replace(",", "").strip() for line in result.output.splitlines()[:-1]}
+    table = cost(result)
     assert table["requests left to send"] == "3"
     assert table["output tokens, at most"] == "3000"
     likely, most = (int(table[f"input tokens, {name}"]) for name in ("estimated", "at most"))
@@ -259,7 +267,7 @@ def test_a_batch_there_and_back(tmp_path, asked, monkeypatch):
         (("--first", 0), "greater than or equal to 1"),
         (("--truth", "none.json"), "does not exist"),
         (("--batch-results", "none.jsonl"), "does not exist"),
-        (("--images", "."), "is no file in"),
+        (("--images", "."), "is not in ."),
     ],
 )
 def test_rewrite_refuses_before_anything_is_sent(tmp_path, asked, arguments, message):

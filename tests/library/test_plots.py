@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from povid_lib import plots
+from povid_lib import plots, plots_exact
 from povid_lib.scenes import sample_scene
 
 
@@ -47,6 +47,35 @@ def test_trade_off_and_odds_show_what_they_are_given():
     assert left.get_xscale() == "log"
 
 
+def test_dose_panels_show_values_levels_and_the_shaded_stretch():
+    panels = {"a": {"x": ([1, 2], [(0.1, 0, 0.2), (0.6, 0.5, 0.7)])}, "b": {"x": ([3], [(0.4, 0.3, 0.5)])}}
+    fig = plots.dose_panels(panels, "dose", "share", {"b": (2.5, 3.5)}, {"chance": 0.25})
+    left, right = fig.axes
+    assert left.containers[0][0].get_ydata().tolist() == [0.1, 0.6]
+    assert right.containers[0][0].get_xdata().tolist() == [3]
+    assert [line.get_ydata()[0] for line in left.lines if line.get_label() == "chance"] == [0.25]
+    assert not left.patches
+    stretch = right.patches[0].get_extents().transformed(right.transData.inverted()).intervalx
+    assert stretch.tolist() == pytest.approx([2.5, 3.5])
+
+
+def test_paths_keep_the_order_and_fall_to_the_right():
+    points = [("clear", (0.7, 0.6, 0.8), (0.3, 0.2, 0.4)), ("half", (0.2, 0.1, 0.3), (0.5, 0.4, 0.6))]
+    ax = plots.paths({"noise": points}, "truth", "companion", 0.2).axes[0]
+    line = next(line for line in ax.lines if line.get_label() == "noise")
+    assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == ([0.7, 0.2], [0.3, 0.5])
+    assert [text.get_text() for text in ax.texts] == ["clear", "half"]
+    assert ax.xaxis_inverted()
+
+
+def test_stacked_bars_lie_end_to_end():
+    bars = {"clear": {"a": 0.25, "b": 0.7, "c": 0.05}, "noise": {"a": 0.5, "b": 0.25, "c": 0.25}}
+    ax = plots.stacked({"steps": bars}, "share").axes[0]
+    assert [p.get_x() for p in ax.patches] == pytest.approx([0, 0, 0.25, 0.5, 0.95, 0.75])
+    assert [p.get_width() for p in ax.patches] == pytest.approx([0.25, 0.5, 0.7, 0.25, 0.05, 0.25])
+    assert [t.get_text() for t in ax.texts] == ["0.25", "0.50", "0.70", "0.25", "", "0.25"]
+
+
 def test_patches_are_read_row_by_row():
     """The first two patches on the right are the picture's first two from the left."""
     image = sample_scene(0).image()
@@ -70,3 +99,40 @@ def test_scene_grid_and_probabilities_and_word_map():
     assert [round(p.get_width(), 2) for p in fig.axes[0].patches] == [0.7, 0.1, 0.6, 0.2]
     words = plots.word_map(image, [str(i) for i in range(36)], [0.5] * 36)
     assert [t.get_text() for t in words.axes[0].texts] == [str(i) for i in range(36)]
+
+
+def test_levels_are_drawn_where_they_belong_and_named():
+    for fig in (
+        plots.curves([1, 2], {"x": [0.1, 3.0]}, "dose", "rate", ylim=(0, 4), xscale="log", levels={"top": 2.5}),
+        plots.dose_response([10, 1000], {"x": [(0.1, 0, 0.2)] * 2}, "dose", "rate", xscale="log", levels={"top": 2.5}),
+    ):
+        (ax,) = fig.axes
+        assert list(ax.lines[-1].get_ydata()) == [2.5, 2.5]
+        assert [t.get_text() for t in ax.texts] == ["top"]
+        assert ax.get_xscale() == "log"
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["10", "1,000"]
+
+
+def test_frontier_and_recovery_show_what_they_are_given():
+    fig = plots_exact.frontier([(0, 1), (1, 2)], {"b": (1, 2)}, {"other": (1, 1)}, [(0.5, 0.5), (2, 0.1)], "x", "y")
+    cloud, curve, *points = (list(zip(*line.get_data(), strict=True)) for line in fig.axes[0].lines)
+    assert (cloud, curve, points) == ([(0.5, 0.5), (2, 0.1)], [(0, 1), (1, 2)], [[(1, 2)], [(1, 1)]])
+    assert [t.get_text() for t in fig.axes[0].texts] == ["b", "other"]
+    found = {"few": ([0.5, 2.5, 0.0], [0.9, 0.1, 0.0]), "many": ([1, 2, 3], [0.5, 0.4, 0.1])}
+    fig = plots_exact.recovered([1, 2, 3], found, "true", "found", "never drawn")
+    few, many = (ax.collections[0] for ax in fig.axes)
+    assert few.get_offsets().tolist() == [[1, 0.5], [2, 2.5]]
+    assert few.get_sizes()[0] > few.get_sizes()[1]
+    assert many.get_offsets().tolist() == [[1, 1], [2, 2], [3, 3]]
+    assert [ax.lines[1].get_xydata().tolist() for ax in fig.axes] == [[[3, 0]], []]
+
+
+def test_answer_bars_tell_false_from_true():
+    fig = plots_exact.answer_bars(["A cup.", "A fork."], [False, True], {"model": [0.7, 0.2]}, "x")
+    (ax,) = fig.axes
+    assert [round(bar.get_width(), 2) for bar in ax.patches] == [0.7, 0.2]
+    assert len({bar.get_facecolor() for bar in ax.patches}) == 2
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["A cup.  true", "A fork.  false"]
+    fig = plots_exact.answer_bars(["A cup."], [False], {"one": [0.7], "two": [0.2]}, "x")
+    assert [round(bar.get_width(), 2) for bar in fig.axes[0].patches] == [0.7, 0.2]
+    assert [t.get_text() for t in fig.axes[0].get_legend().get_texts()] == ["one", "two"]

@@ -1,5 +1,7 @@
 """The rewriter against a local server that fails: what is asked, paid, refused and gone on with."""
 
+import base64
+import io
 import json
 import logging
 import re
@@ -10,7 +12,7 @@ import pytest
 from PIL import Image
 
 from povid_lib.preferences import Change
-from povid_lib.rewriter import dry_run, rewrite, standing
+from povid_lib.rewriter import dry_run, rewrite
 from povid_lib.rewriter_journal import new_event, outcome, read_journal
 from povid_lib.rewriter_prompts import PROMPT_VERSION, response_format
 from povid_lib.rewriter_request import most_dollars, picture_tokens, prepare
@@ -119,7 +121,7 @@ def test_bad_answers_are_kept_with_their_reason_and_never_asked_again(folder, fa
     assert reason in line["reason"]
     known = completion(fault, truths(2)[1].answer).decode() if fault != "wrong content type" else "please log in"
     assert known in line["raw"]
-    found = standing(config, truths(2), folder / "images", folder / "journal")
+    found = dry_run(config, truths(2), folder / "images", folder / "journal")
     assert (found.pairs, found.rejected, found.in_batch, found.left) == (1, 1, 0, 0)
 
 
@@ -176,7 +178,7 @@ def test_files_and_folders_may_be_named_by_texts(folder):
         config, names = at(server), [str(folder / name) for name in ("images", "new/journal", "new/rejects")]
         assert len(list(rewrite(config, truths(2), *names))) == 2
         assert dry_run(config, truths(2), *names[:2]).requests == 0
-        assert standing(config, truths(2), *names[:2]).pairs == 2
+        assert dry_run(config, truths(2), *names[:2]).pairs == 2
 
 
 def test_a_picture_that_changes_while_it_runs_is_a_reject(folder):
@@ -194,17 +196,17 @@ def test_the_limit_ends_a_run_cleanly_and_is_never_passed(folder, capfd):
     with FaultServer(rate=0.3, drawn=("500", "refusal", "cut"), seed=3) as server:
         config = at(server, spending_limit=0.1)
         pairs = run(folder, config, truths(20))
-        found = standing(config, truths(20), folder / "images", folder / "journal")
+        found = dry_run(config, truths(20), folder / "images", folder / "journal")
         assert 0 < found.left < 20
         assert found.pairs == len(pairs)
         assert found.pairs + found.rejected + found.left == 20
-        assert server.charge(2.5, 10.0) <= found.dollars <= 0.1
+        assert server.charge(2.5, 10.0) <= found.spent <= 0.1
         assert f"{found.left} left" in capfd.readouterr().err
         asked = len(server.log)
         run(folder, config, truths(20))
         assert len(server.log) == asked  # still at the limit
         pairs = run(folder, replace(config, spending_limit=9), truths(20), done={pair.id for pair in pairs})
-        assert standing(config, truths(20), folder / "images", folder / "journal").left == 0
+        assert dry_run(config, truths(20), folder / "images", folder / "journal").left == 0
     assert len({pair.id for pair in pairs}) == len(pairs)
 
 
@@ -296,12 +298,19 @@ def test_the_tile_rule(size, detail, tokens):
 def test_a_large_picture_is_sent_smaller(folder):
     Image.new("RGB", (3000, 1500)).save(folder / "images" / "0.png")
     with FaultServer() as server:
-        assert len(run(folder, at(server, max_side=1000), truths(1))) == 1
+        assert len(run(folder, at(server), truths(1))) == 1
         url = server.bodies[0]["messages"][1]["content"][0]["image_url"]["url"]
-    assert url.startswith("data:image/jpeg;base64,")
-    (row,) = prepare(replace(CONFIG, max_side=1000), truths(1), folder / "images")
-    (whole,) = prepare(CONFIG, truths(1), folder / "images")
-    assert whole.input_tokens - row.input_tokens >= 4 * 170 - 5  # 2 tiles in place of 6, and the texts as they were
+    kind, data = url.split(",")
+    assert kind == "data:image/jpeg;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == (2048, 1024)
+
+
+def test_links_to_pictures_are_followed(folder):
+    (folder / "images").rename(folder / "elsewhere")
+    (folder / "images").mkdir()
+    for path in (folder / "elsewhere").iterdir():
+        (folder / "images" / path.name).symlink_to(path)
+    assert len(prepare(CONFIG, truths(4), folder / "images")) == 4
 
 
 # --- when to stop ------------------------------------------------------------------------------------------------

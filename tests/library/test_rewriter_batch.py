@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from povid_lib.rewriter import standing
+from povid_lib.rewriter import dry_run
 from povid_lib.rewriter_batch import drop_batch, read_batch, write_batch
 from povid_lib.rewriter_journal import read_journal
 from povid_lib.rewriter_request import most_dollars, prepare
@@ -55,19 +55,19 @@ def test_a_batch_from_end_to_end(folder):
         assert requests[0]["url"] == "/v1/chat/completions"
         assert write_batch(config, truths(9), folder / "images", folder / "batch", folder / "journal") == []
         assert run(folder, config, truths(9)) == []  # they are waited for
-        found = standing(config, truths(9), folder / "images", folder / "journal")
+        found = dry_run(config, truths(9), folder / "images", folder / "journal")
         assert (found.in_batch, found.left) == (9, 0)
         most = most_dollars(config, prepare(config, truths(1), folder / "images")[0])
-        assert found.dollars == pytest.approx(9 * most, rel=0.01)
+        assert found.spent == pytest.approx(9 * most, rel=0.01)
         (folder / "out").write_text(answered(paths[0], {0: "refusal", 1: None, 2: 400, 3: 500}))
         assert read_batch(config, folder / "out", folder / "journal") == len(lines(paths[0]))
         assert read_batch(config, folder / "out", folder / "journal") == 0
         for path in paths[1:]:
             assert drop_batch(config, path, folder / "journal") == len(lines(path))
-        found = standing(config, truths(9), folder / "images", folder / "journal")
+        found = dry_run(config, truths(9), folder / "images", folder / "journal")
         first = len(lines(paths[0]))
         assert (found.pairs, found.rejected, found.in_batch, found.left) == (first - 4, 3, 0, 9 - first + 1)
-        assert found.dollars == pytest.approx((first - 3) * 0.0033 + most, rel=0.01)  # 4xx is free, 5xx may not be
+        assert found.spent == pytest.approx((first - 3) * 0.0033 + most, rel=0.01)  # 4xx is free, 5xx may not be
         pairs = run(folder, config, truths(9))
         assert len(pairs) == 6
         assert len(server.log) == 9 - first + 1

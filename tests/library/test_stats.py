@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from povid_lib.metrics.stats import compare, mean, ratio, share
+from povid_lib.metrics.stats import compare, grouped_ratio, mean, ratio, share
 
 
 def test_ratio_is_of_sums_not_of_ratios():
@@ -118,3 +118,12 @@ def test_one_picture_has_a_difference_but_no_interval():
 def test_bad_comparison(first, second, complaint):
     with pytest.raises(ValueError, match=complaint):
         compare(first, second)
+
+
+def test_rows_of_one_group_are_summed_before_anything_is_drawn():
+    rows = [("b", 1, 2), ("a", 3, 4), ("b", 5, 6), ("c", 1, 1)]
+    got = grouped_ratio(*zip(*rows, strict=True))
+    assert got == ratio([6, 3, 1], [8, 4, 1])
+    assert got.n == 3
+    with pytest.raises(ValueError, match="2 groups for 3 rows; name the group of each"):
+        grouped_ratio(["a", "b"], [1, 1, 1], [1, 1, 1])

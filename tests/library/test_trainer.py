@@ -182,3 +182,20 @@ def test_settings_are_written_down(plain):
     record = json.loads((Path(plain.args.output_dir) / "povid_config.json").read_text())
     assert record["objective"] == "povid"
     assert record["rows_per_update"] == 8
+
+
+def test_a_cache_is_of_the_reference(vlm, data, tmp_path):
+    """Built while the adapters do something, it must hold what the model says without them."""
+    plain = POVIDTrainer(
+        training.tiny(vlm.processor), training.config(tmp_path / "a", cache_reference=False), data, vlm.processor
+    )
+    moved = POVIDTrainer(training.tiny(vlm.processor), training.config(tmp_path / "b"), data, vlm.processor)
+    with torch.no_grad():
+        for name, p in moved.model.named_parameters():
+            if "lora_B" in name:
+                p += 0.3
+    batch = plain.data_collator([data[0], data[1]])
+    _, reference, _ = plain.logps(plain.model, batch)
+    found = moved._open_cache().rows(batch)
+    torch.testing.assert_close(found.chosen, reference["chosen"], rtol=0, atol=1e-4)
+    torch.testing.assert_close(found.rejected, reference["rejected"], rtol=0, atol=1e-4)

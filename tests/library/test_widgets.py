@@ -8,13 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
+from povid_lib import enumerable
 from povid_lib import vlm as vlms
 from povid_lib.dispreferred import dilemmas
 from povid_lib.pocket_data import pixels
 from povid_lib.preferences import Change, Pair
 from povid_lib.scenes import draw, scenes
 from povid_lib.texts import mentioned
-from povid_lib.widgets import Look, look_spec, noise_spec, pairs_spec
+from povid_lib.widgets import Look, beta_spec, look_spec, noise_spec, pairs_spec
 
 SCENES = list(scenes(2, split="validation"))
 
@@ -70,10 +71,51 @@ def test_noise_spec_starts_at_the_picture_and_marks_what_changes(vlm):
             assert (what == "the truth") == (mentioned(word) == [d.truth])
 
 
-def test_pairs_spec_marks_the_words_that_differ():
+def test_pairs_spec_marks_the_words_that_differ_and_says_which_answer_is_false():
     pair = Pair("1", "x.png", "What?", "A red cup.", "A blue cup.", (Change("attribute", "red", "blue"),))
     (row,) = pairs_spec([pair], SCENES[:1], ["hard"])["pairs"]
-    assert row["chosen"] == [["A", False], ["red", True], ["cup.", False]]
-    assert row["rejected"] == [["A", False], ["blue", True], ["cup.", False]]
+    assert row["answers"][1 - row["false"]] == [["A", False], ["red", True], ["cup.", False]]
+    assert row["answers"][row["false"]] == [["A", False], ["blue", True], ["cup.", False]]
     assert row["changes"] == [["attribute", "red", "blue"]]
     assert row["label"] == "hard"
+
+
+def test_beta_spec_holds_the_exact_optima():
+    space = enumerable.space(("fork", "cup"), 2)
+    reference = enumerable.logps(
+        space, torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    )
+    reward = torch.tensor([1.0, -1, 0.5, 0, 0, -1.5], dtype=torch.float64)
+    texts, lies = [" ".join(a) for a in space.answers], ["cup" in a for a in space.answers]
+    spec = beta_spec(texts, lies, reference, reward, top=4, stops=5)
+    shown = [texts.index(answer["text"]) for answer in spec["answers"][:-1]]
+    assert len(spec["views"]) == 5
+    assert spec["views"][0]["beta"] is None
+    assert spec["views"][0]["kl"] == 0
+    assert [view["beta"] for view in spec["views"][1:]] == sorted((v["beta"] for v in spec["views"][1:]), reverse=True)
+    for view in spec["views"]:
+        policy = reference if view["beta"] is None else enumerable.optimum(reference, reward, view["beta"])
+        assert np.allclose(view["probs"][:-1], policy.exp()[shown], atol=1e-4)
+        assert sum(view["probs"]) == pytest.approx(1, abs=1e-3)  # each is rounded to four digits
+        assert view["reward"] == pytest.approx(float(policy.exp() @ reward), abs=1e-4)
+        assert view["kl"] == pytest.approx(float(enumerable.kl(policy, reference)), abs=1e-4)
+        assert view["lies"] == pytest.approx(
+            float(sum(p for p, lie in zip(policy.exp(), lies, strict=True) if lie)), abs=1e-4
+        )
+    for i, answer in zip(shown, spec["answers"], strict=False):
+        assert answer == {"text": texts[i], "reward": float(reward[i]), "lie": lies[i]}
+    assert spec["answers"][-1]["text"] == "2 others together"
+    assert spec["best"] == 1
+    assert texts.index("fork") in shown  # the best answer is always among those shown
+
+
+def test_neither_place_nor_order_tells_which_answer_is_false():
+    pairs = [Pair(str(i), "x.png", f"{i}?", "A cup.", "A fork.") for i in range(40)]
+    rows = pairs_spec(pairs, SCENES[:1] * 40, [str(i) for i in range(40)])["pairs"]
+    assert 10 < sum(row["false"] for row in rows) < 30
+    assert [row["label"] for row in rows] != [str(i) for i in range(40)]
+    assert all(row["prompt"] == f"{row['label']}?" for row in rows)  # nothing was mixed between pairs
+    assert all([word for word, _ in row["answers"][row["false"]]] == ["A", "fork."] for row in rows)
+    again = pairs_spec(pairs, SCENES[:1] * 40, [str(i) for i in range(40)])["pairs"]
+    other = pairs_spec(pairs, SCENES[:1] * 40, [str(i) for i in range(40)], seed=1)["pairs"]
+    assert again == rows != other
