@@ -39,8 +39,8 @@ MODULES = (
 )  # fmt: skip
 # public, and without input that they could refuse: why, and which
 TOTAL = {
-    "records of what was found": "Audit Dilemma DryRun Ledger Row",
-    "take any text or number": "differences word_distance numbered kinds_for sort_of dollars usage_of",
+    "records of what was found": "Audit Dilemma DryRun Ledger NextWords Row Sorted Window",
+    "take any text or number": "differences word_distance numbered kinds_for dollars usage_of",
     "take nothing, or records that were checked when they were made": "betas alpha_bars pair_of dilemmas is_left "
     "most_dollars new_event outcome reject append_reject",
     "give the faults back": "fault turn_faults verify",
@@ -493,6 +493,9 @@ CASES = [
         "window: tables of one shape | (dilemmas, 2) | are needed, not [(3, 4)]"),
     given(dispreferred.at_equal_truth, "never reached", ({"noise": (np.ones((2, 3)), np.ones((2, 3)))}, 0.2),
         "at_equal_truth: 'noise' | leaves the truth 1.00 to 1.00, never 0.2 | add doses"),
+    given(dispreferred.without_cause, "full scene",
+        (dispreferred.Dilemma(SimpleNamespace(names=dispreferred.NAMES), "", "", dispreferred.NAMES[0]),),
+        "without_cause: | every pair of the context | take another scene"),
     given(dispreferred.sort_of, "no caption of this world", (None, ["Quo", "vadis"], 1, "a"),
         "sort_of: 'vadis' after Quo | is in no caption | of the pocket world"),
     given(dispreferred.sorts, "caption missing", (None, [0], [], None), "sorts: | 1 scenes and 0 captions | as many of each"),
