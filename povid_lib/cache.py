@@ -55,13 +55,16 @@ def key(model: LlavaForConditionalGeneration, processor: LlavaProcessor, adapter
             weights.update(name.replace(".base_layer", "").encode())
             weights.update(as_bytes(tensor))
     of_processor = json.dumps(processor.to_dict(), sort_keys=True, default=str)
-    tokenizer = processor.tokenizer.backend_tokenizer.to_str()
+    tokenizer = json.loads(processor.tokenizer.backend_tokenizer.to_str())
+    of_tokenizer = json.dumps(
+        tokenizer | {"padding": None, "truncation": None}
+    )  # these are of its last call, not its own
     return {
         "model": weights.hexdigest(),
         "dtype": str(model.dtype),
         "adapter": adapter,
         "processor": _hash(of_processor),
-        "tokenizer": _hash(tokenizer),
+        "tokenizer": _hash(of_tokenizer),
         "template": _hash(processor.chat_template),
     }
 

@@ -497,7 +497,7 @@ CASES = [
         (dispreferred.Dilemma(SimpleNamespace(names=dispreferred.NAMES), "", "", dispreferred.NAMES[0]),),
         "without_cause: | every pair of the context | take another scene"),
     given(dispreferred.sort_of, "no caption of this world", (None, ["Quo", "vadis"], 1, "a"),
-        "sort_of: 'vadis' after Quo | is in no caption | of the pocket world"),
+        "sort_of: 'vadis' after 'Quo' | is in no caption | of the pocket world"),
     given(dispreferred.sorts, "caption missing", (None, [0], [], None), "sorts: | 1 scenes and 0 captions | as many of each"),
     given(dispreferred.sorts, "tokens", (None, [0], [""], None, None, 1, "third"),
         "sorts: tokens | is 'third' | choose one of argmax"),

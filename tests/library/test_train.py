@@ -180,15 +180,12 @@ def test_two_processes_train_what_one_trains(base, whole, tmp_path):
 
 def test_the_shipped_recipes_can_be_read():
     files = sorted(Path("recipes").glob("*.yaml"))
-    trainable = [
-        file
-        for file in files
-        if file.read_text().startswith("# povid train") or "povid_lib.cli train" in file.read_text()
-    ]
+    trainable = [file for file in files if file.read_text().startswith("# povid train")]
     assert Path("recipes/pocket.yaml") in trainable
     for file in trainable:
-        assert file.name in file.read_text().splitlines()[0], f"{file}: its first line is its command"
         runs.read_recipe(file)
+    for file in files:
+        assert f"recipes/{file.name}" in file.read_text().splitlines()[0], f"{file}: its first line is its command"
 
 
 def test_the_command(base, tmp_path):
