@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -102,6 +103,21 @@ def digest(batch: Mapping[str, Any]) -> Tensor:
             hashed.update(b"|" + as_bytes(batch[f"{side}_ids"][row][batch[f"{side}_mask"][row].bool()]))
         found.append(list(hashed.digest()))
     return torch.tensor(found, dtype=torch.uint8)
+
+
+def changed_tokens(batch: Batch) -> tuple[Tensor, Tensor]:
+    """1 where a token of the chosen (rows, C) or of the rejected response (rows, R) does not stand in the other one, else 0."""
+    marks = []
+    for side in ("chosen", "rejected"):
+        marks.append(torch.zeros_like(batch[f"{side}_mask"]))  # type: ignore[literal-required]
+    rows = zip(batch["chosen_ids"], batch["chosen_mask"], batch["rejected_ids"], batch["rejected_mask"], strict=True)
+    for at, (chosen, c_mask, rejected, r_mask) in enumerate(rows):
+        a, b = chosen[c_mask.bool()].tolist(), rejected[r_mask.bool()].tolist()
+        for tag, i, j, k, m in difflib.SequenceMatcher(a=a, b=b, autojunk=False).get_opcodes():
+            if tag != "equal":
+                marks[0][at, i:j] = 1
+                marks[1][at, k:m] = 1
+    return marks[0], marks[1]
 
 
 def as_bytes(tensor: Tensor) -> bytes:

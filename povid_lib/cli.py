@@ -107,6 +107,33 @@ def train(
 
 
 @app.command()
+def study(
+    file: Annotated[Path, typer.Argument(help="A YAML file such as recipes/study.yaml.")],
+    only: Annotated[list[str] | None, typer.Option(help="Names of methods or groups; give it once for each.")] = None,
+    part: Annotated[str, typer.Option(help='"0/2" and "1/2" share the runs between two processes.')] = "0/1",
+) -> None:
+    """Train and measure methods x seeds; writes results/, under the file's name, and prints a table.
+
+    What is done is not done again; a study that was stopped goes on when the same command is given. With --part only the runs are
+    made; the table needs the command once without it.
+    """
+    from povid_lib import study as studies
+    from povid_lib import study_report
+
+    try:
+        found = studies.read_study(file)
+        at, _, number = part.partition("/")
+        if not (at.isdigit() and number.isdigit() and int(at) < int(number)):
+            raise ValueError(f"--part is {part!r}; write k/n with k below n, such as 0/2.")
+        done = studies.run(found, only or (), (int(at), int(number)))
+        typer.echo(f"{done} runs made.")
+        if part == "0/1":
+            typer.echo(study_report.report(found, file.stem))
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+@app.command()
 def merge(
     adapter: Annotated[
         Path, typer.Argument(help='The folder that a training wrote, such as "runs/povid/both/adapter".')

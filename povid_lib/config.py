@@ -10,7 +10,7 @@ from trl import DPOConfig
 
 from povid_lib.distort import ImageDispreference
 
-Objective = Literal["povid", "povid_mean", "dpo", "ipo", "hinge", "mdpo", "sft"]
+Objective = Literal["povid", "povid_mean", "dpo", "ddpo", "ipo", "hinge", "mdpo", "sft"]
 Dispreference = Literal["text", "image", "both"]
 
 # bare names such as "q_proj" would put LoRA into the vision tower as well
@@ -72,8 +72,9 @@ class POVIDConfig(DPOConfig):
 
     ``objective``: the loss (see ``losses``). ``dispreference``: phase 1 of POVID is "text", phase 2 "both"; "image" alone is the
     paper's ablation. ``alpha``, ``beta1``, ``beta2`` belong to "povid"; ``beta`` to all others; ``anchor`` to "mdpo".
-    ``sft_weight`` adds that much cross-entropy on the chosen answers. ``noise_*``, ``noised_tokens``, ``scored_under``,
-    ``reference_tokens``: see ``distort.ImageDispreference``.
+    ``segment_weight`` to "ddpo" (see ``logprobs.segment_logps``). ``sft_weight`` adds that much cross-entropy on the chosen
+    answers. ``weakening``, ``masked_share``, ``noise_*``, ``noised_tokens``, ``scored_under``, ``reference_tokens``: see
+    ``distort.ImageDispreference``.
 
     Each of these can be switched off and changes nothing but time and disk: ``shared_prefix`` (see ``logprobs``),
     ``cache_reference`` (the reference reads each pair once, before training), ``cache_features`` (the vision tower too: 4.7 MB a
@@ -89,7 +90,10 @@ class POVIDConfig(DPOConfig):
     beta1: float = 0.05
     beta2: float = 0.05
     anchor: float = 0.0
+    segment_weight: float = 5.0
     sft_weight: float = 0.0
+    weakening: Literal["noise", "masking"] = "noise"
+    masked_share: float = 0.75
     noise_step: int = 500
     noise_place: Literal["image", "pixel_values"] = "image"
     noise_overflow: Literal["clamp", "wrap"] = "clamp"
@@ -115,7 +119,7 @@ class POVIDConfig(DPOConfig):
         for name, known in (("objective", get_args(Objective)), ("dispreference", get_args(Dispreference))):
             if getattr(self, name) not in known:
                 raise ValueError(f"POVIDConfig.{name} is {getattr(self, name)!r}; choose one of {', '.join(known)}.")
-        for name in ("alpha", "beta", "lora_rank", "lora_alpha", "max_length"):
+        for name in ("alpha", "beta", "segment_weight", "lora_rank", "lora_alpha", "max_length"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"POVIDConfig.{name} is {getattr(self, name)}; it must be positive.")
         for name in ("beta1", "beta2", "sft_weight"):
@@ -126,6 +130,11 @@ class POVIDConfig(DPOConfig):
         if self.label_smoothing and self.objective != "dpo":
             raise ValueError(
                 f"POVIDConfig: label_smoothing is for objective 'dpo', not {self.objective!r}; set it to 0."
+            )
+        if self.objective == "ddpo" and self.cache_reference:
+            raise ValueError(
+                "POVIDConfig: the cache holds sums over whole answers, and objective 'ddpo' weighs their tokens; set "
+                "cache_reference to False."
             )
         if self.needs_noise:
             self.image_dispreference  # noqa: B018 checks its values
@@ -155,6 +164,8 @@ class POVIDConfig(DPOConfig):
     @property
     def image_dispreference(self) -> ImageDispreference:
         return ImageDispreference(
+            weakening=self.weakening,
+            masked_share=self.masked_share,
             step=self.noise_step,
             place=self.noise_place,
             overflow=self.noise_overflow,

@@ -23,6 +23,7 @@ from povid_lib.vlm import VLM
 STEPS = 1000
 POVID_STEP = 500  # the paper's choice
 
+Weakening = Literal["noise", "masking"]
 Overflow = Literal["clamp", "wrap"]
 Tokens = Literal["argmax", "second", "sample"]
 
@@ -30,6 +31,11 @@ Tokens = Literal["argmax", "second", "sample"]
 def _check_step(what: str, step: int) -> None:
     if not isinstance(step, Integral) or not 0 <= step < STEPS:
         raise ValueError(f"{what}: step is {step!r}; give a whole number, as the schedule has 0 to {STEPS - 1}.")
+
+
+def _check_share(what: str, share: float) -> None:
+    if not 0 <= share <= 1:
+        raise ValueError(f"{what} is {share}; it must lie in [0, 1].")
 
 
 def check_choice(what: str, value: str, known: tuple[str, ...]) -> None:
@@ -51,14 +57,17 @@ def _check_picture(what: str, image: Image.Image) -> None:
 class ImageDispreference:
     """Every choice that an implementation of the image dispreference must make. Defaults: this project's.
 
-    ``place``: noise on the "image" ([0, 1] pixels at its own size, before preprocessing) or on ``pixel_values`` (normalised,
-    after it). ``overflow``: see ``noised``; for "image" only. ``tokens``: see ``dispreferred_tokens``. ``scored_under``: the
-    picture, "noised" or "clean", under which these tokens' log-probabilities enter the loss. ``reference_tokens``: whether the
-    reference scores the "policy"'s tokens or its "own".
+    ``weakening``: "noise" of ``step`` on the picture, or "masking" of a random ``masked_share`` of the attention to its tokens (as
+    in BDHS, arXiv 2407.02477; then ``step``, ``place`` and ``overflow`` have no say). ``place``: noise on the "image" ([0, 1]
+    pixels at its own size, before preprocessing) or on ``pixel_values`` (normalised, after it). ``overflow``: see ``noised``; for
+    "image" only. ``tokens``: see ``dispreferred_tokens``. ``scored_under``: the picture, "noised" or "clean", under which these
+    tokens' log-probabilities enter the loss. ``reference_tokens``: whether the reference scores the "policy"'s tokens or its "own".
 
     Raises ``ValueError`` for a step outside the schedule, an unknown choice, or an ``overflow`` where there is none.
     """
 
+    weakening: Weakening = "noise"
+    masked_share: float = 0.75
     step: int = POVID_STEP
     place: Literal["image", "pixel_values"] = "image"
     overflow: Overflow = "clamp"
@@ -68,7 +77,9 @@ class ImageDispreference:
 
     def __post_init__(self) -> None:
         _check_step("ImageDispreference", self.step)
+        _check_share("ImageDispreference.masked_share", self.masked_share)
         for name, known in (
+            ("weakening", get_args(Weakening)),
             ("place", ("image", "pixel_values")),
             ("overflow", get_args(Overflow)),
             ("tokens", get_args(Tokens)),
@@ -204,16 +215,23 @@ def image_tokens_masked(vlm: VLM, batch: BatchFeature, share: float, generator: 
 
     Raises ``ValueError`` for a share outside [0, 1], or a row without image tokens.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"image_tokens_masked: share is {share}; it must lie in [0, 1].")
-    mask = batch["attention_mask"].clone()
-    for at, (row, ids) in enumerate(zip(mask, batch["input_ids"], strict=True)):
-        where = (ids == vlm.model.config.image_token_id).nonzero().flatten()
+    _check_share("image_tokens_masked: share", share)
+    is_image = batch["input_ids"] == vlm.model.config.image_token_id
+    mask = masked(batch["attention_mask"], is_image, share, [generator] * len(is_image))
+    return BatchFeature({**batch, "attention_mask": mask})
+
+
+def masked(mask: Tensor, is_image: Tensor, share: float, generators: Sequence[torch.Generator]) -> Tensor:
+    """An attention mask, int64 (rows, length), with a random ``share`` of each row's image tokens (``is_image``, bool in its shape)
+    switched off, each row by its own source of chance. Raises ``ValueError`` for a row without image tokens."""
+    found = mask.clone()
+    for at, (row, image, generator) in enumerate(zip(found, is_image, generators, strict=True)):
+        where = image.nonzero().flatten()
         if len(where) == 0:
             raise ValueError(f"image_tokens_masked: row {at} holds no image tokens; encode it with its picture.")
         lost = torch.randperm(len(where), generator=generator)[: round(share * len(where))]
         row[where[lost.to(where.device)]] = 0
-    return BatchFeature({**batch, "attention_mask": mask})
+    return found
 
 
 # --- what the model says then ------------------------------------------------------------------------------------

@@ -61,6 +61,13 @@ def sequence_logps(logps: Tensor, mask: Tensor, average: bool = False) -> Tensor
     return summed / mask.sum(-1) if average else summed
 
 
+def segment_logps(logps: Tensor, mask: Tensor, changed: Tensor, weight: float) -> Tensor:
+    """RLHF-V's score of a response (Yu et al. 2023, arXiv 2312.00849, section 3.2): the mean over its tokens, (rows,), in which a
+    ``changed`` token (1 in the shape of ``mask``, see ``batches.changed_tokens``) counts ``weight`` times."""
+    weights = mask * (1 + (weight - 1) * changed)
+    return (logps * weights).sum(-1) / weights.sum(-1)
+
+
 def image_features(model: LlavaForConditionalGeneration, pixel_values: Tensor) -> Tensor:
     """What the language model gets of each picture, after vision tower and projector: (rows, image tokens, hidden size).
 

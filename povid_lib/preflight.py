@@ -163,9 +163,9 @@ def write_record(settings: POVIDConfig) -> None:
 def settings_record(settings: POVIDConfig) -> dict[str, Any]:
     """What must be the same for a run to go on: all that changes the result, nothing of batch layout, caches or places."""
     names = (
-        "objective", "dispreference", "alpha", "beta1", "beta2", "beta", "anchor", "label_smoothing", "sft_weight", "noise_step",
-        "noise_place", "noise_overflow", "noised_tokens", "scored_under", "reference_tokens", "lora_rank", "lora_alpha",
-        "learning_rate", "num_train_epochs", "max_steps", "seed",
+        "objective", "dispreference", "alpha", "beta1", "beta2", "beta", "anchor", "label_smoothing", "segment_weight",
+        "sft_weight", "weakening", "masked_share", "noise_step", "noise_place", "noise_overflow", "noised_tokens", "scored_under",
+        "reference_tokens", "lora_rank", "lora_alpha", "learning_rate", "num_train_epochs", "max_steps", "seed",
     )  # fmt: skip
     found = {name: getattr(settings, name) for name in names}
     update = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * settings.world_size

@@ -20,9 +20,16 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 from trl import DPOTrainer
 
 from povid_lib import cache, distort, losses, preflight
-from povid_lib.batches import Batch, PairCollator
+from povid_lib.batches import Batch, PairCollator, changed_tokens
 from povid_lib.config import LANGUAGE_MODEL_LAYERS, POVIDConfig
-from povid_lib.logprobs import chosen_logits, image_features, pair_logits, sequence_logps, token_logps
+from povid_lib.logprobs import (
+    chosen_logits,
+    image_features,
+    pair_logits,
+    segment_logps,
+    sequence_logps,
+    token_logps,
+)
 
 Logps = dict[str, Tensor]
 
@@ -118,7 +125,7 @@ class POVIDTrainer(DPOTrainer):
         cached = self._cache.rows(batch) if self._cache is not None else None
         features = cached.features if cached else None
         chosen, rejected = pair_logits(model, batch, settings.shared_prefix, features)
-        policy = _sums(batch, chosen, rejected)
+        policy = _scores(settings, batch, chosen, rejected)
         self._check_finite(batch, policy)
         masks = (batch["prompt_mask"], batch["chosen_mask"], batch["rejected_mask"])
         self._tokens += sum(int(mask.sum()) for mask in masks)
@@ -128,7 +135,7 @@ class POVIDTrainer(DPOTrainer):
         else:
             with torch.no_grad(), self._as_reference(model):
                 ref_chosen, ref_rejected = pair_logits(model, batch, settings.shared_prefix, features)
-            reference = _sums(batch, ref_chosen, ref_rejected)
+            reference = _scores(settings, batch, ref_chosen, ref_rejected)
         metrics: dict[str, Tensor] = {}
         if settings.needs_noise:
             policy["noised"], reference["noised"], metrics = self._noised(model, batch, chosen, ref_chosen)
@@ -143,18 +150,24 @@ class POVIDTrainer(DPOTrainer):
         how = self.args.image_dispreference
         ids, mask = batch["chosen_ids"], batch["chosen_mask"]
         generators = [self._generator(row_id) for row_id in batch["row_ids"]]
-        pixels = distort.noised_pixels(batch["images"], batch["pixel_values"], how, self.processing_class, generators)
+        pixels, shown = batch["pixel_values"], batch
+        if how.weakening == "masking":
+            is_image = batch["prompt_ids"] == self.accelerator.unwrap_model(model).config.image_token_id
+            weakened = distort.masked(batch["prompt_mask"], is_image, how.masked_share, generators)
+            shown = Batch(**{**batch, "prompt_mask": weakened})
+        else:
+            pixels = distort.noised_pixels(batch["images"], pixels, how, self.processing_class, generators)
         clean = how.scored_under == "clean"
         # policy and reference have the same eyes; FSDP alone shards them so that they cannot be called on their own
         base = self.accelerator.unwrap_model(model).get_base_model()
         seen = None if self.is_fsdp_enabled else image_features(base, pixels)
         with torch.no_grad() if clean else nullcontext():
-            under_noise = chosen_logits(model, batch, pixels, seen)
+            under_noise = chosen_logits(model, shown, pixels, seen)
         tokens = ref_tokens = _dispreferred(under_noise, ids, how.tokens, generators)
         ref_under = ref_chosen
         if not clean or how.reference_tokens == "own":
             with torch.no_grad(), self._as_reference(model):
-                ref_under_noise = chosen_logits(model, batch, pixels, seen)
+                ref_under_noise = chosen_logits(model, shown, pixels, seen)
             if how.reference_tokens == "own":
                 ref_tokens = _dispreferred(ref_under_noise, ids, how.tokens, generators)
             if not clean:
@@ -251,8 +264,8 @@ def objective(settings: POVIDConfig, policy: Logps, reference: Logps, batch: Bat
         found = losses.povid_mean(chosen, rejected, noised, ref_chosen, ref_rejected, ref_noised, beta)
     elif kind == "povid_mean" and about == "image":
         found = losses.dpo(chosen, policy["noised"], ref_chosen, reference["noised"], beta)
-    elif kind in ("povid_mean", "dpo"):
-        found = losses.dpo(*four, beta, settings.label_smoothing)
+    elif kind in ("povid_mean", "dpo", "ddpo"):
+        found = losses.dpo(*four, beta, settings.label_smoothing)  # "ddpo": on RLHF-V's scores
     elif kind == "ipo":
         found = losses.ipo(*four, beta)
     elif kind == "hinge":
@@ -273,8 +286,14 @@ def _dispreferred(logits: Tensor, ids: Tensor, how: distort.Tokens, generators: 
     return torch.stack([distort.dispreferred_tokens(row, labels, how, g) for row, labels, g in rows]).to(ids.device)
 
 
-def _sums(batch: Batch, chosen: Tensor, rejected: Tensor) -> Logps:
-    return {
-        side: sequence_logps(token_logps(logits, batch[f"{side}_ids"], batch[f"{side}_mask"]), batch[f"{side}_mask"])  # type: ignore[literal-required]
-        for side, logits in (("chosen", chosen), ("rejected", rejected))
+def _scores(settings: POVIDConfig, batch: Batch, chosen: Tensor, rejected: Tensor) -> Logps:
+    """Each response's log-probability (rows,): the sum over its tokens, or RLHF-V's mean with weights."""
+    masks = {"chosen": batch["chosen_mask"], "rejected": batch["rejected_mask"]}
+    logps = {
+        "chosen": token_logps(chosen, batch["chosen_ids"], masks["chosen"]),
+        "rejected": token_logps(rejected, batch["rejected_ids"], masks["rejected"]),
     }
+    if settings.objective != "ddpo":
+        return {side: sequence_logps(logps[side], masks[side]) for side in logps}
+    changed = dict(zip(logps, changed_tokens(batch), strict=True))
+    return {side: segment_logps(logps[side], masks[side], changed[side], settings.segment_weight) for side in logps}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -144,13 +144,37 @@ def generate(
     for at in tqdm(range(0, len(prompts), batch_size), desc="answers", disable=not progress):
         rows = slice(at, at + batch_size)
         batch = encode(vlm, images[rows] if images is not None else None, prompts[rows])
-        out = vlm.model.generate(
-            **batch, max_new_tokens=max_new_tokens, do_sample=False, return_dict_in_generate=True, output_logits=True
-        )
-        new = out.sequences[:, batch["input_ids"].shape[1] :]
-        logps = torch.stack(out.logits, 1).float().log_softmax(-1).gather(-1, new[..., None])[..., 0]
-        answers += [_answer(vlm, ids, lps) for ids, lps in zip(new.tolist(), logps.tolist(), strict=True)]
+        answers += answered(vlm, batch, max_new_tokens)
     return answers
+
+
+@torch.inference_mode()
+def sample(
+    vlm: VLM,
+    images: Sequence[Image.Image],
+    questions: Sequence[str],
+    seed: int,
+    max_new_tokens: int = 128,
+    batch_size: int = 64,
+) -> list[Answer]:
+    """One answer to each question about its picture, drawn at temperature 1; the same seed and batches draw the same answers."""
+    answers: list[Answer] = []
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for at in range(0, len(questions), batch_size):
+            rows = slice(at, at + batch_size)
+            batch = encode(vlm, images[rows], [chat(vlm, question) for question in questions[rows]])
+            answers += answered(vlm, batch, max_new_tokens, do_sample=True, top_k=0)
+    return answers
+
+
+def answered(vlm: VLM, batch: BatchFeature, max_new_tokens: int, **settings: Any) -> list[Answer]:
+    """The answers to a batch of ``encode``, greedy unless ``settings`` of transformers' ``generate`` say otherwise."""
+    settings = {"do_sample": False, "return_dict_in_generate": True, "output_logits": True} | settings
+    out = vlm.model.generate(**batch, max_new_tokens=max_new_tokens, **settings)
+    new = out.sequences[:, batch["input_ids"].shape[1] :]
+    logps = torch.stack(out.logits, 1).float().log_softmax(-1).gather(-1, new[..., None])[..., 0]
+    return [_answer(vlm, ids, lps) for ids, lps in zip(new.tolist(), logps.tolist(), strict=True)]
 
 
 def _answer(vlm: VLM, ids: list[int], logps: list[float]) -> Answer:

@@ -24,6 +24,7 @@ from povid_lib.logprobs import pair_logits
 from . import training
 
 TRAJECTORIES = Path(__file__).parent / "trajectories.json"
+KILLS = int(os.environ.get("POVID_KILLS", "3"))
 LONG = {
     "max_steps": 50,
     "learning_rate": 2e-3,
@@ -130,30 +131,38 @@ def test_what_is_finished_is_not_done_again(whole, base):
 
 
 def test_killed_at_random_moments_and_resumed(whole, base, tmp_path):
-    """SIGKILL three times, wherever it hits, then once more to the end: the same weights, to the bit."""
-    file, out, rng = (
-        write(recipe(base, tmp_path / "run", **LONG), tmp_path / "r.yaml"),
-        tmp_path / "run",
-        random.Random(0),
-    )
-    kills = 0
-    while kills < 3:
+    """SIGKILL three times in a run that is under way, wherever it hits, then once more to the end: the same weights, to the bit.
+    POVID_KILLS=10 kills ten times, in as many runs as that takes."""
+    rng, kills, started = random.Random(0), 0, 0
+    while kills < KILLS:
+        out = tmp_path / f"run-{started}"
+        file = write(recipe(base, out, **LONG), tmp_path / f"{started}.yaml")
+        hit = killed(file, out, rng, most=min(3, KILLS - kills))
+        assert hit, "the run ended before it could be killed"
+        subprocess.run(command(file), check=True, capture_output=True)
+        for phase in runs.PHASES:
+            assert curve(out, phase) == curve(whole, phase)
+            for name, value in weights(whole, phase).items():
+                assert torch.equal(value, weights(out, phase)[name]), name
+        kills, started = kills + hit, started + 1
+
+
+def killed(file: Path, out: Path, rng: random.Random, most: int) -> int:
+    """Start the run and kill it some moments after a phase has begun or gone on, up to ``most`` times; how often that came off."""
+    for kills in range(most):
+        since = time.time()
         process = subprocess.Popen(command(file), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.time() + 120  # loading takes most of a minute where cores are shared
-        while not any(out.glob("*/povid_config.json")) and process.poll() is None and time.time() < deadline:
-            time.sleep(0.1)
-        time.sleep(rng.uniform(0.5, 4))
+        while process.poll() is None and not any(
+            path.stat().st_mtime > since for path in out.glob("*/povid_config.json")
+        ):
+            assert time.time() < since + 240, "no phase has begun"
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0.2, 5))
         if process.poll() is not None:
-            break
+            return kills
         process.send_signal(signal.SIGKILL)
         process.wait()
-        kills += 1
-    assert kills, "the run ended before it could be killed"
-    subprocess.run(command(file), check=True, capture_output=True)
-    for phase in runs.PHASES:
-        assert curve(out, phase) == curve(whole, phase)
-        for name, value in weights(whole, phase).items():
-            assert torch.equal(value, weights(out, phase)[name]), name
+    return most
 
 
 def test_two_processes_train_what_one_trains(base, whole, tmp_path):

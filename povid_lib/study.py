@@ -1,0 +1,272 @@
+"""Many methods, many seeds, one command: trains, measures and keeps every run. ``povid study`` calls it; ``study_report`` sums up.
+
+A run is keyed by its settings, the weights it starts from and the code that made it; what is done under the same key is not done
+again, and a stopped study goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from povid_lib import cache, preferences, results, study_data, train
+from povid_lib import vlm as vlms
+from povid_lib.hallucinate import Offline, pairs
+from povid_lib.preferences import Pair
+from povid_lib.study_measure import DECODINGS, as_json, measure
+from povid_lib.vlm import VLM
+
+DATA = ("truth", "relabelled", "sampled", "corrected", "own", "swapped", "blanked")
+_TRAINING = (
+    "batches", "config", "distort", "hallucinate", "kinds", "logprobs", "losses", "scenes", "study_data", "template", "texts",
+    "trainer", "metrics/exact_judge",
+)  # fmt: skip
+_MEASURING = (
+    "contrast",
+    "study_measure",
+    "metrics/chair",
+    "metrics/pope",
+    "metrics/exact_judge",
+    "scenes",
+    "texts",
+    "kinds",
+)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the study.
+
+    ``group``: what it is compared within. ``data``: which pairs it learns from (see ``study_data``), with ``noise`` for the share
+    of wrong labels, and ``offline`` over the study's own settings of ``hallucinate.Offline``. ``text`` and ``both``: the settings
+    of its phases, null for none; without any phase the model is measured as it is. ``decode``: see ``study_measure``. ``scenes``: other than the study's.
+    """
+
+    name: str
+    group: str
+    seeds: int
+    data: str = "truth"
+    noise: float = 0.0
+    offline: dict[str, Any] = field(default_factory=dict)
+    text: dict[str, Any] | None = None
+    both: dict[str, Any] | None = None
+    preset: str = "pocket"
+    decode: str = "greedy"
+    scenes: int | None = None
+
+    def __post_init__(self) -> None:
+        for value, known, what in ((self.data, DATA, "data"), (self.decode, DECODINGS, "decode")):
+            if value not in known:
+                raise ValueError(f"Method {self.name}: {what} is {value!r}; choose one of {', '.join(known)}.")
+        if self.seeds < 1:
+            raise ValueError(f"Method {self.name}: seeds is {self.seeds}; give at least one.")
+        if not 0 <= self.noise <= 1:
+            raise ValueError(f"Method {self.name}: noise is {self.noise}; it is a share, from 0 to 1.")
+
+    @property
+    def is_trained(self) -> bool:
+        return self.text is not None or self.both is not None
+
+
+@dataclass(frozen=True)
+class Study:
+    """What ``povid study`` reads from a YAML file.
+
+    ``out``: folder of the runs. ``model``: what every method starts from. ``scenes``: of each held-out split. ``offline``: the
+    pairs (``n`` and settings of ``hallucinate.Offline``; the seed is the run's own). ``phase``: settings of every phase, under the
+    method's. ``groups``: group -> what all its methods have, and ``methods``: name -> settings of ``Method``.
+
+    Raises ``ValueError`` for settings that do not exist, and names that stand twice.
+    """
+
+    out: str
+    groups: dict[str, dict[str, Any]]
+    model: str = "pocket"
+    scenes: int = 500
+    offline: dict[str, Any] = field(default_factory=lambda: {"n": 640})
+    phase: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.scenes < 2 or not self.offline.get("n", 0) > 0:
+            raise ValueError(
+                f"Study: {self.scenes} scenes and {self.offline.get('n')} pairs; give two or more, and one."
+            )
+        names = [method.name for method in self.methods]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"Study: the names {', '.join(sorted(twice))} stand twice; every method needs its own.")
+        for method in self.methods:
+            if method.is_trained:
+                recipe = self.recipe(method, 0)
+                for phase in train.PHASES:
+                    if getattr(recipe, phase) is not None:
+                        recipe.phase(phase)
+
+    @property
+    def methods(self) -> list[Method]:
+        found = []
+        for group, content in self.groups.items():
+            shared = {k: v for k, v in content.items() if k != "methods"}
+            for name, settings in content["methods"].items():
+                try:
+                    found.append(Method(**{"name": name, "group": group} | shared | (settings or {})))
+                except TypeError as error:
+                    raise ValueError(f"Study: method {name} in group {group}: {error}.") from error
+        return found
+
+    def recipe(self, method: Method, seed: int) -> train.Recipe:
+        """One run's training; its pairs are made by ``rows``."""
+        folder = Path(self.out) / f"{method.name}-{seed}-{self.key(method, seed, 'train')}"
+        text, both = (
+            None if own is None else {**self.phase, **own, "seed": seed} for own in (method.text, method.both)
+        )
+        made, preset = str(folder / "rows.jsonl"), method.preset
+        return train.Recipe(str(folder), self.model, made, str(folder), preset=preset, text=text, both=both)
+
+    def key(self, method: Method, seed: int, what: str) -> str:
+        """Twelve digits of everything that the run's training ("train") or its measures ("measure") depend on."""
+        settings = {k: v for k, v in asdict(method).items() if k not in ("name", "group", "seeds", "scenes", "decode")}
+        parts = {
+            "method": settings,
+            "seed": seed,
+            "model": _weights(self.model),
+            "offline": self.offline,
+            "phase": self.phase,
+        }
+        parts["code"] = results.code_hash(_TRAINING)
+        if what == "measure":
+            scenes = method.scenes or self.scenes
+            parts |= {"measuring": results.code_hash(_MEASURING), "scenes": scenes, "decode": method.decode}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+    def measured(self, method: Method, seed: int) -> Path:
+        """The file with what was measured of one run."""
+        return Path(self.out) / "measured" / f"{method.name}-{seed}-{self.key(method, seed, 'measure')}.json"
+
+
+_KEYS: dict[str, str] = {}
+
+
+def _weights(model: str) -> str:
+    if model not in _KEYS:
+        vlm = vlms.load(model, device="cpu")
+        _KEYS[model] = cache.key(vlm.model, vlm.processor)["model"]
+    return _KEYS[model]
+
+
+def read_study(path: str | Path) -> Study:
+    """A study from YAML. Raises ``ValueError`` that names the file for what is none."""
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds {type(found).__name__}, not a mapping")
+        return Study(**found)
+    except (yaml.YAMLError, TypeError, ValueError, KeyError) as error:
+        raise ValueError(f"{path} is no study: {error}. See recipes/study.yaml.") from error
+
+
+def jobs(study: Study) -> Iterator[tuple[Method, int]]:
+    """Every run: the first seeds of all methods before the second ones, so that a study cut short has something of everything."""
+    most = max(method.seeds for method in study.methods)
+    return ((m, seed) for seed, m in itertools.product(range(most), study.methods) if seed < m.seeds)
+
+
+def run(study: Study, only: Sequence[str] = (), part: tuple[int, int] = (0, 1)) -> int:
+    """Train and measure what is not done yet; how many runs that were.
+
+    ``only``: names of methods or groups. ``part``: (k, n), every n-th run from the k-th, for n processes side by side.
+    """
+    base, done = vlms.load(study.model), 0
+    for at, (method, seed) in enumerate(jobs(study)):
+        wanted = not only or method.name in only or method.group in only
+        if wanted and at % part[1] == part[0] and not study.measured(method, seed).is_file():
+            run_one(study, method, seed, base)
+            done += 1
+    return done
+
+
+def run_one(study: Study, method: Method, seed: int, base: VLM) -> dict[str, Any]:
+    """One run: its pairs, its training, its measures, and what remains of it on disk (pairs, reports, adapters)."""
+    start, report, model = time.time(), dict[str, Any](), base
+    if method.is_trained:
+        recipe = study.recipe(method, seed)
+        folder = Path(recipe.out)
+        made = folder / "rows.jsonl"
+        if not made.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            count = preferences.write(f"{made}.part", rows(study, method, seed, base, folder))
+            os.replace(f"{made}.part", made)
+            print(f"{method.name} {seed}: {count} pairs", flush=True)
+        model = vlms.load(train.run(recipe))
+        report = _training(recipe)
+    trained = time.time() - start
+    found = measure(model, base, method.scenes or study.scenes, method.decode, seed)
+    content = {
+        "method": asdict(method),
+        "seed": seed,
+        "training": report,
+        "seconds": [trained, time.time() - start - trained],
+    }
+    path = study.measured(method, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(f"{path}.part")
+    part.write_text(json.dumps(content | {"measures": as_json(found)}))
+    os.replace(part, path)
+    if method.is_trained:
+        _tidy(Path(recipe.out))
+    return content
+
+
+def rows(study: Study, method: Method, seed: int, base: VLM, folder: Path) -> list[Pair]:
+    """The pairs of one run. Methods that give no pair for some prompts get more prompts after the same first ones."""
+    settings = {**study.offline, **method.offline, "seed": seed}
+    n = settings.pop("n")
+    if method.data in ("sampled", "corrected"):
+        candidates = list(pairs(2 * n, Offline(**settings)))
+        if method.data == "sampled":
+            found = study_data.sampled(base, candidates, seed, method.noise)
+        else:
+            found = study_data.corrected(base, candidates, seed)
+        if len(found) < n:
+            raise ValueError(
+                f"{method.name}: {2 * n} prompts gave {len(found)} pairs, {n} are wanted; the model errs too seldom."
+            )
+        return found[:n]
+    truth = list(pairs(n, Offline(**settings)))
+    if method.data == "relabelled":
+        return study_data.relabelled(truth, method.noise, seed)
+    if method.data == "own":
+        return study_data.own(base, truth)
+    if method.data == "swapped":
+        return study_data.swapped(truth)
+    if method.data == "blanked":
+        return study_data.blanked(truth, folder)
+    return truth
+
+
+def _training(recipe: train.Recipe) -> dict[str, Any]:
+    """First and last of what the trainer logged, of each phase, and its time."""
+    found = {}
+    for phase in train.PHASES:
+        if getattr(recipe, phase) is not None:
+            report = json.loads((Path(recipe.out) / phase / "report.json").read_text())
+            log = [entry for entry in report["log"] if "loss" in entry]
+            found[phase] = {"first": log[0], "last": log[-1], "steps": report["steps"], "rows": report["rows"]}
+            found[phase]["seconds"] = report["log"][-1]["train_runtime"]
+    return found
+
+
+def _tidy(folder: Path) -> None:
+    """Take away what can be made again from the adapters: merged weights, caches, the prepared data set."""
+    for name in ("cache", "datasets", "merged"):
+        for path in [folder / name, *folder.glob(f"*/{name}")]:
+            shutil.rmtree(path, ignore_errors=True)
