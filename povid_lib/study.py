@@ -49,7 +49,8 @@ class Method:
 
     ``group``: what it is compared within. ``data``: which pairs it learns from (see ``study_data``), with ``noise`` for the share
     of wrong labels, and ``offline`` over the study's own settings of ``hallucinate.Offline``. ``text`` and ``both``: the settings
-    of its phases, null for none; without any phase the model is measured as it is. ``decode``: see ``study_measure``. ``scenes``: other than the study's.
+    of its phases, null for none; without any phase the model is measured as it is. ``decode``: see ``study_measure``.
+    ``scenes``: another number than the study's.
     """
 
     name: str
