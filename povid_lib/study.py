@@ -27,11 +27,11 @@ from povid_lib.study_measure import DECODINGS, as_json, measure
 from povid_lib.vlm import VLM
 
 DATA = ("truth", "relabelled", "sampled", "corrected", "own", "swapped", "blanked")
-_TRAINING = (
+TRAINING = (
     "batches", "config", "distort", "hallucinate", "kinds", "logprobs", "losses", "scenes", "study_data", "template", "texts",
     "trainer", "metrics/exact_judge",
 )  # fmt: skip
-_MEASURING = (
+MEASURING = (
     "contrast",
     "study_measure",
     "metrics/chair",
@@ -41,6 +41,8 @@ _MEASURING = (
     "texts",
     "kinds",
 )
+# read when the code is: a study that runs keeps the keys of what it runs
+_CODE = {"train": results.code_hash(TRAINING), "measure": results.code_hash(MEASURING)}
 
 
 @dataclass(frozen=True)
@@ -143,10 +145,9 @@ class Study:
             "offline": self.offline,
             "phase": self.phase,
         }
-        parts["code"] = results.code_hash(_TRAINING)
+        parts["code"] = _CODE["train"]
         if what == "measure":
-            scenes = method.scenes or self.scenes
-            parts |= {"measuring": results.code_hash(_MEASURING), "scenes": scenes, "decode": method.decode}
+            parts |= {"measuring": _CODE["measure"], "scenes": method.scenes or self.scenes, "decode": method.decode}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
     def measured(self, method: Method, seed: int) -> Path:

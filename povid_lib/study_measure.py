@@ -26,7 +26,7 @@ from povid_lib.vlm import VLM
 
 DECODINGS = ("greedy", "contrast", "blind")  # as usual; visual contrastive decoding; with no picture at all
 CUT = 20  # words of a caption that the length-controlled measure reads
-DRIFT_SCENES = 200
+DRIFT_SCENES = 100
 
 Rows = dict[str, list[list[float]]]  # measure -> [numerators, denominators], one entry a scene
 Say = Callable[[Sequence[Image.Image], Sequence[str]], list[str]]
@@ -105,8 +105,8 @@ def _false(verdicts: Sequence[Verdict], error: str) -> list[list[float]]:
 
 
 def _polls(say: Say, batch: Sequence[Scene], pictures: Sequence[Image.Image]) -> Rows:
-    """POPE's adversarial setting."""
-    asked = [polls(scene, "adversarial") for scene in batch]
+    """POPE's adversarial setting, two objects that are there and two that are not."""
+    asked = [polls(scene, "adversarial", n=2) for scene in batch]
     answers = _ask(say, pictures, asked)
     said = [[parse_yes_no(text) for text in row] for row in answers]
     right = [
@@ -120,25 +120,27 @@ def _polls(say: Say, batch: Sequence[Scene], pictures: Sequence[Image.Image]) ->
 def _questions(say: Say, batch: Sequence[Scene], pictures: Sequence[Image.Image]) -> Rows:
     """LLaVA-Bench's other two kinds after the exact judge: two questions of conversation a scene and one of reasoning."""
     rng = np.random.default_rng(5)
-    picked: list[list[Question]] = []
+    talk: list[list[Question]] = []
+    reason: list[list[Question]] = []
     for scene in batch:
         pool = attribute_questions(scene, rng)
-        talk, reason = ([q for q in pool if (q.kind == "reason") == wanted] for wanted in (False, True))
-        picked.append(
-            [*(talk[k] for k in rng.permutation(len(talk))[:2]), *(reason[k] for k in rng.permutation(len(reason))[:1])]
-        )
-    answers = _ask(say, pictures, picked)
-    rows: Rows = {name: [[], []] for name in ("conversation", "reasoning", "counts")}
-    for scene, questions, given in zip(batch, picked, answers, strict=True):
-        worth = [judge(scene, q, text).score for q, text in zip(questions, given, strict=True)]
-        for name, wanted in (
-            ("conversation", [q.kind != "reason" for q in questions]),
-            ("reasoning", [q.kind == "reason" for q in questions]),
-            ("counts", [q.kind == "count" for q in questions]),
-        ):
-            rows[name][0].append(float(sum(w for w, is_it in zip(worth, wanted, strict=True) if is_it)))
-            rows[name][1].append(float(sum(wanted)))
-    return rows
+        for found, wanted, most in ((talk, False, 2), (reason, True, 1)):
+            of_kind = [q for q in pool if (q.kind == "reason") == wanted]
+            found.append([of_kind[k] for k in rng.permutation(len(of_kind))[:most]])
+    worth = {}
+    for name, asked in (("conversation", talk), ("reasoning", reason)):  # apart, as answers of one length go faster
+        worth[name] = [
+            [judge(scene, q, text).score for q, text in zip(questions, given, strict=True)]
+            for scene, questions, given in zip(batch, asked, _ask(say, pictures, asked), strict=True)
+        ]
+    counts = [
+        [w for w, q in zip(row, questions, strict=True) if q.kind == "count"]
+        for row, questions in zip(worth["conversation"], talk, strict=True)
+    ]
+    return {
+        name: [[float(sum(row)) for row in found], [float(len(row)) for row in found]]
+        for name, found in {**worth, "counts": counts}.items()
+    }
 
 
 def _ask(say: Say, pictures: Sequence[Image.Image], asked: Sequence[Sequence[Question]]) -> list[list[str]]:

@@ -1,0 +1,131 @@
+"""From a study's runs to ``results/``: every measure with its interval over seeds and scenes, and paired tests, corrected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from statsmodels.stats.multitest import multipletests
+
+from povid_lib import results
+from povid_lib.metrics.stats import Comparison, Estimate, crossed_compare, crossed_ratio
+from povid_lib.pocket_report import SPLITS
+from povid_lib.study import MEASURING, TRAINING, Method, Study
+
+TESTED = (
+    "chair_s",
+    "chair_i",
+    "recall",
+    "words",
+    "adversarial",
+    "description",
+    "conversation",
+    "reasoning",
+)  # and corrected for
+BASE = "base"
+RESAMPLES = 10_000
+
+Sums = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def report(study: Study, name: str) -> str:
+    """Write ``results/<name>.json`` and give its main table as text.
+
+    Raises ``ValueError`` with the runs that are not made yet, or if the study has no method called "base".
+    """
+    missing = [f"{m.name} {s}" for m in study.methods for s in range(m.seeds) if not study.measured(m, s).is_file()]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} runs are not made yet, first {', '.join(missing[:5])}; run povid study again."
+        )
+    runs = {m.name: [json.loads(study.measured(m, s).read_text()) for s in range(m.seeds)] for m in study.methods}
+    data = summarise(study.methods, runs)
+    seconds = sum(sum(run["seconds"]) for of in runs.values() for run in of)
+    results.save(name, data | {"code": code()}, asdict(study), seconds)
+    return table(data)
+
+
+def code() -> str:
+    """The hash of all code that the study's figures come from."""
+    return results.code_hash({*TRAINING, *MEASURING, "study", "study_report", "metrics/stats"})
+
+
+def summarise(methods: Sequence[Method], runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """``methods``: name -> group, seeds, what training logged, and by split each measure's estimate with the seeds' own values;
+    ``tests``: name -> split -> measure -> the difference to the base, and Holm's p-value within the method's group."""
+    if BASE not in runs:
+        raise ValueError(f"The study has no method {BASE!r}; every other one is compared with it.")
+    found: dict[str, Any] = {"methods": {}, "tests": {}}
+    for method in methods:
+        of = runs[method.name]
+        row: dict[str, Any] = {
+            "group": method.group,
+            "seeds": len(of),
+            "seconds": np.mean([r["seconds"] for r in of], 0).tolist(),
+        }
+        row["training"] = [run["training"] for run in of]
+        for split in SPLITS:
+            row[split] = {measure: _estimate(sums(of, split, measure)) for measure in of[0]["measures"][split]}
+        found["methods"][method.name] = row
+    for group in dict.fromkeys(m.group for m in methods):
+        names = [m.name for m in methods if m.group == group and m.name != BASE]
+        found["tests"] |= compared(runs, [(BASE, name) for name in names])
+    return found
+
+
+def compared(runs: dict[str, list[dict[str, Any]]], pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Each pair's second method less its first on every tested measure of both splits: second name -> split -> measure.
+
+    p-values are corrected after Holm over all of them together.
+    """
+    tests: dict[tuple[str, str, str], Comparison] = {}
+    for first, second in pairs:
+        for split in SPLITS:
+            for measure in TESTED:
+                a, b = sums(runs[first], split, measure), sums(runs[second], split, measure)
+                scenes = min(a[0].shape[1], b[0].shape[1])  # the first scenes of a split are the same for all
+                first_, second_ = (tuple(x[:, :scenes] for x in pair) for pair in (a, b))
+                tests[second, split, measure] = crossed_compare(first_, second_, RESAMPLES)  # type: ignore[arg-type]
+    corrected = multipletests([t.p_value for t in tests.values()], method="holm")[1]
+    found: dict[str, Any] = {}
+    for ((name, split, measure), test), p in zip(tests.items(), corrected, strict=True):
+        found.setdefault(name, {}).setdefault(split, {})[measure] = {
+            **asdict(test.difference), "p": test.p_value, "p_holm": float(p)
+        }  # fmt: skip
+    return found
+
+
+def sums(of: Sequence[dict[str, Any]], split: str, measure: str) -> Sums:
+    """Numerators and denominators of a method's runs, each (seeds, scenes)."""
+    rows = np.array([run["measures"][split][measure] for run in of], dtype=float)
+    return rows[:, 0], rows[:, 1]
+
+
+def _estimate(found: Sums) -> dict[str, Any]:
+    top, bottom = found
+    if bottom.sum() == 0:  # nothing of this kind was said
+        return asdict(Estimate(float("nan"), float("nan"), float("nan"), top.shape[1])) | {"seeds": []}
+    each = [float(t.sum() / b.sum()) if b.sum() else float("nan") for t, b in zip(top, bottom, strict=True)]
+    return asdict(crossed_ratio(top, bottom)) | {"seeds": each}
+
+
+def verdict(test: dict[str, float], better: int) -> str:
+    """What a corrected test says of a claim: "confirmed", "reversed" or "not confirmed". ``better``: the sign that is claimed."""
+    if test["p_holm"] >= 0.05 or test["low"] <= 0 <= test["high"]:
+        return "not confirmed"
+    return "confirmed" if test["value"] * better > 0 else "reversed"
+
+
+def table(data: dict[str, Any]) -> str:
+    """The main measures of every method on typical scenes, a line each."""
+    names = ("chair_s", "chair_i", "recall", "words", "adversarial")
+    lines = [f"{'method':<16}{'seeds':>6}" + "".join(f"{name:>24}" for name in names)]
+    for method, row in data["methods"].items():
+        cells = [row["typical"][name] for name in names]
+        shown = [f"{c['value']:.3f} [{c['low']:.3f}, {c['high']:.3f}]" for c in cells]
+        lines.append(f"{method:<16}{row['seeds']:>6}" + "".join(f"{cell:>24}" for cell in shown))
+    return "\n".join(lines)
