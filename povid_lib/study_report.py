@@ -26,7 +26,7 @@ TESTED = (
     "conversation",
     "reasoning",
 )  # and corrected for
-BASE = "base"
+BASE, OURS = "base", "both"
 RESAMPLES = 10_000
 
 Sums = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -56,10 +56,11 @@ def code() -> str:
 
 def summarise(methods: Sequence[Method], runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """``methods``: name -> group, seeds, what training logged, and by split each measure's estimate with the seeds' own values;
-    ``tests``: name -> split -> measure -> the difference to the base, and Holm's p-value within the method's group."""
+    ``tests``: first -> second -> split -> measure -> the second's value less the first's, and Holm's p-value within a family: each
+    group against the base, and the method "both" against every other one of its group."""
     if BASE not in runs:
         raise ValueError(f"The study has no method {BASE!r}; every other one is compared with it.")
-    found: dict[str, Any] = {"methods": {}, "tests": {}}
+    found: dict[str, Any] = {"methods": {}, "tests": {BASE: {}}}
     for method in methods:
         of = runs[method.name]
         row: dict[str, Any] = {
@@ -73,29 +74,30 @@ def summarise(methods: Sequence[Method], runs: dict[str, list[dict[str, Any]]]) 
         found["methods"][method.name] = row
     for group in dict.fromkeys(m.group for m in methods):
         names = [m.name for m in methods if m.group == group and m.name != BASE]
-        found["tests"] |= compared(runs, [(BASE, name) for name in names])
+        found["tests"][BASE] |= compared(runs, [(BASE, name) for name in names])[BASE] if names else {}
+        if OURS in names:
+            found["tests"] |= compared(runs, [(name, OURS) for name in names if name != OURS])
     return found
 
 
 def compared(runs: dict[str, list[dict[str, Any]]], pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Each pair's second method less its first on every tested measure of both splits: second name -> split -> measure.
+    """Each pair's second method less its first on every tested measure of both splits: first -> second -> split -> measure.
 
     p-values are corrected after Holm over all of them together.
     """
-    tests: dict[tuple[str, str, str], Comparison] = {}
+    tests: dict[tuple[str, str, str, str], Comparison] = {}
     for first, second in pairs:
         for split in SPLITS:
             for measure in TESTED:
                 a, b = sums(runs[first], split, measure), sums(runs[second], split, measure)
                 scenes = min(a[0].shape[1], b[0].shape[1])  # the first scenes of a split are the same for all
-                first_, second_ = (tuple(x[:, :scenes] for x in pair) for pair in (a, b))
-                tests[second, split, measure] = crossed_compare(first_, second_, RESAMPLES)  # type: ignore[arg-type]
+                cut = [(top[:, :scenes], bottom[:, :scenes]) for top, bottom in (a, b)]
+                tests[first, second, split, measure] = crossed_compare(cut[0], cut[1], RESAMPLES)
     corrected = multipletests([t.p_value for t in tests.values()], method="holm")[1]
     found: dict[str, Any] = {}
-    for ((name, split, measure), test), p in zip(tests.items(), corrected, strict=True):
-        found.setdefault(name, {}).setdefault(split, {})[measure] = {
-            **asdict(test.difference), "p": test.p_value, "p_holm": float(p)
-        }  # fmt: skip
+    for ((first, second, split, measure), test), p in zip(tests.items(), corrected, strict=True):
+        of = found.setdefault(first, {}).setdefault(second, {}).setdefault(split, {})
+        of[measure] = {**asdict(test.difference), "p": test.p_value, "p_holm": float(p)}
     return found
 
 

@@ -5,7 +5,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
-from povid_lib.batches import PairCollator
+from povid_lib.batches import PairCollator, changed_tokens
 from povid_lib.template import prompt_text, response_ids
 
 from . import training
@@ -82,3 +82,15 @@ def test_refusals(vlm, data):
         collator([{**row, "images": []}])
     with pytest.raises(ValueError, match=f"Row {row['id']}: the response is empty"):
         PairCollator(vlm.processor)([{**row, "chosen": [{"role": "assistant", "content": " "}]}])
+
+
+def test_changed_tokens():
+    batch = {
+        "chosen_ids": torch.tensor([[5, 6, 7, 8, 2], [5, 2, 0, 0, 0]]),
+        "chosen_mask": torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]),
+        "rejected_ids": torch.tensor([[5, 9, 7, 2], [5, 4, 4, 2]]),
+        "rejected_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 1, 1]]),
+    }
+    chosen, rejected = changed_tokens(batch)
+    assert chosen.tolist() == [[0, 1, 0, 1, 0], [0, 0, 0, 0, 0]]
+    assert rejected.tolist() == [[0, 1, 0, 0], [0, 1, 1, 0]]

@@ -25,6 +25,7 @@ from povid_lib.distort import (
     eight_bit,
     flat,
     image_tokens_masked,
+    masked,
     noised,
     patches_shuffled,
     weakened,
@@ -197,3 +198,14 @@ def test_noise_goes_where_the_choice_says(vlm):
 def test_presets_differ_as_the_paper_and_its_code_do():
     assert (PAPER.tokens, PAPER.scored_under, PAPER.reference_tokens) == ("argmax", "noised", "policy")
     assert (RELEASED.tokens, RELEASED.scored_under, RELEASED.reference_tokens) == ("argmax", "clean", "own")
+
+
+def test_masked_takes_away_image_tokens_only():
+    mask = torch.tensor([[0, 1, 1, 1, 1, 1, 1]])
+    image = torch.tensor([[0, 0, 1, 1, 1, 1, 0]]).bool()
+    half = masked(mask, image, 0.5, [seeded()])
+    assert half[~image].tolist() == mask[~image].tolist()
+    assert int(half[image].sum()) == 2
+    assert int(mask.sum()) == 6, "the mask that was given stays as it was"
+    assert torch.equal(half, masked(mask, image, 0.5, [seeded()]))
+    assert not masked(mask, image, 1.0, [seeded()])[image].any()

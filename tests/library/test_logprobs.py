@@ -11,7 +11,7 @@ from povid_lib import losses
 from povid_lib import vlm as vlms
 from povid_lib.batches import PairCollator
 from povid_lib.config import LANGUAGE_MODEL_LAYERS
-from povid_lib.logprobs import chosen_logits, image_features, pair_logits, sequence_logps, token_logps
+from povid_lib.logprobs import chosen_logits, image_features, pair_logits, segment_logps, sequence_logps, token_logps
 
 from .training import dataset
 
@@ -145,3 +145,10 @@ def test_loss_and_gradients_are_those_of_trl(rows, vlm, tmp_path):
     torch.testing.assert_close(own, loss, rtol=0, atol=1e-5)
     for name, p in theirs.items():
         torch.testing.assert_close(ours[name].grad, p.grad, rtol=0, atol=1e-5)
+
+
+def test_segment_logps_by_hand():
+    logps = torch.tensor([[-1.0, -2.0, -4.0, 0.0]])
+    mask, changed = torch.tensor([[1, 1, 1, 0]]), torch.tensor([[0, 1, 0, 0]])
+    assert segment_logps(logps, mask, changed, 5.0).item() == pytest.approx((-1 - 10 - 4) / 7)
+    assert segment_logps(logps, mask, changed, 1.0).item() == pytest.approx(-7 / 3)

@@ -474,6 +474,7 @@ CASES = [
       for share in (-0.1, NAN)),
     given(distort.image_tokens_masked, "no picture", (EYED, BLIND, 0.5, None),
         "row 0 | holds no image tokens | encode it with its"),
+    given(distort.masked, "no picture", (LABELS, LABELS > 9, 0.5, [None]), "row 0 | holds no image tokens | encode it with its"),
     dispreferred_tokens("unknown", (LOGITS, LABELS, "third"), "tokens | is 'third' | choose one of argmax, second, sample"),
     dispreferred_tokens("shape", (LOGITS, LABELS[0], "argmax"),
         "logits (1, 2, 3) | do not fit labels (2,) | one row of logits for each"),

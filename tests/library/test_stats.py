@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from povid_lib.metrics.stats import compare, grouped_ratio, mean, ratio, share
+from povid_lib.metrics.stats import compare, crossed_compare, crossed_ratio, grouped_ratio, mean, ratio, share
 
 
 def test_ratio_is_of_sums_not_of_ratios():
@@ -127,3 +127,62 @@ def test_rows_of_one_group_are_summed_before_anything_is_drawn():
     assert got.n == 3
     with pytest.raises(ValueError, match="2 groups for 3 rows; name the group of each"):
         grouped_ratio(["a", "b"], [1, 1, 1], [1, 1, 1])
+
+
+def test_crossed_ratio_of_one_training_is_the_ratio():
+    top, bottom = [1.0, 0, 2, 1, 0, 3], [2.0, 1, 2, 4, 1, 3]
+    found, plain = crossed_ratio(np.array([top]), np.array([bottom])), ratio(top, bottom)
+    assert found.value == pytest.approx(plain.value)
+    assert (found.low, found.high) == pytest.approx((plain.low, plain.high), abs=0.05)
+
+
+def test_crossed_interval_holds_the_truth_where_seeds_differ_more_than_pictures():
+    """Four trainings whose rates differ: the interval over pictures alone misses the mean of all trainings, this one does not."""
+    rng, hits, misses = np.random.default_rng(0), 0, 0
+    for trial in range(150):
+        rates = rng.uniform(0.3, 0.7, 4)
+        values = (rng.random((4, 200)) < rates[:, None]).astype(float)
+        found = crossed_ratio(values, np.ones_like(values), 400, trial)
+        alone = mean(values.mean(0).tolist(), 400, trial)
+        hits += found.low <= 0.5 <= found.high
+        misses += not alone.low <= 0.5 <= alone.high
+    assert hits / 150 > 0.8  # four seeds are few: 95% would be too much to ask
+    assert misses / 150 > 0.4
+
+
+def test_crossed_compare():
+    rng = np.random.default_rng(1)
+    hard = rng.random(300)
+    first = (hard[None] < 0.5).astype(float)
+    second = np.stack([(hard + rng.normal(0, 0.05, 300) < 0.3).astype(float) for _ in range(5)])
+    ones = np.ones
+    found = crossed_compare((first, ones((1, 300))), (second, ones((5, 300))))
+    assert found.difference.value == pytest.approx(second.mean() - first.mean())
+    assert found.difference.low < found.difference.value < found.difference.high < 0
+    assert found.p_value < 0.01
+    unpaired = ratio(first[0].tolist(), [1.0] * 300)
+    assert found.difference.high - found.difference.low < 1.5 * (unpaired.high - unpaired.low), "pictures are paired"
+    same = crossed_compare((second, ones((5, 300))), (second, ones((5, 300))))
+    assert same.difference.value == 0
+    assert same.p_value == 1
+
+
+@pytest.mark.parametrize(
+    ("top", "bottom", "said"),
+    [
+        (np.ones(3), np.ones(3), r"\(trainings, pictures\)"),
+        (np.ones((2, 3)), np.ones((3, 2)), "one shape"),
+        (np.ones((0, 3)), np.ones((0, 3)), r"\(0, 3\)"),
+        (np.ones((2, 3)), np.zeros((2, 3)), "sum to zero"),
+    ],
+)
+def test_bad_crossed_arrays(top, bottom, said):
+    with pytest.raises(ValueError, match=said):
+        crossed_ratio(top, bottom)
+    with pytest.raises(ValueError, match=said):
+        crossed_compare((np.ones((1, 3)), np.ones((1, 3))), (top, bottom))
+
+
+def test_crossed_compare_wants_the_same_pictures():
+    with pytest.raises(ValueError, match="3 pictures against 4"):
+        crossed_compare((np.ones((1, 3)), np.ones((1, 3))), (np.ones((1, 4)), np.ones((1, 4))))

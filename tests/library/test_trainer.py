@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from povid_lib import trainer as trainers
+from povid_lib.logprobs import pair_logits
 from povid_lib.trainer import POVIDTrainer
 
 from . import training
@@ -29,6 +30,8 @@ LOSSES = {
     "text": {"dispreference": "text"},
     "image": {"dispreference": "image", "objective": "povid_mean"},
     "mdpo": {"objective": "mdpo"},
+    "masking": {"weakening": "masking"},
+    "ddpo": {"objective": "ddpo", "dispreference": "text", "cache_reference": False},
     "sft": {"objective": "sft"},
     "with sft": {"objective": "dpo", "dispreference": "text", "sft_weight": 1.0},
 }
@@ -199,3 +202,35 @@ def test_a_cache_is_of_the_reference(vlm, data, tmp_path):
     found = moved._open_cache().rows(batch)
     torch.testing.assert_close(found.chosen, reference["chosen"], rtol=0, atol=1e-4)
     torch.testing.assert_close(found.rejected, reference["rejected"], rtol=0, atol=1e-4)
+
+
+def test_the_image_alone_does_without_the_rejected_answer(vlm, data, tmp_path):
+    """POVID's ablation, and phase 1 without the image: each leaves the other dispreference out of the loss."""
+    one = torch.ones(1, requires_grad=True)
+    policy = {name: one * at for at, name in enumerate(("chosen", "rejected", "noised"), 1)}
+    reference = {name: torch.zeros(1) for name in policy}
+    batch = {"chosen_mask": torch.ones(1, 3)}
+    expected = {"text": 0.1 * 1 - 0.05 * 2, "image": 0.1 * 1 - 0.05 * 3, "both": 0.1 * 1 - 0.05 * 2 - 0.05 * 3}
+    for about, margin in expected.items():
+        settings = training.config(tmp_path, dispreference=about)
+        loss, _ = trainers.objective(settings, policy, reference, batch)
+        assert float(loss) == pytest.approx(-float(torch.tensor(margin).sigmoid().log()), abs=1e-6), about
+
+
+def test_segments_are_scored_as_rlhf_v_scores_them(vlm, data, tmp_path):
+    settings = {"objective": "ddpo", "dispreference": "text", "cache_reference": False, "segment_weight": 3.0}
+    trainer = POVIDTrainer(training.tiny(vlm.processor), training.config(tmp_path, **settings), data, vlm.processor)
+    batch = trainer.data_collator([data[0], data[1]])
+    policy, _, _ = trainer.logps(trainer.model, batch)
+    plain = pair_logits(trainer.model, batch, shared_prefix=False)
+    for at in range(2):
+        for side, logits in zip(("chosen", "rejected"), plain, strict=True):
+            n = int(batch[f"{side}_mask"][at].sum())
+            ids, other = (
+                batch[f"{side}_ids"][at][:n].tolist(),
+                batch[f"{'rejected' if side == 'chosen' else 'chosen'}_ids"][at],
+            )
+            logps = logits[at, :n].log_softmax(-1)[range(n), ids]
+            assert n == int(batch["rejected_mask"][at].sum()), "these pairs differ in single tokens, place by place"
+            weights = torch.tensor([3.0 if a != b else 1.0 for a, b in zip(ids, other[:n].tolist(), strict=True)])
+            torch.testing.assert_close(policy[side][at], (weights * logps).sum() / weights.sum(), rtol=0, atol=1e-4)

@@ -1,0 +1,299 @@
+"""A study of seconds: resumed, keyed, summed up; and what its methods learn from."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from povid_lib import pictures, results, study_data, study_measure, study_report
+from povid_lib import study as studies
+from povid_lib import vlm as vlms
+from povid_lib.cli import app
+from povid_lib.hallucinate import Offline, pairs
+from povid_lib.scenes import World, scenes
+from povid_lib.study import Method, Study
+
+from . import training
+
+PHASE = {**training.SETTINGS, "max_steps": 2}
+GROUPS = {
+    "main": {
+        "seeds": 2,
+        "methods": {"base": {"seeds": 1}, "contrast": {"decode": "contrast", "seeds": 1}, "both": {"text": {}}},
+    },
+    "controls": {"seeds": 1, "methods": {"shuffled": {"data": "relabelled", "noise": 0.5, "text": {}}}},
+}
+
+
+@pytest.fixture(scope="module")
+def small(vlm, tmp_path_factory) -> Study:
+    """A whole study of a model of seconds, made."""
+    folder = tmp_path_factory.mktemp("study")
+    training.tiny(vlm.processor).save_pretrained(folder / "model")
+    vlm.processor.save_pretrained(folder / "model")
+    study = Study(str(folder / "runs"), GROUPS, str(folder / "model"), 6, {"n": 8}, PHASE)
+    assert studies.run(study) == 5
+    return study
+
+
+def of(study: Study, name: str) -> Method:
+    return next(m for m in study.methods if m.name == name)
+
+
+def test_what_is_done_is_not_done_again(small):
+    before = {p: p.stat().st_mtime_ns for p in (small_folder(small)).glob("*.json")}
+    assert len(before) == 5
+    assert studies.run(small) == 0
+    assert {p: p.stat().st_mtime_ns for p in (small_folder(small)).glob("*.json")} == before
+
+
+def small_folder(study):
+    return study.measured(study.methods[0], 0).parent
+
+
+def test_a_run_that_is_missing_is_made_again_and_alike(small):
+    path = small.measured(of(small, "both"), 1)
+    before = json.loads(path.read_text())
+    path.unlink()
+    assert studies.run(small, part=(0, 2)) + studies.run(small, part=(1, 2)) == 1
+    assert json.loads(path.read_text())["measures"] == before["measures"]
+
+
+def test_keys_follow_settings_weights_and_code(small, monkeypatch):
+    text = of(small, "both")
+    key = {what: small.key(text, 0, what) for what in ("train", "measure")}
+    assert small.key(replace(text, name="other", group="other", seeds=9), 0, "train") == key["train"]
+    assert small.key(text, 1, "train") != key["train"]
+    assert small.key(replace(text, noise=0.1), 0, "train") != key["train"]
+    assert replace(small, offline={"n": 9}).key(text, 0, "train") != key["train"]
+    assert replace(small, model="pocket").key(text, 0, "train") != key["train"]
+    assert replace(small, phase={**PHASE, "max_steps": 3}).key(text, 0, "train") != key["train"]
+    assert replace(small, scenes=7).key(text, 0, "train") == key["train"]
+    assert replace(small, scenes=7).key(text, 0, "measure") != key["measure"]
+    monkeypatch.setitem(studies._CODE, "measure", "another")
+    assert small.key(text, 0, "train") == key["train"]
+    assert small.key(text, 0, "measure") != key["measure"]
+    monkeypatch.setitem(studies._CODE, "train", "another")
+    assert small.key(text, 0, "train") != key["train"]
+
+
+def test_code_hash_follows_what_code_does(tmp_path):
+    (tmp_path / "a.py").write_text('"""Text."""\n\ndef f(x):\n    """More."""\n    return x + 1  # so\n')
+    before = results.code_hash(["a"], tmp_path)
+    (tmp_path / "a.py").write_text('"""Other."""\ndef f(x):\n    return (x + 1)\n')
+    assert results.code_hash(["a"], tmp_path) == before
+    (tmp_path / "a.py").write_text("def f(x):\n    return x + 2\n")
+    assert results.code_hash(["a"], tmp_path) != before
+
+
+def test_the_report(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(study_report, "RESAMPLES", 200)
+    monkeypatch.setattr(results, "save", lambda name, data, *rest: saved.update(data))
+    saved: dict = {}
+    shown = study_report.report(small, "x")
+    assert [line.split()[0] for line in shown.splitlines()] == ["method", "base", "contrast", "both", "shuffled"]
+    assert saved["code"] == study_report.code()
+    text = saved["methods"]["both"]
+    assert text["seeds"] == len(text["typical"]["chair_s"]["seeds"]) == 2
+    assert text["typical"]["words"]["value"] == pytest.approx(np.mean(text["typical"]["words"]["seeds"]))
+    assert text["training"][0]["text"]["steps"] == 2
+    assert saved["tests"]["base"].keys() == {"contrast", "both", "shuffled"}
+    assert saved["tests"]["contrast"].keys() == {"both"}
+    found = saved["tests"]["base"]["both"]["typical"]["words"]
+    assert found["value"] == pytest.approx(
+        text["typical"]["words"]["value"] - saved["methods"]["base"]["typical"]["words"]["value"]
+    )
+    assert found["p_holm"] >= found["p"]
+
+
+def test_a_report_names_what_is_missing(small):
+    wider = replace(small, groups={**GROUPS, "more": {"seeds": 1, "methods": {"late": {"text": {}}}}})
+    with pytest.raises(ValueError, match=r"1 runs are not made yet, first late 0; run povid study again"):
+        study_report.report(wider, "x")
+    with pytest.raises(ValueError, match="no method 'base'"):
+        study_report.summarise([], {})
+
+
+def test_verdicts():
+    test = {"value": -0.2, "low": -0.3, "high": -0.1, "p_holm": 0.01}
+    assert study_report.verdict(test, -1) == "confirmed"
+    assert study_report.verdict(test, 1) == "reversed"
+    assert study_report.verdict({**test, "p_holm": 0.06}, -1) == "not confirmed"
+    assert study_report.verdict({**test, "high": 0.01}, -1) == "not confirmed"
+
+
+# --- refusals ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[1]", "holds list, not a mapping"),
+        ({"out": "x"}, "groups"),
+        ({"out": "x", "groups": {}, "scenes": 1}, "1 scenes"),
+        ({"out": "x", "groups": {}, "offline": {}}, "None pairs"),
+        ({"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": {"what": 1}}}}}, "method m in group a.*what"),
+        ({"out": "x", "groups": {"a": {"seeds": 0, "methods": {"m": None}}}}, "Method m: seeds is 0"),
+        (
+            {"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": {"data": "lies"}}}}},
+            "data is 'lies'; choose one of truth",
+        ),
+        ({"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": {"decode": "slow"}}}}}, "decode is 'slow'; choose"),
+        ({"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": {"noise": 2}}}}}, "noise is 2; it is a share"),
+        ({"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": {"text": {"bata": 1}}}}}}, "bata"),
+        (
+            {"out": "x", "groups": {g: {"seeds": 1, "methods": {"m": None}} for g in "ab"}},
+            "names m stand twice",
+        ),
+        ("a: [", "is no study"),
+    ],
+)
+def test_what_is_no_study_is_refused(tmp_path, content, said):
+    path = tmp_path / "study.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    with pytest.raises(ValueError, match=said) as caught:
+        studies.read_study(path)
+    assert str(path) in str(caught.value)
+
+
+def test_the_command_refuses_before_it_loads_anything(tmp_path):
+    found = CliRunner().invoke(app, ["study", "recipes/study.yaml", "--part", "2/2"])
+    assert found.exit_code == 2
+    assert "--part is '2/2'" in found.output
+
+
+def test_the_shipped_study_is_sound_and_at_equal_budget():
+    study = studies.read_study("recipes/study.yaml")
+    main = [m for m in study.methods if m.group == "main"]
+    assert {m.seeds for m in main if m.is_trained} == {5}
+    assert all(m.seeds >= 3 for m in study.methods if m.is_trained)
+    for method in study.methods:
+        if method.is_trained:
+            recipe = study.recipe(method, 0)
+            phases = [recipe.phase(name) for name in ("text", "both") if getattr(recipe, name) is not None]
+            assert sum(p.max_steps for p in phases) == 80, method.name
+            assert {p.per_device_train_batch_size * p.gradient_accumulation_steps for p in phases} == {16}
+
+
+# --- what the methods learn from ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return list(pairs(24, Offline()))
+
+
+def test_relabelled_exchanges_the_share_asked_for():
+    rows = list(pairs(400, Offline()))
+    assert [p.chosen for p in study_data.relabelled(rows, 0, 0)] == [p.chosen for p in rows]
+    assert [p.chosen for p in study_data.relabelled(rows, 1, 0)] == [p.rejected for p in rows]
+    found = study_data.relabelled(rows, 0.25, 0)
+    exchanged = sum(p.chosen == q.rejected for p, q in zip(found, rows, strict=True))
+    assert 75 <= exchanged <= 125
+    assert all({p.chosen, p.rejected} == {q.chosen, q.rejected} for p, q in zip(found, rows, strict=True))
+    assert found != study_data.relabelled(rows, 0.25, 1)
+
+
+def test_sampled_prefers_the_truer_answer(vlm, truth):
+    found = study_data.sampled(vlm, truth, 0)
+    assert len(found) > len(truth) / 2
+    for pair in found:
+        scene = pictures.scene(pair.image)
+        assert study_data.quality(scene, pair.prompt, pair.chosen) > study_data.quality(
+            scene, pair.prompt, pair.rejected
+        )
+    assert found == study_data.sampled(vlm, truth, 0)
+    wrong = study_data.sampled(vlm, truth, 0, noise=1.0)
+    assert [p.chosen for p in wrong] == [p.rejected for p in found]
+
+
+def test_corrected_is_true_and_keeps_what_was_true(vlm, truth):
+    found = study_data.corrected(vlm, truth, 0)
+    assert found
+    for pair in found:
+        scene = pictures.scene(pair.image)
+        worth, _ = study_data.quality(scene, pair.prompt, pair.chosen)
+        assert worth >= 0, pair.chosen
+        if pair.prompt in study_data.DETAILED_PROMPTS:
+            true = [
+                s for s in pair.rejected.split(".") if s.strip() and study_data.quality(scene, pair.prompt, s)[0] == 0
+            ]
+            assert all(s.strip() in pair.chosen for s in true)
+
+
+def test_own_is_what_the_model_says(vlm, truth):
+    found = study_data.own(vlm, truth[:4])
+    said = {p.image: a.text for p, a in zip(truth, vlms.generate(
+        vlm, [pictures.picture(p.image) for p in truth[:4]], [p.prompt for p in truth[:4]]), strict=False)}  # fmt: skip
+    assert [p.chosen for p in found] == [said[p.image] for p in found]
+
+
+def test_swapped_and_blanked_take_the_picture_away(truth, tmp_path):
+    found = study_data.swapped(truth)
+    assert sorted(p.image for p in found) == sorted(p.image for p in truth)
+    assert all(p.image != q.image for p, q in zip(found, truth, strict=True))
+    blank = study_data.blanked(truth, tmp_path)
+    shown = np.asarray(pictures.picture(blank[0].image, tmp_path))
+    assert {p.image for p in blank} == {study_data.BLANK}
+    assert np.ptp(shown.reshape(-1, 3).astype(int), axis=0).max() < 30, "nothing is drawn on it"
+
+
+def test_too_few_errors_are_refused(vlm, small, monkeypatch):
+    monkeypatch.setattr(study_data, "corrected", lambda *_: [])
+    method = replace(of(small, "both"), data="corrected", offline={"n": 4})
+    with pytest.raises(ValueError, match="8 prompts gave 0 pairs, 4 are wanted"):
+        studies.rows(small, method, 0, vlm, None)
+
+
+# --- what is measured --------------------------------------------------------------------------------------------
+
+
+def test_measures_of_answers_that_are_known():
+    batch = list(scenes(12, World(), "validation"))
+    truth = {id(s): " ".join(f"There is a {name}." for name in s.names) for s in batch}
+    missing = next(s for s in batch if s.missing_partners)
+    texts = [truth[id(s)] + (f" There is a {s.missing_partners[0]}." if s is missing else "") for s in batch]
+    rows = study_measure._captions(batch, texts)
+    value = {name: sum(top) / max(sum(bottom), 1) for name, (top, bottom) in rows.items()}
+    assert value["chair_s"] == pytest.approx(1 / 12)
+    assert sum(rows["chair_i"][0]) == 1
+    assert value["recall"] == value["recall_hard"] == 1
+    assert sum(sum(rows[name][0]) for name in rows if name.startswith("partners_")) == 1
+    assert sum(rows["others"][0]) == 0
+    assert sum(rows["false_objects"][0]) == 1
+    cut = study_measure._captions(batch, [" ".join(["word"] * study_measure.CUT) + " " + t for t in texts])
+    assert sum(cut["chair_s_cut"][0]) == 0
+    assert sum(cut["chair_s"][0]) == 1
+
+
+def test_polls_and_questions_of_a_speaker_that_is_known():
+    batch = list(scenes(8, World(), "validation"))
+    shown = [s.image() for s in batch]
+    rows = study_measure._polls(lambda _, questions: ["Yes."] * len(questions), batch, shown)
+    assert sum(rows["yes_ratio"][0]) == sum(rows["yes_ratio"][1])
+    assert sum(rows["adversarial"][0]) * 2 == sum(rows["adversarial"][1])
+    rows = study_measure._questions(lambda _, questions: ["It is mauve."] * len(questions), batch, shown)
+    assert sum(rows["conversation"][0]) == sum(rows["reasoning"][0]) == 0
+    assert sum(rows["conversation"][1]) == 16
+    assert 0 < sum(rows["counts"][1]) < 16
+
+
+def test_drift_is_nothing_for_the_same_model_and_positive_for_another(vlm):
+    batch = list(scenes(3, World(), "validation"))
+    same = study_measure.drift(vlm, vlm, batch)
+    assert sum(same["drift"][0]) == pytest.approx(0, abs=1e-4)
+    other = vlms.VLM("other", training.tiny(vlm.processor), vlm.processor)
+    moved = study_measure.drift(other, vlm, batch)
+    assert sum(moved["drift"][0]) > 1
+    assert sum(moved["language"][0]) / sum(moved["language"][1]) > sum(same["language"][0]) / sum(same["language"][1])
+
+
+def test_a_blind_speaker_never_sees(vlm):
+    say = study_measure.speaker(vlm, "blind", 0)
+    a, b = (s.image() for s in scenes(2, World(), "validation"))
+    assert say([a, b], ["Describe this image."] * 2) == say([b, a], ["Describe this image."] * 2)
+    with pytest.raises(ValueError, match="decode is 'loud'; choose one of greedy"):
+        study_measure.speaker(vlm, "loud", 0)
