@@ -9,7 +9,7 @@ BIN := .venv/bin
 HTML := _build/html
 LIBRARY := $(shell find povid_lib -name '*.py' -o -name '*.js' -o -name '*.safetensors' -o -name '*.json')
 CHAPTERS := $(wildcard notebooks/*.ipynb)
-PAGES := $(wildcard book/*.md book/*.bib) _config.yml _toc.yml $(wildcard _ext/*.py assets/css/* assets/js/*)
+PAGES := $(wildcard book/*.md book/*.bib) _config.yml _toc.yml $(wildcard _ext/*.py assets/css/* assets/js/*) tools/status.py
 START := $(shell date +%s)
 
 .PHONY: help book test setup lint library-tests browser clean pocket results
@@ -21,7 +21,7 @@ book: $(HTML)/index.html  ## run the notebooks and build the book into _build/ht
 	@echo "The book is in $(HTML)/index.html ($$(( $$(date +%s) - $(START) )) s)."
 
 test: lint library-tests book browser  ## lint, types, library tests, the book with all notebooks, browser tests
-	$(BIN)/pytest tests/book -q
+	$(BIN)/pytest tests/book -q -n 2
 	@echo "make test took $$(( $$(date +%s) - $(START) )) s."
 
 setup: .venv/.done assets/vendor/.done  ## Python environment and front-end files, nothing else
@@ -33,7 +33,7 @@ lint: .venv/.done  ## ruff, mypy, notebooks without outputs
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 
 library-tests: .venv/.done  ## the library's own tests
-	$(BIN)/pytest tests/library -q
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/library -q -n 2 --dist loadfile
 
 browser:  ## Debian's Chromium, for the browser tests; needs root and apt
 	@if command -v chromium >/dev/null; then exit 0; fi
@@ -79,10 +79,11 @@ scratch/.executed: .venv/.done $(CHAPTERS) $(LIBRARY) $(wildcard results/*.json)
 	rm -rf scratch
 	mkdir -p scratch
 	cp -r notebooks scratch/
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --durations=0 --nbmake --overwrite scratch/notebooks
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --durations=0 --junitxml=scratch/times.xml --nbmake --overwrite scratch/notebooks
 	touch $@
 
 $(HTML)/index.html: scratch/.executed assets/vendor/.done assets/models/pocket.onnx $(PAGES)
 	cp -r book assets _ext _config.yml _toc.yml README.md scratch/
+	$(BIN)/python tools/status.py scratch/times.xml scratch/book/status.md
 	$(BIN)/jupyter-book build scratch --path-output . --all -W -n --keep-going --quiet
 	touch $@

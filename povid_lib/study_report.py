@@ -83,13 +83,15 @@ def summarise(methods: Sequence[Method], runs: dict[str, list[dict[str, Any]]]) 
 def compared(runs: dict[str, list[dict[str, Any]]], pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Each pair's second method less its first on every tested measure of both splits: first -> second -> split -> measure.
 
-    p-values are corrected after Holm over all of them together.
+    p-values are corrected after Holm over all of them together. A measure of which one of the two has nothing is left out.
     """
     tests: dict[tuple[str, str, str, str], Comparison] = {}
     for first, second in pairs:
         for split in SPLITS:
             for measure in TESTED:
                 a, b = sums(runs[first], split, measure), sums(runs[second], split, measure)
+                if not (a[1].any() and b[1].any()):  # nothing of this kind was said, so there is nothing to compare
+                    continue
                 scenes = min(a[0].shape[1], b[0].shape[1])  # the first scenes of a split are the same for all
                 cut = [(top[:, :scenes], bottom[:, :scenes]) for top, bottom in (a, b)]
                 tests[first, second, split, measure] = crossed_compare(cut[0], cut[1], RESAMPLES)
