@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from povid_lib.preferences import Pair
 from povid_lib.study_measure import DECODINGS, as_json, measure
 from povid_lib.vlm import VLM
 
+MORE = 1.4  # prompts tried for each pair that is wanted, where some prompts give none
 DATA = ("truth", "relabelled", "sampled", "corrected", "own", "swapped", "blanked")
 TRAINING = (
     "batches", "config", "distort", "hallucinate", "kinds", "logprobs", "losses", "scenes", "study_data", "template", "texts",
@@ -233,16 +234,18 @@ def rows(study: Study, method: Method, seed: int, base: VLM, folder: Path) -> li
     settings = {**study.offline, **method.offline, "seed": seed}
     n = settings.pop("n")
     if method.data in ("sampled", "corrected"):
-        candidates = list(pairs(2 * n, Offline(**settings)))
-        if method.data == "sampled":
-            found = study_data.sampled(base, candidates, seed, method.noise)
-        else:
-            found = study_data.corrected(base, candidates, seed)
+        drawn = Path(study.out) / f"drawn-{seed}-{study.key(replace(method, noise=0.0), seed, 'train')}.jsonl"
+        if not drawn.is_file():  # methods that differ in their labels' noise only have the same answers
+            candidates = list(pairs(round(MORE * n), Offline(**settings)))
+            make = study_data.sampled if method.data == "sampled" else study_data.corrected
+            preferences.write(f"{drawn}.part", make(base, candidates, seed))
+            os.replace(f"{drawn}.part", drawn)
+        found = list(preferences.read(drawn))
         if len(found) < n:
             raise ValueError(
-                f"{method.name}: {2 * n} prompts gave {len(found)} pairs, {n} are wanted; the model errs too seldom."
+                f"{method.name}: {round(MORE * n)} prompts gave {len(found)} pairs, {n} are wanted; the model errs too seldom."
             )
-        return found[:n]
+        return study_data.relabelled(found[:n], method.noise, seed)
     truth = list(pairs(n, Offline(**settings)))
     if method.data == "relabelled":
         return study_data.relabelled(truth, method.noise, seed)

@@ -27,6 +27,7 @@ TESTED = (
     "reasoning",
 )  # and corrected for
 BASE, OURS = "base", "both"
+RIVALS = ("main", "variants")  # groups whose methods "both" is compared with
 RESAMPLES = 10_000
 
 Sums = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -57,7 +58,7 @@ def code() -> str:
 def summarise(methods: Sequence[Method], runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """``methods``: name -> group, seeds, what training logged, and by split each measure's estimate with the seeds' own values;
     ``tests``: first -> second -> split -> measure -> the second's value less the first's, and Holm's p-value within a family: each
-    group against the base, and the method "both" against every other one of its group."""
+    group against the base, and the method "both" against all others of the groups ``RIVALS``."""
     if BASE not in runs:
         raise ValueError(f"The study has no method {BASE!r}; every other one is compared with it.")
     found: dict[str, Any] = {"methods": {}, "tests": {BASE: {}}}
@@ -75,8 +76,9 @@ def summarise(methods: Sequence[Method], runs: dict[str, list[dict[str, Any]]]) 
     for group in dict.fromkeys(m.group for m in methods):
         names = [m.name for m in methods if m.group == group and m.name != BASE]
         found["tests"][BASE] |= compared(runs, [(BASE, name) for name in names])[BASE] if names else {}
-        if OURS in names:
-            found["tests"] |= compared(runs, [(name, OURS) for name in names if name != OURS])
+    rivals = [m.name for m in methods if m.group in RIVALS and m.name not in (BASE, OURS)]
+    if OURS in runs and rivals:
+        found["tests"] |= compared(runs, [(name, OURS) for name in rivals])
     return found
 
 

@@ -30,10 +30,9 @@ def page(times: Path) -> str:
     origin = results.provenance({}, 0)
     lines = [f"| [{name}](../notebooks/{name}.ipynb) | {seconds:.0f} |" for name, seconds in rows]
     versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
-    return (
-        HEAD + "\n".join(lines) + f"\n| **all together** | {sum(seconds for _, seconds in rows):.0f} |\n\n"
-        f"Built on {origin['when']} from commit `{origin['commit']}`, with Python {origin['python']}, {versions}, on {origin['device']}.\n"
-    )
+    lines.append(f"| **all together** | {sum(seconds for _, seconds in rows):.0f} |")
+    built = f"Built on {origin['when']} from commit `{origin['commit']}`, with Python {origin['python']}, {versions}, on {origin['device']}."
+    return HEAD + "\n".join(lines) + f"\n\n{built}\n"
 
 
 def main(times: str, out: str) -> None:

@@ -244,7 +244,7 @@ def test_swapped_and_blanked_take_the_picture_away(truth, tmp_path):
 def test_too_few_errors_are_refused(vlm, small, monkeypatch):
     monkeypatch.setattr(study_data, "corrected", lambda *_: [])
     method = replace(of(small, "both"), data="corrected", offline={"n": 4})
-    with pytest.raises(ValueError, match="8 prompts gave 0 pairs, 4 are wanted"):
+    with pytest.raises(ValueError, match="6 prompts gave 0 pairs, 4 are wanted"):
         studies.rows(small, method, 0, vlm, None)
 
 
