@@ -31,8 +31,8 @@ def page(times: Path) -> str:
     lines = [f"| [{name}](../notebooks/{name}.ipynb) | {seconds:.0f} |" for name, seconds in rows]
     versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
     lines.append(f"| **all together** | {sum(seconds for _, seconds in rows):.0f} |")
-    built = f"Built on {origin['when']} from commit `{origin['commit']}`, with Python {origin['python']}, {versions}, on {origin['device']}."
-    return HEAD + "\n".join(lines) + f"\n\n{built}\n"
+    built = f"Built on {origin['when']} from commit `{origin['commit']}`, with Python {origin['python']}, {versions}"
+    return HEAD + "\n".join(lines) + f"\n\n{built}, on {origin['device']}.\n"
 
 
 def main(times: str, out: str) -> None:
