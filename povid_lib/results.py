@@ -38,7 +38,8 @@ def provenance(config: Any, seconds: float) -> dict[str, Any]:
 
 
 def code_hash(modules: Iterable[str], folder: Path = Path(__file__).parent) -> str:
-    """Twelve digits that change with what modules of this package do, not with their comments, docstrings and layout."""
+    """Twelve digits that change with what modules of this package do ("../tools/x" is one beside it), not with their comments,
+    docstrings and layout."""
     digest = hashlib.sha256()
     for name in sorted(modules):
         tree = ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))
@@ -61,11 +62,19 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def save(name: str, data: dict[str, Any], config: Any, seconds: float, folder: Path = FOLDER) -> Path:
-    """Write ``results/<name>.json``: dataclasses become objects, floats six decimals, nan null."""
+def save(
+    name: str, data: dict[str, Any], config: Any, seconds: float, folder: Path = FOLDER, code: Iterable[str] = ()
+) -> Path:
+    """Write ``results/<name>.json``: dataclasses become objects, floats six decimals, nan null.
+
+    ``code``: the modules that the figures come from (see ``code_hash``); a test then fails when one of them does something else.
+    """
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.json"
-    path.write_text(json.dumps({"provenance": provenance(config, seconds), **_plain(data)}, indent=1) + "\n")
+    origin = provenance(config, seconds)
+    if modules := sorted(code):
+        origin["code"] = {"modules": modules, "hash": code_hash(modules)}
+    path.write_text(json.dumps({"provenance": origin, **_plain(data)}, indent=1) + "\n")
     return path
 
 

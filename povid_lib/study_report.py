@@ -46,13 +46,10 @@ def report(study: Study, name: str) -> str:
     runs = {m.name: [json.loads(study.measured(m, s).read_text()) for s in range(m.seeds)] for m in study.methods}
     data = summarise(study.methods, runs)
     seconds = sum(sum(run["seconds"]) for of in runs.values() for run in of)
-    results.save(name, data | {"code": code()}, asdict(study), seconds)
+    results.save(
+        name, data, asdict(study), seconds, code={*TRAINING, *MEASURING, "study", "study_report", "metrics/stats"}
+    )
     return table(data)
-
-
-def code() -> str:
-    """The hash of all code that the study's figures come from."""
-    return results.code_hash({*TRAINING, *MEASURING, "study", "study_report", "metrics/stats"})
 
 
 def summarise(methods: Sequence[Method], runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:

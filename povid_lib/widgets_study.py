@@ -29,7 +29,7 @@ class Compare(anywidget.AnyWidget):
 def compare_spec(
     data: Mapping[str, Any], names: Mapping[str, str], measures: Mapping[str, tuple[str, int]]
 ) -> dict[str, Any]:
-    """``data``: what ``study_report`` has written; ``names``: the methods to show and what they are called; ``measures``: measure ->
+    """``data``: what ``study_report`` has written; ``names``: the methods to show and what they are called; ``measures``: each with
     its label, and 1 where more is better, -1 where less is. A measure that a method has none of is null."""
     rows = []
     for method, name in names.items():

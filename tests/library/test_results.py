@@ -33,3 +33,18 @@ def test_undefined_shares_are_null_in_json(tmp_path):
     path = results.save("x", {"share": float("nan"), "half": 0.5}, {}, 0, folder=tmp_path)
     assert results.read("x", tmp_path)["share"] is None
     assert "NaN" not in path.read_text()
+
+
+def test_code_is_written_down_and_followed(tmp_path):
+    results.save("x", {}, {}, 0, tmp_path, code=["results", "../tools/status"])
+    assert results.read("x", tmp_path)["provenance"]["code"] == {
+        "modules": ["../tools/status", "results"],
+        "hash": results.code_hash(["results", "../tools/status"]),
+    }
+
+
+@pytest.mark.parametrize("name", ["study", "attention"])
+def test_what_the_results_pages_show_comes_from_this_code(name):
+    """Fails when code behind a committed result does something else: make the result again (results/README.md)."""
+    found = results.read(name)["provenance"]["code"]
+    assert results.code_hash(found["modules"]) == found["hash"]

@@ -91,11 +91,11 @@ def test_code_hash_follows_what_code_does(tmp_path):
 
 def test_the_report(small, tmp_path, monkeypatch):
     monkeypatch.setattr(study_report, "RESAMPLES", 200)
-    monkeypatch.setattr(results, "save", lambda name, data, *rest: saved.update(data))
+    monkeypatch.setattr(results, "save", lambda name, data, *rest, code: saved.update(data, code=code))
     saved: dict = {}
     shown = study_report.report(small, "x")
     assert [line.split()[0] for line in shown.splitlines()] == ["method", "base", "contrast", "both", "shuffled"]
-    assert saved["code"] == study_report.code()
+    assert {"study", "study_report", *studies.TRAINING, *studies.MEASURING} < saved["code"]
     text = saved["methods"]["both"]
     assert text["seeds"] == len(text["typical"]["chair_s"]["seeds"]) == 2
     assert text["typical"]["words"]["value"] == pytest.approx(np.mean(text["typical"]["words"]["seeds"]))
