@@ -436,14 +436,17 @@ CASES = [
       for n in (0, -1, 400_001, 2.5, NAN)),
     given(hallucinate.Offline, "no weight", ("random", 0, 0, 0, 0), "Offline | all weights are zero | give at least one kind"),
     # distort
-    *(choices(f"step {step!r}", (step,),
-        f"ImageDispreference: step | is {step!r} | give a whole number, as the schedule has 0 to 999")
+    *(choices(f"step {step!r}", (),
+        f"ImageDispreference: step | is {step!r} | give a whole number, as the schedule has 0 to 999", step=step)
       for step in (-1, 1000, 0.5, NAN, "500")),
     *(choices(name, (), f"ImageDispreference.{name} | is 'other' | choose one of {known}", **{name: "other"})
-      for name, known in {"place": "image, pixel_values", "overflow": "clamp, wrap", "tokens": "argmax, second, sample",
+      for name, known in {"weakening": "noise, masking", "place": "image, pixel_values", "overflow": "clamp, wrap", "tokens": "argmax, second, sample",
                           "scored_under": "noised, clean", "reference_tokens": "policy, own"}.items()),
-    choices("wrap without bytes", (500, "pixel_values", "wrap"),
-            "ImageDispreference.overflow | is 'wrap', but pixel_values are never 8-bit | leave it out, or choose place=\"image\""),
+    *(choices(f"share {share}", (), f"ImageDispreference.masked_share | is {share} | must lie in [0, 1]", masked_share=share)
+      for share in (-0.1, NAN)),
+    choices("wrap without bytes", (),
+            "ImageDispreference.overflow | is 'wrap', but pixel_values are never 8-bit | leave it out, or choose place=\"image\"",
+            place="pixel_values", overflow="wrap"),
     given(distort.check_choice, "unknown", ("mode", "c", ("a", "b")), "mode | is 'c' | choose one of a, b"),
     given(distort.diffuse, "step", (LOGITS, 1000, None), "diffuse: step | is 1000 | 0 to 999"),
     given(distort.diffuse, "whole numbers", (LABELS, 5, None), "diffuse: x | is of type torch.int64 | scale the picture"),

@@ -30,7 +30,7 @@ LOSSES = {
     "text": {"dispreference": "text"},
     "image": {"dispreference": "image", "objective": "povid_mean"},
     "mdpo": {"objective": "mdpo"},
-    "masking": {"weakening": "masking"},
+    "masking": {"weakening": "masking", "masked_share": 1.0},
     "ddpo": {"objective": "ddpo", "dispreference": "text", "cache_reference": False},
     "sft": {"objective": "sft"},
     "with sft": {"objective": "dpo", "dispreference": "text", "sft_weight": 1.0},
@@ -73,12 +73,8 @@ def test_the_run_does_not_depend_on_how_it_is_computed(name, plain, vlm, data, t
 @pytest.mark.parametrize("name", LOSSES)
 def test_each_loss_is_the_same_fast_and_plain(name, vlm, data, tmp_path):
     fast = trained(vlm, data, tmp_path / "fast", max_steps=3, **LOSSES[name])
-    slow = trained(
-        vlm, data, tmp_path / "slow", max_steps=3, shared_prefix=False, cache_reference=False,
-        per_device_train_batch_size=2, gradient_accumulation_steps=4, **{
-            k: v for k, v in LOSSES[name].items() if k != "per_device_train_batch_size"
-        },
-    )  # fmt: skip
+    plain = {"shared_prefix": False, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
+    slow = trained(vlm, data, tmp_path / "slow", max_steps=3, **LOSSES[name] | plain | {"cache_reference": False})
     assert losses_of(slow) == pytest.approx(losses_of(fast), abs=2e-5)
     start = losses_of(fast)[0]
     assert losses_of(fast)[-1] < start, "the loss must fall on so few pairs"
