@@ -440,7 +440,8 @@ CASES = [
         f"ImageDispreference: step | is {step!r} | give a whole number, as the schedule has 0 to 999", step=step)
       for step in (-1, 1000, 0.5, NAN, "500")),
     *(choices(name, (), f"ImageDispreference.{name} | is 'other' | choose one of {known}", **{name: "other"})
-      for name, known in {"weakening": "noise, masking", "place": "image, pixel_values", "overflow": "clamp, wrap", "tokens": "argmax, second, sample",
+      for name, known in {"weakening": "noise, masking", "place": "image, pixel_values", "overflow": "clamp, wrap",
+                          "tokens": "argmax, second, sample",
                           "scored_under": "noised, clean", "reference_tokens": "policy, own"}.items()),
     *(choices(f"share {share}", (), f"ImageDispreference.masked_share | is {share} | must lie in [0, 1]", masked_share=share)
       for share in (-0.1, NAN)),

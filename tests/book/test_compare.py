@@ -1,0 +1,54 @@
+"""The widget of chapter 09 in the static page: it orders, compares and draws what it states."""
+
+import re
+
+PAGE = "notebooks/09_does_it_work.html"
+
+
+def rows(page):
+    names = page.locator(".compare tbody th").all_inner_texts()
+    values = [
+        float(re.match(r"-?\d+\.\d+", text)[0])
+        for text in page.locator(".compare tbody td:nth-child(3)").all_inner_texts()
+    ]
+    return names, values
+
+
+def test_measures_are_ordered_best_first(open_page):
+    page = open_page(PAGE)
+    page.wait_for_selector(".compare tbody tr")
+    measure = page.get_by_label("Measure")
+    orders = []
+    for at in range(measure.locator("option").count()):
+        measure.select_option(index=at)
+        names, values = rows(page)
+        assert values in (sorted(values), sorted(values, reverse=True))
+        assert page.locator(".compare [role=status]").inner_text().startswith(f"Best: {names[0]}.")
+        orders.append(names)
+    assert len({tuple(order) for order in orders}) > 2
+    assert page.errors == []
+
+
+def test_differences_are_to_the_chosen_method(open_page):
+    page = open_page(PAGE)
+    page.wait_for_selector(".compare tbody tr")
+    page.get_by_label("Against").select_option(label="SFT on the truth")
+    names, values = rows(page)
+    reference = values[names.index("SFT on the truth")]
+    shown = page.locator(".compare tbody td:nth-child(4)").all_inner_texts()
+    for name, value, text in zip(names, values, shown, strict=True):
+        if name == "SFT on the truth":
+            assert text == ""
+        else:
+            assert abs(float(text.replace("\u2212", "-")) - (value - reference)) < 0.002
+
+
+def test_scenes_change_what_is_shown_by_keyboard(open_page):
+    page = open_page(PAGE)
+    page.wait_for_selector(".compare tbody tr")
+    _, before = rows(page)
+    page.get_by_label("Scenes").focus()
+    page.keyboard.press("ArrowDown")
+    _, after = rows(page)
+    assert before != after
+    assert "counter-typical scenes" in page.locator(".compare caption").inner_text()
