@@ -27,7 +27,7 @@ from povid_lib.study_measure import DECODINGS, as_json, measure
 from povid_lib.vlm import VLM
 
 MORE = 1.4  # prompts tried for each pair that is wanted, where some prompts give none
-DATA = ("truth", "relabelled", "sampled", "corrected", "own", "swapped", "blanked")
+DATA = ("truth", "relabelled", "sampled", "even", "corrected", "own", "swapped", "blanked")
 TRAINING = (
     "batches", "config", "distort", "hallucinate", "kinds", "logprobs", "losses", "scenes", "study_data", "template", "texts",
     "trainer", "metrics/exact_judge",
@@ -233,11 +233,12 @@ def rows(study: Study, method: Method, seed: int, base: VLM, folder: Path) -> li
     """The pairs of one run. Methods that give no pair for some prompts get more prompts after the same first ones."""
     settings = {**study.offline, **method.offline, "seed": seed}
     n = settings.pop("n")
-    if method.data in ("sampled", "corrected"):
-        drawn = Path(study.out) / f"drawn-{seed}-{study.key(replace(method, noise=0.0), seed, 'train')}.jsonl"
+    if method.data in ("sampled", "even", "corrected"):
+        alike = replace(method, noise=0.0, data="corrected" if method.data == "corrected" else "sampled")
+        drawn = Path(study.out) / f"drawn-{seed}-{study.key(alike, seed, 'train')}.jsonl"
         if not drawn.is_file():  # methods that differ in their labels' noise only have the same answers
             candidates = list(pairs(round(MORE * n), Offline(**settings)))
-            make = study_data.sampled if method.data == "sampled" else study_data.corrected
+            make = study_data.corrected if method.data == "corrected" else study_data.sampled
             preferences.write(f"{drawn}.part", make(base, candidates, seed))
             os.replace(f"{drawn}.part", drawn)
         found = list(preferences.read(drawn))
@@ -245,6 +246,8 @@ def rows(study: Study, method: Method, seed: int, base: VLM, folder: Path) -> li
             raise ValueError(
                 f"{method.name}: {round(MORE * n)} prompts gave {len(found)} pairs, {n} are wanted; the model errs too seldom."
             )
+        if method.data == "even":  # of the same pairs those that do not teach brevity
+            return [p for p in found[:n] if len(p.chosen.split()) >= len(p.rejected.split())]
         return study_data.relabelled(found[:n], method.noise, seed)
     truth = list(pairs(n, Offline(**settings)))
     if method.data == "relabelled":

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 
-from povid_lib import results
+from povid_lib import preferences, results
 from povid_lib.metrics.stats import Comparison, Estimate, crossed_compare, crossed_ratio
 from povid_lib.pocket_report import SPLITS
 from povid_lib.study import MEASURING, TRAINING, Method, Study
@@ -45,11 +45,22 @@ def report(study: Study, name: str) -> str:
         )
     runs = {m.name: [json.loads(study.measured(m, s).read_text()) for s in range(m.seeds)] for m in study.methods}
     data = summarise(study.methods, runs)
+    for method in (m for m in study.methods if m.is_trained):
+        data["methods"][method.name]["pairs"] = [about_pairs(study, method, seed) for seed in range(method.seeds)]
     seconds = sum(sum(run["seconds"]) for of in runs.values() for run in of)
     results.save(
         name, data, asdict(study), seconds, code={*TRAINING, *MEASURING, "study", "study_report", "metrics/stats"}
     )
     return table(data)
+
+
+def about_pairs(study: Study, method: Method, seed: int) -> dict[str, float]:
+    """What one run learnt from: the number of pairs, the mean words of their answers, the share whose chosen one is shorter."""
+    made = list(preferences.read(str(study.recipe(method, seed).pairs)))
+    words = np.array([[len(p.chosen.split()), len(p.rejected.split())] for p in made])
+    chosen, rejected = words.mean(0).tolist()
+    shorter = float((words[:, 0] < words[:, 1]).mean())
+    return {"pairs": len(made), "chosen_words": chosen, "rejected_words": rejected, "chosen_shorter": shorter}
 
 
 def summarise(methods: Sequence[Method], runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:

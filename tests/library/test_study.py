@@ -100,6 +100,8 @@ def test_the_report(small, tmp_path, monkeypatch):
     assert text["seeds"] == len(text["typical"]["chair_s"]["seeds"]) == 2
     assert text["typical"]["words"]["value"] == pytest.approx(np.mean(text["typical"]["words"]["seeds"]))
     assert text["training"][0]["text"]["steps"] == 2
+    assert [about["pairs"] for about in text["pairs"]] == [8, 8]
+    assert text["pairs"][0]["chosen_shorter"] == 0
     assert saved["tests"]["base"].keys() == {"contrast", "both", "shuffled"}
     assert saved["tests"]["contrast"].keys() == {"both"}
     found = saved["tests"]["base"]["both"]["typical"]["words"]
@@ -229,6 +231,20 @@ def test_own_is_what_the_model_says(vlm, truth):
     said = {p.image: a.text for p, a in zip(truth, vlms.generate(
         vlm, [pictures.picture(p.image) for p in truth[:4]], [p.prompt for p in truth[:4]]), strict=False)}  # fmt: skip
     assert [p.chosen for p in found] == [said[p.image] for p in found]
+
+
+def test_even_pairs_are_the_sampled_ones_that_do_not_teach_brevity(vlm, small, monkeypatch):
+    monkeypatch.setattr(study_data, "sampled", lambda _, rows, seed: [
+        replace(p, chosen=p.chosen + " It is so." * (at % 2), rejected=p.rejected + " Is it so?" * ((at + 1) % 2), changes=())
+        for at, p in enumerate(rows)
+    ])  # fmt: skip
+    method = Method("even", "main", 1, data="even", offline={"n": 6}, text={})
+    found = studies.rows(small, method, 3, vlm, None)
+    assert len(found) == 3
+    assert all(p.chosen.endswith("It is so.") for p in found)
+    alike = studies.rows(small, replace(method, name="human", data="sampled"), 3, vlm, None)
+    assert len(alike) == 6
+    assert set(found) < set(alike), "drawn once for both"
 
 
 def test_swapped_and_blanked_take_the_picture_away(truth, tmp_path):
