@@ -58,15 +58,21 @@ def training_curves(log: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 class LiveCurves(TrainerCallback):
-    """Draws ``training_curves`` in a notebook, again at every log; what stays is the last drawing."""
+    """Draws ``training_curves`` in a notebook, again at every fourth log and in the end; what stays is the last drawing."""
 
     def __init__(self) -> None:
         self._handle: DisplayHandle | None = None
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if sum("loss" in entry for entry in state.log_history) < 2:
-            return
-        figure = training_curves(state.log_history)
+        logs = sum("loss" in entry for entry in state.log_history)
+        if logs >= 2 and logs % 4 == 2:  # a drawing costs half a second
+            self._draw(state.log_history)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._draw(state.log_history)
+
+    def _draw(self, log: Sequence[Mapping[str, Any]]) -> None:
+        figure = training_curves(log)
         if self._handle is None:
             self._handle = display(figure, display_id=True)
         else:

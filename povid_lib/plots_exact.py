@@ -54,8 +54,11 @@ def frontier(
         ax.annotate(name, at, xytext=(-7, 6), textcoords="offset points", fontsize=9, ha="right")
     for name, at in others.items():
         ax.plot(*at, "X", color=RED, ms=9)
-        left = at[0] < middle  # a name stays inside the figure, and below the curve
-        where: dict[str, Any] = {"xytext": (9, -4) if left else (12, -24), "ha": "left" if left else "right"}
+        left = at[0] < middle
+        if left:
+            where: dict[str, Any] = {"xytext": (9, -4), "ha": "left"}
+        else:  # well below the curve and its names, and inside the figure
+            where = {"xytext": (14, -66), "ha": "right", "arrowprops": {"arrowstyle": "-", "color": RED, "lw": 0.8}}
         ax.annotate(
             name, at, textcoords="offset points", fontsize=9, bbox={"fc": "white", "ec": "none", "pad": 1}, **where
         )

@@ -1,5 +1,7 @@
 """A training's curves say what its log says."""
 
+from types import SimpleNamespace
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -37,6 +39,22 @@ def test_the_figure_has_a_panel_for_noised_tokens_only_where_there_are_some():
     assert rewards.lines[1].get_ydata().tolist() == [0.0, -0.03]
     assert logps.lines[0].get_ydata().tolist() == [0, -2]  # a change since the first log
     assert noised.axes[3].lines[0].get_ydata().tolist() == [0.2, 0.2]
+
+
+def test_the_live_figure_is_drawn_at_every_fourth_log_and_at_the_end(monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, figure):
+            shown.append(len(figure.axes[0].lines[0].get_xdata()))
+
+    monkeypatch.setattr(live, "display", lambda figure, display_id: Handle.update(Handle, figure) or Handle())
+    callback, state = live.LiveCurves(), SimpleNamespace(log_history=[])
+    for step in range(1, 10):
+        state.log_history.append(entry(step, 0.0, 0.0))
+        callback.on_log(None, state, None)
+    callback.on_train_end(None, state, None)
+    assert shown == [2, 6, 9]
 
 
 def tuned():
