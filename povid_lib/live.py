@@ -121,8 +121,8 @@ def curves_spec(
         logs = [[entry for entry in log if "loss" in entry] for log in tuned["curves"][name]]
         ratios = [log_ratios(log, coefficients.get(name, {})) for log in logs]
         series = {
-            "log-ratio to the reference": {side: [found[side] for found in ratios] for side in ratios[0]},
-            "log-probability as logged": {
+            "log-ratio to the reference (nats)": {side: [found[side] for found in ratios] for side in ratios[0]},
+            "log-probability as logged (nats)": {
                 side: [[entry[f"logps/{side}"] for entry in log] for log in logs]
                 for side, *_ in _SIDES
                 if f"logps/{side}" in logs[0][0]

@@ -30,9 +30,9 @@ def weighted_words(answers: Mapping[str, Sequence[tuple[str, float]]], per_row: 
             hatch, edge = ("///", (RED, 0.25)) if weight < -5e-4 else (None, "none")
             ax.add_patch(plt.Rectangle((column, -row), 0.95, 0.8, fc=(colour, strength), lw=0, hatch=hatch, ec=edge))
             ax.add_patch(plt.Rectangle((column, -row), 0.95, 0.8, fc="none", ec=GREY, lw=0.7))
-            ax.text(column + 0.475, -row + 0.53, word, ha="center", va="center", fontsize=9)
+            ax.text(column + 0.475, -row + 0.53, word, ha="center", va="center", fontsize=10.5)
             said = "0" if abs(weight) < 5e-4 else f"{weight:+.3f}".replace("0.", ".").replace("-", "−")
-            ax.text(column + 0.475, -row + 0.2, said, ha="center", va="center", fontsize=7.5)
+            ax.text(column + 0.475, -row + 0.2, said, ha="center", va="center", fontsize=9)
     ax.set(xlim=(-1.15, per_row), ylim=(-len(lines) + 0.9, 0.9))
     ax.axis("off")
     return fig

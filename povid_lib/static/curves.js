@@ -53,7 +53,7 @@ function render({ model, el }) {
     const y = (value) => HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (value - low) / (high - low);
     const line = (values, kind) => drawn("polyline", { class: kind, points: values.map((v, i) => `${x(steps[i]).toFixed(1)},${y(v).toFixed(1)}`).join(" ") });
     const digits = high - low < 0.5 ? 3 : high - low < 2 ? 2 : 1;
-    const ticks = [low, (low + high) / 2, high];
+    const ticks = [low, low < 0 && high > 0 ? 0 : (low + high) / 2, high];
     const sides = Object.entries(series[name]).map(([side, seeds], k) => ({
       side, style: STYLES[k], seeds, middle: steps.map((_, i) => mean(seeds.map(s => s[i]))) }));
     const reading = sides.map(({ side, style, middle }) => `${side}${sides.length > 1 ? ` (${style})` : ""} ${said(middle[here], 3)}`).join(", ");

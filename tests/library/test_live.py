@@ -76,21 +76,25 @@ def test_the_spec_holds_every_seed_and_what_a_method_has_no_reference_for_is_lef
     )
     text, sft, both = spec["methods"]
     assert spec["quantities"] == [
-        "log-ratio to the reference",
-        "log-probability as logged",
+        "log-ratio to the reference (nats)",
+        "log-probability as logged (nats)",
         "share of pairs in order",
         "loss",
     ]
-    assert text["series"]["log-ratio to the reference"] == {
+    assert text["series"]["log-ratio to the reference (nats)"] == {
         "chosen": [[0, 0.2], [0, 0.4]],
         "rejected": [[0, -0.6], [0, 0.2]],
     }
-    assert both["series"]["log-ratio to the reference"]["noised"] == [[-0.2, -0.2]]
+    assert both["series"]["log-ratio to the reference (nats)"]["noised"] == [[-0.2, -0.2]]
     assert sft["series"] == {
-        "log-probability as logged": {"chosen": [[-7.0, -3.0]]},
+        "log-probability as logged (nats)": {"chosen": [[-7.0, -3.0]]},
         "loss": {"loss": [[0.3, 0.1]]},
     }
-    assert text["ranges"]["log-ratio to the reference"] == both["ranges"]["log-ratio to the reference"] == [-0.6, 0.4]
+    assert (
+        text["ranges"]["log-ratio to the reference (nats)"]
+        == both["ranges"]["log-ratio to the reference"]
+        == [-0.6, 0.4]
+    )
     assert sft["ranges"]["loss"] == [0.1, 0.3]  # not squeezed into one scale with a preference loss
     assert text["after"] == {"chair_s": 0.25, "recall": 0.9}
     assert spec["before"]["chair_s"] == 0.5
