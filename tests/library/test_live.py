@@ -92,7 +92,7 @@ def test_the_spec_holds_every_seed_and_what_a_method_has_no_reference_for_is_lef
     }
     assert (
         text["ranges"]["log-ratio to the reference (nats)"]
-        == both["ranges"]["log-ratio to the reference"]
+        == both["ranges"]["log-ratio to the reference (nats)"]
         == [-0.6, 0.4]
     )
     assert sft["ranges"]["loss"] == [0.1, 0.3]  # not squeezed into one scale with a preference loss
