@@ -46,16 +46,19 @@ def frontier(
 ) -> Figure:
     """A curve of best trade-offs (x, y) with some of its points ``marked``, ``others`` named below it, and an unnamed ``cloud``."""
     fig, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
-    ax.plot(*zip(*cloud, strict=True), ".", color=GREY, alpha=0.45, ms=4, label="other policies")
+    ax.plot(*zip(*cloud, strict=True), ".", color=GREY, alpha=0.6, ms=5, label="other policies")
     ax.plot(*zip(*curve, strict=True), color=BLUE, lw=2, label="the optimum, for every $\\beta$")
     middle = max(x for x, _ in curve) / 2
     for name, at in marked.items():
         ax.plot(*at, "o", color=BLUE, ms=8)
-        ax.annotate(name, at, xytext=(-5, 7), textcoords="offset points", fontsize=9, ha="right")
+        ax.annotate(name, at, xytext=(-7, 6), textcoords="offset points", fontsize=9, ha="right")
     for name, at in others.items():
         ax.plot(*at, "X", color=RED, ms=9)
-        left = at[0] < middle  # a name stays inside the figure
-        where: dict[str, Any] = {"xytext": (9, -4) if left else (0, -18), "ha": "left" if left else "right"}
+        left = at[0] < middle
+        if left:
+            where: dict[str, Any] = {"xytext": (9, -4), "ha": "left"}
+        else:  # well below the curve and its names, and inside the figure
+            where = {"xytext": (14, -66), "ha": "right", "arrowprops": {"arrowstyle": "-", "color": RED, "lw": 0.8}}
         ax.annotate(
             name, at, textcoords="offset points", fontsize=9, bbox={"fc": "white", "ec": "none", "pad": 1}, **where
         )

@@ -1,4 +1,4 @@
-"""Figures of chapter 07: words with their weights, the two forms of the loss, and gradients compared."""
+"""Figures of chapters 07 and 08: words with their weights, the two forms of the loss, and estimates laid under each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from povid_lib.plots import BLUE, GREEN, GREY, ORANGE, RED, Interval
 PURPLE = "#CC79A7"
 
 
-def weighted_words(answers: Mapping[str, Sequence[tuple[str, float]]], per_row: int = 11) -> Figure:
+def weighted_words(answers: Mapping[str, Sequence[tuple[str, float]]], per_row: int = 8) -> Figure:
     """Answers as rows of words in boxes, each with its weight in print: blue is pushed up, orange down, white is left alone."""
     lines = [
         (name if at == 0 else "", words[at : at + per_row])
@@ -30,9 +30,9 @@ def weighted_words(answers: Mapping[str, Sequence[tuple[str, float]]], per_row: 
             hatch, edge = ("///", (RED, 0.25)) if weight < -5e-4 else (None, "none")
             ax.add_patch(plt.Rectangle((column, -row), 0.95, 0.8, fc=(colour, strength), lw=0, hatch=hatch, ec=edge))
             ax.add_patch(plt.Rectangle((column, -row), 0.95, 0.8, fc="none", ec=GREY, lw=0.7))
-            ax.text(column + 0.475, -row + 0.53, word, ha="center", va="center", fontsize=9)
+            ax.text(column + 0.475, -row + 0.53, word, ha="center", va="center", fontsize=10.5)
             said = "0" if abs(weight) < 5e-4 else f"{weight:+.3f}".replace("0.", ".").replace("-", "−")
-            ax.text(column + 0.475, -row + 0.2, said, ha="center", va="center", fontsize=7.5)
+            ax.text(column + 0.475, -row + 0.2, said, ha="center", va="center", fontsize=9)
     ax.set(xlim=(-1.15, per_row), ylim=(-len(lines) + 0.9, 0.9))
     ax.axis("off")
     return fig
@@ -64,8 +64,15 @@ def convexity(text: Sequence[float], image: Sequence[float], example: int) -> Fi
     return fig
 
 
-def forest(names: Sequence[str], series: Mapping[str, Sequence[Interval]], xlabel: str, mark: float = 1.0) -> Figure:
-    """Values with 95% intervals, one line a name, the series beside each other; ``mark`` is a line to compare with."""
+def forest(
+    names: Sequence[str],
+    series: Mapping[str, Sequence[Interval]],
+    xlabel: str,
+    mark: float = 1.0,
+    band: tuple[float, float] | None = None,
+) -> Figure:
+    """Values with 95% intervals, one line a name, the series beside each other; ``mark`` is a line to compare with, and ``band``
+    the stretch around it that chance reaches."""
     fig, ax = plt.subplots(figsize=(7.6, 0.3 * len(names) + 0.9), layout="constrained")
     offsets = np.linspace(-0.16, 0.16, len(series))
     for (name, values), colour, marker, offset in zip(series.items(), (BLUE, RED), "os", offsets, strict=True):
@@ -76,11 +83,42 @@ def forest(names: Sequence[str], series: Mapping[str, Sequence[Interval]], xlabe
             elinewidth=1, capsize=2, label=name,
         )  # fmt: skip
     ax.axvline(mark, color=GREY, lw=1)
+    if band is not None:
+        ax.axvspan(*band, color=GREY, alpha=0.2, lw=0, label="chance")
     ax.set(yticks=range(len(names)), yticklabels=names, xlabel=xlabel)
     ax.invert_yaxis()
     ax.grid(axis="y", color=GREY, alpha=0.25, lw=0.6)
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return fig
+
+
+def forest_panels(names: Sequence[str], panels: Mapping[str, Sequence[Interval]]) -> Figure:
+    """Values with 95% intervals in print, one line a name and one panel a measure. The first line is what the others are compared
+    with: it is hollow, and a dashed line carries it down."""
+    fig, axes = plt.subplots(
+        1, len(panels), figsize=(2.5 * len(panels) + 1.2, 0.42 * len(names) + 0.9), sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    y = np.arange(len(names))
+    for ax, (title, values) in zip(axes[0], panels.items(), strict=True):
+        mid, low, high = np.array(values).T
+        ax.errorbar(
+            mid, y, xerr=np.stack([mid - low, high - mid]).clip(0), color=BLUE, marker="o", ms=6, ls="none",
+            elinewidth=1.5, capsize=2,
+        )  # fmt: skip
+        ax.plot(mid[:1], y[:1], "o", ms=6, color=BLUE, mfc="white", zorder=5)
+        ax.axvline(mid[0], color=GREY, lw=1, ls="--", zorder=0)
+        for at, value in zip(y, mid, strict=True):
+            ax.annotate(
+                f"{value:.2f}", (value, at), (0, 7), textcoords="offset points", ha="center", fontsize=9,
+                bbox={"fc": "white", "ec": "none", "pad": 0.6},
+            )  # fmt: skip
+        ax.set_title(title, fontsize=10)
+        ax.margins(x=0.15)
+        ax.grid(axis="y", color=GREY, alpha=0.25, lw=0.6)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set(yticks=y, yticklabels=names, ylim=(len(names) - 0.5, -0.8))
     return fig
 
 

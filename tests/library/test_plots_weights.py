@@ -1,4 +1,4 @@
-"""Figures of chapter 07 show the numbers that they are given."""
+"""Figures of chapters 07 and 08 show the numbers that they are given."""
 
 import math
 
@@ -57,6 +57,25 @@ def test_the_forest_stands_where_its_values_are():
     assert found == [[1, 0.5], [0, 0.2]]
     assert np.allclose(ax.collections[0].get_segments()[1][:, 0], [0.4, 0.7])
     assert [label.get_text() for label in ax.get_yticklabels()] == ["x", "y"]
+
+
+def test_the_band_of_chance_is_shaded_where_it_lies():
+    values = {"false": [(0.1, 0, 0.2)], "true": [(0, -0.1, 0.1)]}
+    (band,) = plots_weights.forest(["x"], values, "cosine", 0.0, (-0.02, 0.03)).axes[0].patches
+    assert (band.get_x(), band.get_width()) == (-0.02, pytest.approx(0.05))
+    assert not plots_weights.forest(["x"], values, "cosine", 0.0).axes[0].patches
+
+
+def test_panels_compare_with_their_first_line_and_print_each_value():
+    fig = plots_weights.forest_panels(
+        ["before", "x"], {"a": [(0.5, 0.4, 0.6), (0.2, 0.1, 0.3)], "b": [(0.98, 0.97, 0.99), (0.96, 0.95, 0.97)]}
+    )
+    left, right = fig.axes
+    assert left.containers[0][0].get_xdata().tolist() == [0.5, 0.2]
+    assert [text.get_text() for text in right.texts] == ["0.98", "0.96"]
+    assert [line.get_xdata()[0] for line in right.lines if line.get_ls() == "--"] == [0.98]
+    assert [label.get_text() for label in left.get_yticklabels()] == ["before", "x"]
+    assert left.get_ylim()[0] > left.get_ylim()[1]  # the first line is on top
 
 
 def test_shares_are_bars_in_print():
