@@ -32,7 +32,7 @@ from povid_lib.weights import Answers, shared_words
 STATIC = Path(__file__).parent / "static"
 
 
-def _script(name: str) -> str:
+def script(name: str) -> str:
     """A widget's module in one piece: a page without a kernel has nowhere to import its shared part from."""
     return (STATIC / "dom.js").read_text() + (STATIC / name).read_text()
 
@@ -43,7 +43,7 @@ class Look(anywidget.AnyWidget):
     In the book the page runs ``pocket.onnx`` itself; in Jupyter this object answers with the model that it was given.
     """
 
-    _esm = _script("look.js")
+    _esm = script("look.js")
     _css = STATIC / "look.css"
     spec = traitlets.Dict().tag(sync=True)
 
@@ -78,8 +78,8 @@ def look_spec(vlm: VLM, scenes: Sequence[Scene], titles: Sequence[str]) -> dict[
         rows.append(
             {
                 "title": title,
-                "png": _png(scene.image()),
-                "paper": _png(scene.blank()),
+                "png": png(scene.image()),
+                "paper": png(scene.blank()),
                 "names": list(scene.names),
                 "prompt": prompt,
                 "answer": ids,
@@ -100,7 +100,7 @@ def look_spec(vlm: VLM, scenes: Sequence[Scene], titles: Sequence[str]) -> dict[
 class Score(anywidget.AnyWidget):
     """Edit the captions of a few scenes and see CHAIR, recall and length move. Needs no model and no kernel."""
 
-    _esm = _script("score.js")
+    _esm = script("score.js")
     _css = STATIC / "score.css"
     spec = traitlets.Dict().tag(sync=True)
 
@@ -114,7 +114,7 @@ def score_spec(scenes: Sequence[Scene], titles: Sequence[str], captions: Sequenc
     rows = [
         {
             "title": title,
-            "png": _png(scene.image()),
+            "png": png(scene.image()),
             "names": list(scene.names),
             "caption": caption,
             "truth": detailed_caption(scene.salient, rng),
@@ -131,7 +131,7 @@ def score_spec(scenes: Sequence[Scene], titles: Sequence[str], captions: Sequenc
 class Noise(anywidget.AnyWidget):
     """Slide the noise over a few scenes, and see the next word and the dispreferred tokens change. Computed beforehand."""
 
-    _esm = _script("noise.js")
+    _esm = script("noise.js")
     _css = STATIC / "noise.css"
     spec = traitlets.Dict().tag(sync=True)
 
@@ -156,7 +156,7 @@ def noise_spec(vlm: VLM, asked: Sequence[Dilemma], steps: Sequence[int], top: in
             expected = vlms.top_tokens(vlm, vlms.next_token_probs(vlm, picture, SHORT_PROMPTS[0], d.so_far), top)
             views.append(
                 {
-                    "png": _png(picture),
+                    "png": png(picture),
                     "next": [[word.strip(), round(p, 4), _what(d, word)] for word, p in expected],
                     "tokens": [[token, sort_of(d.scene, labels, at, token)] for at, token in enumerate(tokens)],
                 }
@@ -180,7 +180,7 @@ def _what(d: Dilemma, word: str) -> str:
 class Weigh(anywidget.AnyWidget):
     """Move alpha, beta1 and beta2, and see what the POVID loss weighs, word by word. Needs no model and no kernel."""
 
-    _esm = _script("weigh.js")
+    _esm = script("weigh.js")
     _css = STATIC / "weigh.css"
     spec = traitlets.Dict().tag(sync=True)
 
@@ -212,7 +212,7 @@ def weigh_spec(vlm: VLM, scored: Mapping[str, Answers], scenes: Sequence[Scene],
         found.append(
             {
                 "title": f"{number}. {', '.join(scenes[row].names)}",
-                "png": _png(scenes[row].image()),
+                "png": png(scenes[row].image()),
                 "names": list(scenes[row].names),
                 "chosen": words(first, "chosen", row, prefix),
                 "rejected": words(first, "rejected", row, prefix),
@@ -226,7 +226,7 @@ class Pairs(anywidget.AnyWidget):
     """Say which answer of a pair is false with the picture covered; then see picture, changes and the hits so far. Needs no model
     and no kernel."""
 
-    _esm = _script("pairs.js")
+    _esm = script("pairs.js")
     _css = STATIC / "pairs.css"
     spec = traitlets.Dict().tag(sync=True)
 
@@ -253,7 +253,7 @@ def pairs_spec(pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[
         at = int(rng.integers(2))
         rows.append(
             {
-                "png": _png(scene.image()),
+                "png": png(scene.image()),
                 "names": list(scene.names),
                 "prompt": pair.prompt,
                 "label": label,
@@ -268,7 +268,7 @@ def pairs_spec(pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[
 class Beta(anywidget.AnyWidget):
     """Move beta, and see the best policy of chapter 06 go from the reference to the best answer. Computed beforehand."""
 
-    _esm = _script("beta.js")
+    _esm = script("beta.js")
     _css = STATIC / "beta.css"
     spec = traitlets.Dict().tag(sync=True)
 
@@ -304,7 +304,7 @@ def beta_spec(
     return {"answers": [*answers, rest], "views": views, "best": float(reward.max())}
 
 
-def _png(image: Image.Image) -> str:
+def png(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
