@@ -247,6 +247,28 @@ def test_shares_on_patches_and_rank_correlation():
     assert occlusion.rank_correlation(weights, torch.tensor([[1.0, 3.0], [2.0, 4.0]])) == pytest.approx(0.8)
 
 
+def test_another_grid_shared_keys_and_bfloat16(vlm):
+    """As LLaVA-1.5 differs from the pocket model: more patches, pictures that are cropped, half precision; and grouped keys."""
+    torch.manual_seed(0)
+    processor = copy.deepcopy(vlm.processor)
+    processor.image_processor.size, processor.image_processor.do_center_crop = {"shortest_edge": 128}, True
+    processor.image_processor.crop_size = {"height": 128, "width": 128}
+    config = pocket.llava_config(len(processor.tokenizer))
+    config.vision_config.image_size, config.text_config.num_key_value_heads = 128, 2
+    model = pocket.LlavaForConditionalGeneration(config).eval().to(torch.bfloat16)
+    other = vlms.VLM("other", model, processor)
+    wide = PICTURE.resize((300, 140))
+    reading = attention.read(other, wide, PROMPT, ANSWER)
+    assert reading.image.stop - reading.image.start == 64
+    assert torch.allclose(reading.rows.sum(-1), torch.ones(reading.rows.shape[:-1]), atol=0.02)
+    for kind in ("raw", "rollout", "gradient"):
+        seen = attention.word_map(other, wide, PROMPT, ANSWER, "cup", kind)
+        assert seen.shape == (8, 8)
+        assert seen.min() >= 0
+        assert seen.max() > 0
+    assert occlusion.occlusion_map(other, wide, PROMPT, ANSWER, "cup", 4).shape == (8, 8)
+
+
 # --- occlusion on the real pocket model --------------------------------------------------------------------------
 
 
