@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -103,4 +103,27 @@ def layers_and_heads(shares: Tensor, title: str) -> Figure:
         xlabel="head", ylabel="layer", title=title,
     )  # fmt: skip
     ax.title.set_fontsize(9)
+    return fig
+
+
+def against(
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], ylabel: str, level: float | None = None
+) -> Figure:
+    """Runs as points (x, y): panel, named as its x axis -> series -> points. ``level``: a value of y to mark, for x = 0."""
+    fig, axes = plt.subplots(
+        1, len(panels), figsize=(3.9 * len(panels) + 1.4, 3.3), sharey=True, squeeze=False, layout="constrained"
+    )
+    for ax, (title, series) in zip(axes[0], panels.items(), strict=True):
+        for (name, points), colour, marker in zip(
+            series.items(), (BLUE, ORANGE, GREEN, PURPLE, RED, GREY), "osD^vX", strict=False
+        ):
+            x, y = zip(*points, strict=True)
+            ax.plot(x, y, marker, color=colour, ms=7, alpha=0.85, label=name)
+        if level is not None:
+            ax.plot([0], [level], "*", color="black", ms=11, label="before")
+        ax.axvline(0, color="black", lw=0.6, ls=":")
+        ax.set(xlabel=title, ylim=(0, None))
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set_ylabel(ylabel)
+    axes[0, -1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return fig
