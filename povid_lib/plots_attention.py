@@ -25,6 +25,7 @@ def maps_over(
 
     ``own``: bool (side, side), patches to frame. ``largest``: the value that is drawn fully, default each map's own largest.
     """
+    columns = min(columns, len(maps) + 1)
     rows = -(-(len(maps) + 1) // columns)
     fig, axes = plt.subplots(rows, columns, figsize=(2.6 * columns, 2.85 * rows), squeeze=False, layout="constrained")
     for ax in axes.flat:
