@@ -36,6 +36,7 @@ from povid_lib.texts import (
 )
 
 FOLDER = Path(__file__).parent / "pocket_model"  # the shipped weights
+TUNED = Path(__file__).parent / "pocket_povid"  # an adapter for them, trained by recipes/pocket.yaml
 PATCH = 16
 IMAGE_TOKENS = (SIDE // PATCH) ** 2
 SPECIAL = ("<pad>", "<s>", "</s>", "<image>")

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from povid_lib.kinds import NAMES
 from povid_lib.pocket import BOS, EOS, IMAGE, IMAGE_TOKENS, PATCH
-from povid_lib.scenes import COLOURS, SIZES, Scene
+from povid_lib.scenes import COLOURS, SIDE, SIZES, Scene, draw
 from povid_lib.texts import Annotator, Question, absent_objects, attribute_questions, exist_question, place_question
 
 IGNORE = -100  # a label that cross-entropy skips
@@ -41,6 +41,13 @@ def patch_labels(scene: Scene, owner: np.ndarray) -> dict[str, np.ndarray]:
         "count": np.where(held, counts[best], IGNORE),
         "cell": np.where(held, cells[best], IGNORE),
     }
+
+
+def own_patches(scene: Scene, name: str) -> Tensor:
+    """The patches in which any of an object can be seen: bool (6, 6), rows from the top. Without them it is gone."""
+    side = SIDE // PATCH
+    seen = draw(scene)[1] == scene.names.index(name)
+    return torch.from_numpy(seen.reshape(side, PATCH, side, PATCH).any((1, 3)))
 
 
 def pixels(arrays: Sequence[np.ndarray]) -> Tensor:

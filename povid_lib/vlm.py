@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from peft import PeftModel
 from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -92,6 +93,16 @@ def load(
     )
     processor = AutoProcessor.from_pretrained(where)
     return VLM(str(name), model.eval(), processor, four_bit)
+
+
+def load_tuned() -> VLM:
+    """The pocket model after POVID: the shipped adapter, merged. ``pocket_povid/README.md`` says how it was made.
+
+    On the CPU in float32, as the pocket model is meant. A run of your own is loaded by its folder, see ``load``.
+    """
+    before = load("pocket", device="cpu")
+    adapted = PeftModel.from_pretrained(before.model, str(pocket.TUNED))
+    return VLM("pocket, tuned", adapted.merge_and_unload(), before.processor)
 
 
 def chat(vlm: VLM, question: str, image: bool = True) -> str:

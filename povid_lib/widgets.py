@@ -78,8 +78,8 @@ def look_spec(vlm: VLM, scenes: Sequence[Scene], titles: Sequence[str]) -> dict[
         rows.append(
             {
                 "title": title,
-                "png": _png(scene.image()),
-                "paper": _png(scene.blank()),
+                "png": png(scene.image()),
+                "paper": png(scene.blank()),
                 "names": list(scene.names),
                 "prompt": prompt,
                 "answer": ids,
@@ -114,7 +114,7 @@ def score_spec(scenes: Sequence[Scene], titles: Sequence[str], captions: Sequenc
     rows = [
         {
             "title": title,
-            "png": _png(scene.image()),
+            "png": png(scene.image()),
             "names": list(scene.names),
             "caption": caption,
             "truth": detailed_caption(scene.salient, rng),
@@ -156,7 +156,7 @@ def noise_spec(vlm: VLM, asked: Sequence[Dilemma], steps: Sequence[int], top: in
             expected = vlms.top_tokens(vlm, vlms.next_token_probs(vlm, picture, SHORT_PROMPTS[0], d.so_far), top)
             views.append(
                 {
-                    "png": _png(picture),
+                    "png": png(picture),
                     "next": [[word.strip(), round(p, 4), _what(d, word)] for word, p in expected],
                     "tokens": [[token, sort_of(d.scene, labels, at, token)] for at, token in enumerate(tokens)],
                 }
@@ -212,7 +212,7 @@ def weigh_spec(vlm: VLM, scored: Mapping[str, Answers], scenes: Sequence[Scene],
         found.append(
             {
                 "title": f"{number}. {', '.join(scenes[row].names)}",
-                "png": _png(scenes[row].image()),
+                "png": png(scenes[row].image()),
                 "names": list(scenes[row].names),
                 "chosen": words(first, "chosen", row, prefix),
                 "rejected": words(first, "rejected", row, prefix),
@@ -253,7 +253,7 @@ def pairs_spec(pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[
         at = int(rng.integers(2))
         rows.append(
             {
-                "png": _png(scene.image()),
+                "png": png(scene.image()),
                 "names": list(scene.names),
                 "prompt": pair.prompt,
                 "label": label,
@@ -304,7 +304,7 @@ def beta_spec(
     return {"answers": [*answers, rest], "views": views, "best": float(reward.max())}
 
 
-def _png(image: Image.Image) -> str:
+def png(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

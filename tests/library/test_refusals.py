@@ -11,7 +11,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,26 +23,38 @@ import torch
 from datasets import Dataset
 from PIL import Image
 
-from povid_lib import audit, dispreferred, distort, hallucinate, pictures, preferences, rewriter, truths
+from povid_lib import (
+    attention,
+    audit,
+    dispreferred,
+    distort,
+    hallucinate,
+    occlusion,
+    pictures,
+    preferences,
+    rewriter,
+    truths,
+)
 from povid_lib import preference_files as files
 from povid_lib import rewriter_batch as batch
 from povid_lib import rewriter_client as client
 from povid_lib import rewriter_journal as journals
 from povid_lib import rewriter_prompts as prompts
 from povid_lib import rewriter_request as requests
+from povid_lib import vlm as vlms
 from povid_lib.preferences import Change, Pair, Provenance, Truth
 from tests.library.rewriting import CONFIG, REASONED, SECRET
 
 MODULES = (
     preferences, files, truths, pictures, audit, hallucinate, distort, dispreferred,
-    rewriter, requests, prompts, journals, client, batch,
+    rewriter, requests, prompts, journals, client, batch, attention, occlusion,
 )  # fmt: skip
 # public, and without input that they could refuse: why, and which
 TOTAL = {
-    "records of what was found": "Audit Dilemma DryRun Ledger NextWords Row Sorted Window",
+    "records of what was found": "Audit Dilemma DryRun Ledger NextWords Reading Row Sorted Window",
     "take any text or number": "differences word_distance numbered kinds_for dollars usage_of",
     "take nothing, or records that were checked when they were made": "betas alpha_bars pair_of dilemmas is_left "
-    "most_dollars new_event outcome reject append_reject",
+    "most_dollars new_event outcome reject append_reject eager shares",
     "give the faults back": "fault turn_faults verify",
     "is checked with its picture, by `prepare`": "Truth",
 }
@@ -624,6 +636,75 @@ CASES = [
 ]  # fmt: skip
 
 
+# --- attention, asked of the pocket model ------------------------------------------------------------------------
+
+
+@cache
+def pocket() -> vlms.VLM:
+    return vlms.load("pocket")
+
+
+@cache
+def cup_read() -> attention.Reading:
+    return attention.read(pocket(), PICTURE, "What?", "A red cup.")
+
+
+def looking(operation, what, arguments, said, **named) -> Case:
+    """A call with the pocket model before plain arguments."""
+    return Case(operation, what, lambda f, here: f(pocket(), *arguments, **named), said)
+
+
+def mapping(what, said, *arguments, **named) -> Case:
+    """A map of what was read."""
+    return Case(attention.patch_map, what, lambda f, here: f(cup_read(), *arguments, **named), said)
+
+
+CUP = (PICTURE, "What?", "A red cup.")
+PATCHES = torch.zeros(1, 6, 6, dtype=torch.bool)
+CASES += [
+    *(looking(operation, "no picture", ("a.png", *CUP[1:], *more),
+        f"{operation.__name__}: image | is of type str | give a PIL picture")
+      for operation, *more in ((attention.read,), (attention.word_map, "cup", "gradient"), (occlusion.occlusion_map, "cup"),
+                               (occlusion.logps_without, "cup", PATCHES))),
+    looking(attention.read, "no answer", (*CUP[:2], " "), "the response | is empty | give it at least one word"),
+    given(attention.inputs, "no picture", ("read", None, None, "What?", "A cup."),
+        "read: image | is of type NoneType | give a PIL picture"),
+    given(attention.check_picture, "path", ("fill", Path("a.png")), "fill | is of type | give a PIL picture"),
+    given(attention.side_of, "no square", (EYED, {"input_ids": torch.tensor([[1, 9, 9, 5]])}),
+        "The picture | has 2 image tokens, which form no square | use a model of the LLaVA-1.5 family"),
+    *(given(attention.rolled_on, what, shapes, "rolled_on: weights | do not fit | give two square matrices")
+      for what, shapes in (("heads", (torch.ones(2, 3, 3), torch.ones(3, 3))), ("oblong", (torch.ones(2, 3), torch.ones(2, 3))),
+                           ("sizes", (torch.ones(3, 3), torch.ones(2, 2))))),
+    *(looking(operation, f"word {word!r} {nth}", (*(() if operation is attention.word_places else CUP[:1]), *CUP[1:], word, *more),
+        f"word {word!r} | stands {times} times | give a word of the answer", nth=nth)
+      for operation, *more in ((attention.word_places,), (attention.word_map,), (occlusion.logps_without, PATCHES))
+      for word, nth, times in (("cu", 0, 0), ("cup", 1, 1), ("", 0, 0), ("cup", -1, 1))),
+    looking(attention.word_map, "kind", (*CUP, "cup", "grad"), "word_map: kind | is 'grad' | choose one of raw, rollout, gradient"),
+    looking(attention.word_map, "layer", (*CUP, "cup", "gradient", 2), "word_map: layer | is 2 | leave it out"),
+    mapping("kind", "patch_map: kind | is 'gradient' | choose one of raw, rollout", [1], "gradient"),
+    mapping("layer", "patch_map: layer | 4 is not there | give one from 0 to 3", [1], layer=4),
+    mapping("head", "patch_map: head | -1 is not there | give one from 0 to 5", [1], head=-1),
+    mapping("place", "patch_map: place | 40 is not there | give one from 0 to 3", [40]),
+    mapping("no place", "patch_map: 0 places | do not go together | give a place at least", []),
+    mapping("rollout of a layer", "kind rollout, layer 1 | do not go together | layer or head for raw maps only",
+        [1], "rollout", 1),
+    *(looking(occlusion.logps_without, f"hidden {what}", (*CUP, "cup", hidden),
+        "logps_without: hidden | is torch | give bools, one row or more of 6 x 6")
+      for what, hidden in (("one", PATCHES[0]), ("numbers", PATCHES.float()), ("none", PATCHES[:0]), ("size", PATCHES[:, :5]))),
+    looking(occlusion.logps_without, "fill", (*CUP, "cup", PATCHES, "white"), "fill | is of type str | give a PIL picture"),
+    *(looking(occlusion.occlusion_map, f"window {window}", (*CUP, "cup", window),
+        f"occlusion_map: window | is {window} | give a whole number of patches, from 1 to 6") for window in (0, 7, 1.5)),
+    given(occlusion.rank_correlation, "sizes", (torch.rand(3, 3), torch.rand(2, 2)), "maps | differ | give two of one picture"),
+    given(occlusion.rank_correlation, "even", (torch.rand(3, 3), torch.ones(3, 3)),
+        "a map | has one value everywhere | give one that varies"),
+    given(occlusion.share_on, "numbers", (torch.rand(3, 3), torch.ones(3, 3)), "weights | do not fit | bools of its shape"),
+    given(occlusion.share_on, "sizes", (torch.rand(3, 3), PATCHES[0]), "weights | do not fit | bools of its shape"),
+    *(given(occlusion.share_on, f"map of {value}", (torch.full((6, 6), value), PATCHES[0]),
+        "share_on: weights | are negative somewhere or zero everywhere | give a map with something to share")
+      for value in (0.0, -1.0, float("nan"))),
+]  # fmt: skip
+
+
 # --- the tests ---------------------------------------------------------------------------------------------------
 
 
@@ -699,7 +780,7 @@ def test_every_public_operation_has_its_cases(module):
 
 def test_there_are_enough_cases_and_each_is_another():
     assert len({case.id for case in CASES}) == len(CASES) >= 60
-    assert len(MODULES) == 14
+    assert len(MODULES) == 16
     cases = {case.operation.__name__ for case in CASES}
     left = {name for module in MODULES for name in public(module)} - cases
     assert left == set(" ".join(TOTAL.values()).split())  # what has a case, or is there no longer, is not listed

@@ -13,7 +13,7 @@ from povid_lib import pocket
 from povid_lib import vlm as vlms
 from povid_lib.pocket_data import encode_chat, pixels
 from povid_lib.scenes import draw, scenes
-from povid_lib.texts import Question
+from povid_lib.texts import Question, mentioned
 
 SCENES = list(scenes(6, split="validation"))
 IMAGES = [s.image() for s in SCENES]
@@ -127,3 +127,20 @@ class TestErrors:
     def test_two_bos_tokens_are_refused(self, vlm):
         with pytest.raises(ValueError, match="BOS"):
             vlms.encode(vlm, IMAGES[:1], ["<s>" + vlms.chat(vlm, QUESTION)])
+
+
+def test_the_tuned_model_hallucinates_less_and_has_the_same_eyes(vlm):
+    tuned = vlms.load_tuned()
+    batch = list(scenes(24, split="validation"))
+    texts = [[a.text for a in vlms.generate(m, [s.image() for s in batch], QUESTION)] for m in (vlm, tuned)]
+    before, after = (
+        sum(bool(set(mentioned(t)) - set(s.names)) for s, t in zip(batch, of, strict=True)) for of in texts
+    )
+    assert after < before / 2
+    changed = {
+        name
+        for (name, old), (_, new) in zip(vlm.model.named_parameters(), tuned.model.named_parameters(), strict=True)
+        if not torch.equal(old, new)
+    }
+    assert len(changed) == 4 * 7  # the linear layers of the language model, and nothing else
+    assert all(".language_model.layers." in name and "proj" in name for name in changed)

@@ -8,14 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
-from povid_lib import enumerable
+from povid_lib import attention, enumerable, occlusion
 from povid_lib import vlm as vlms
 from povid_lib.dispreferred import dilemmas
-from povid_lib.pocket_data import pixels
+from povid_lib.pocket_data import own_patches, pixels
 from povid_lib.preferences import Change, Pair
 from povid_lib.scenes import draw, scenes
-from povid_lib.texts import mentioned
+from povid_lib.texts import PROMPT, mentioned
 from povid_lib.widgets import Look, beta_spec, look_spec, noise_spec, pairs_spec
+from povid_lib.widgets_where import WordInAnswer, quantised, where_spec
 
 SCENES = list(scenes(2, split="validation"))
 
@@ -119,3 +120,40 @@ def test_neither_place_nor_order_tells_which_answer_is_false():
     again = pairs_spec(pairs, SCENES[:1] * 40, [str(i) for i in range(40)])["pairs"]
     other = pairs_spec(pairs, SCENES[:1] * 40, [str(i) for i in range(40)], seed=1)["pairs"]
     assert again == rows != other
+
+
+def test_where_spec_holds_the_maps_in_eight_bits_and_what_the_word_depends_on(vlm):
+    scene = next(s for s in scenes(20, split="validation") if len(s.items) == 1)
+    (name,) = scene.names
+    caption = f"There is a {name}."
+    spec = where_spec(
+        {"before": vlm}, [scene], [[WordInAnswer(caption, name, name), WordInAnswer("There is a fork.", "fork", name)]]
+    )
+    true, false = spec["scenes"][0]["words"]
+    view = true["models"]["before"]
+    for kind, want in (
+        ("layer 2", attention.word_map(vlm, scene.image(), PROMPT, caption, name, layer=1)),
+        ("rollout", attention.word_map(vlm, scene.image(), PROMPT, caption, name, "rollout")),
+    ):
+        largest, text = view["maps"][kind]
+        got = np.frombuffer(base64.b64decode(text), np.uint8) / 255 * largest
+        assert np.abs(got - want.flatten().numpy()).max() <= largest / 500
+    own = own_patches(scene, name)
+    hidden = torch.stack([own & False, own, own | True])
+    assert view["probs"] == pytest.approx(
+        occlusion.logps_without(vlm, scene.image(), PROMPT, caption, name, hidden).exp(), abs=1e-3
+    )
+    assert view["share"][4] == pytest.approx(sum(view["share"][:4]) / 4, abs=1e-3)
+    assert (true["true"], false["true"]) == (True, False)
+    assert set(view["maps"]) == {
+        *(f"layer {k}" for k in (1, 2, 3, 4)),
+        "all layers",
+        "rollout",
+        "gradient",
+        "occlusion",
+    }
+    with pytest.raises(ValueError, match="1 scenes and 0 rows"):
+        where_spec({"before": vlm}, [scene], [])
+    with pytest.raises(ValueError, match="below 0"):
+        quantised(torch.tensor([-1.0]))
+    assert quantised(torch.zeros(2))[0] == 0
