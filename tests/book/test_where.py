@@ -69,6 +69,19 @@ def test_the_false_word_has_the_raw_map_of_the_true_one_and_another_gradient(ope
     assert page.errors == []
 
 
+def test_the_grid_lies_on_the_picture_in_both_themes(open_page):
+    for theme in ("light", "dark"):
+        page = open_page(PAGE, color_scheme=theme)
+        page.wait_for_selector(".where tbody tr")
+        places = page.evaluate(
+            """['.where-picture img', '.where-grid'].map(of => {
+            const box = document.querySelector(of), at = box.getBoundingClientRect();
+            const edge = parseFloat(getComputedStyle(box).paddingLeft);
+            return [at.left + edge, at.top + edge, at.right - edge, at.bottom - edge].map(Math.round); })"""
+        )
+        assert places[0] == places[1]
+
+
 def test_dashed_patches_are_the_objects_and_hold_the_share_that_is_stated(open_page):
     page = open_page(PAGE)
     page.wait_for_selector(".where tbody tr")

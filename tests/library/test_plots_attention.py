@@ -35,8 +35,8 @@ def test_forest_draws_each_estimate_with_its_interval_and_level():
         assert len(ax.lines) == lines
         assert list(ax.lines[0].get_xdata()) == [0.0, 0.3]
         assert list(ax.lines[1].get_xdata()) == [0.1]
-        assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
     assert list(fig.axes[1].lines[-1].get_xdata()) == [0.5, 0.5]
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["a", "b"]
     heights = [line.get_ydata()[0] for line in fig.axes[0].lines[1::2]]
     assert heights[0] < heights[1] < 0.5 < heights[2]
     assert [t.get_text() for t in fig.legends[0].get_texts()] == ["x", "y"]
