@@ -107,14 +107,22 @@ def compare(
         (top_a, bottom_a, top_b, bottom_b), lambda a, b, c, d, axis=-1: _ratio(c, d, axis) - _ratio(a, b, axis),
         paired=True, vectorized=True, n_resamples=resamples, method="percentile", batch=_batch(n), rng=np.random.default_rng(seed),
     ).confidence_interval  # fmt: skip
+    p_value = _permutation(top_a, bottom_a, top_b, bottom_b, resamples, seed)
+    return Comparison(Estimate(value, float(interval.low), float(interval.high), n), p_value)
+
+
+def _permutation(
+    top_a: NDArray, bottom_a: NDArray, top_b: NDArray, bottom_b: NDArray, resamples: int, seed: int
+) -> float:
+    """The p-value of ``compare``."""
     # what is exchanged is the index of a row, so that a numerator never parts from its denominator
-    top, bottom = np.concatenate([top_a, top_b]), np.concatenate([bottom_a, bottom_b])
+    n, top, bottom = len(top_a), np.concatenate([top_a, top_b]), np.concatenate([bottom_a, bottom_b])
     test = permutation_test(
         (np.arange(n), np.arange(n, 2 * n)),
         lambda a, b, axis=-1: _ratio(top[b], bottom[b], axis) - _ratio(top[a], bottom[a], axis),
         permutation_type="samples", vectorized=True, n_resamples=resamples, batch=_batch(n), rng=np.random.default_rng(seed),
     )  # fmt: skip
-    return Comparison(Estimate(value, float(interval.low), float(interval.high), n), float(test.pvalue))
+    return float(test.pvalue)
 
 
 def crossed_ratio(
@@ -152,9 +160,9 @@ def crossed_compare(
     drawn = _draw(*b, resamples, rng, counts) - _draw(*a, resamples, rng, counts)
     low, high = np.quantile(drawn, [0.025, 0.975])
     value = float(b[0].sum() / b[1].sum() - a[0].sum() / a[1].sum())
-    means = [tuple(x.mean(0).tolist() for x in pair) for pair in (a, b)]
-    tested = compare(means[0], means[1], resamples, seed)
-    return Comparison(Estimate(value, float(low), float(high), a[0].shape[1]), tested.p_value)
+    (top_a, bottom_a), (top_b, bottom_b) = ((x.mean(0) for x in pair) for pair in (a, b))
+    p_value = _permutation(top_a, bottom_a, top_b, bottom_b, resamples, seed)
+    return Comparison(Estimate(value, float(low), float(high), a[0].shape[1]), p_value)
 
 
 def _picture_counts(top: NDArray[np.float64], resamples: int, seed: int) -> NDArray[np.int64]:
