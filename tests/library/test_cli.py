@@ -4,7 +4,7 @@ from typer.testing import CliRunner
 
 from povid_lib.cli import app
 
-run = CliRunner().invoke
+run = CliRunner(env={"COLUMNS": "1000"}).invoke
 
 
 def test_help_names_every_command():

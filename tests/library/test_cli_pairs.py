@@ -26,7 +26,7 @@ PAIR = Pair("1", "a.png", "What is it?", "A black cat.", "A white cat.")
 
 
 def run(*arguments: object):
-    return CliRunner().invoke(app, ["pairs", *map(str, arguments)])
+    return CliRunner(env={"COLUMNS": "1000"}).invoke(app, ["pairs", *map(str, arguments)])
 
 
 def told(result) -> str:

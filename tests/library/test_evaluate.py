@@ -26,7 +26,7 @@ def cli(monkeypatch, tmp_path):
         raise AssertionError("a model was loaded")
 
     monkeypatch.setattr(vlms, "load", refuse)
-    return lambda *args: CliRunner().invoke(app, ["evaluate", *args])
+    return lambda *args: CliRunner(env={"COLUMNS": "1000"}).invoke(app, ["evaluate", *args])
 
 
 def write(path, text):

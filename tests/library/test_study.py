@@ -162,7 +162,7 @@ def test_what_is_no_study_is_refused(tmp_path, content, said):
 
 
 def test_the_command_refuses_before_it_loads_anything(tmp_path):
-    found = CliRunner().invoke(app, ["study", "recipes/study.yaml", "--part", "2/2"])
+    found = CliRunner(env={"COLUMNS": "1000"}).invoke(app, ["study", "recipes/study.yaml", "--part", "2/2"])
     assert found.exit_code == 2
     assert "--part is '2/2'" in found.output
 

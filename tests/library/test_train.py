@@ -201,15 +201,17 @@ def test_the_command(base, tmp_path):
     file = write(
         replace(recipe(base, tmp_path / "a", **training.SETTINGS | {"max_steps": 2}), both=None), tmp_path / "r.yaml"
     )
-    done = CliRunner().invoke(app, ["train", str(file), "--out", str(tmp_path / "b"), "--seed", "5"])
+    done = CliRunner(env={"COLUMNS": "1000"}).invoke(
+        app, ["train", str(file), "--out", str(tmp_path / "b"), "--seed", "5"]
+    )
     assert done.exit_code == 0, done.output
     assert json.loads((tmp_path / "b" / "text" / "povid_config.json").read_text())["seed"] == 5
     assert not (tmp_path / "a").exists()
-    merged = CliRunner().invoke(
+    merged = CliRunner(env={"COLUMNS": "1000"}).invoke(
         app, ["merge", str(tmp_path / "b/text/adapter"), str(tmp_path / "m"), "--model", str(base / "model")]
     )
     assert merged.exit_code == 0, merged.output
-    again = CliRunner().invoke(
+    again = CliRunner(env={"COLUMNS": "1000"}).invoke(
         app, ["merge", str(tmp_path / "b/text/adapter"), str(tmp_path / "m"), "--model", str(base / "model")]
     )
     assert again.exit_code == 2
