@@ -22,7 +22,7 @@ def forest_panels(
     """
     looks = dict(zip(dict.fromkeys(groups.values()), _LOOKS, strict=False))
     fig, axes = plt.subplots(
-        1, len(marks), figsize=(2.1 * len(marks) + 2.4, 0.29 * len(rows) + 1.3), sharey=True, layout="constrained"
+        1, len(marks), figsize=(1.6 * len(marks) + 2.2, 0.29 * len(rows) + 1.3), sharey=True, layout="constrained"
     )
     y = np.arange(len(rows))
     for ax, (panel, mark) in zip(axes, marks.items(), strict=True):
