@@ -28,7 +28,7 @@ def page(times: Path) -> str:
         raise ValueError(f"{times} holds {len(cases)} notebooks, and not all passed; run make book again.")
     rows = sorted((case.get("name", "").removesuffix(".ipynb"), float(case.get("time", 0))) for case in cases)
     origin = results.provenance({}, 0)
-    lines = [f"| [{name}](../notebooks/{name}.ipynb) | {seconds:.0f} |" for name, seconds in rows]
+    lines = [f"| {name} | {seconds:.0f} |" for name, seconds in rows]
     versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
     lines.append(f"| **all together** | {sum(seconds for _, seconds in rows):.0f} |")
     built = f"Built on {origin['when']} from commit `{origin['commit']}`, with Python {origin['python']}, {versions}"
