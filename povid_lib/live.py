@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from transformers import TrainerCallback
 
 from povid_lib.plots import BLUE, GREEN, GREY, ORANGE
-from povid_lib.widgets import STATIC
+from povid_lib.widgets import STATIC, script
 
 _SIDES = (("chosen", BLUE, "-"), ("rejected", ORANGE, "--"), ("noised", GREEN, ":"))
 _LN2 = 0.6931
@@ -97,7 +97,7 @@ def log_ratios(log: Sequence[Mapping[str, Any]], coefficients: Mapping[str, floa
 class Curves(anywidget.AnyWidget):
     """Lay the logs of two trainings side by side, beside what each did to the captions. Computed beforehand."""
 
-    _esm = (STATIC / "dom.js").read_text() + (STATIC / "curves.js").read_text()
+    _esm = script("curves.js")
     _css = STATIC / "curves.css"
     spec = traitlets.Dict().tag(sync=True)
 

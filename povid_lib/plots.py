@@ -101,7 +101,7 @@ def compare_probs(words: Sequence[str], views: Mapping[str, Sequence[float]], ti
         ax.bar_label(bars, [f"{p:.2f}" for p in probs], fontsize=7, padding=2)
     ax.set(yticks=range(len(words)), yticklabels=words, xlim=(0, 1.08), xlabel="probability", title=title)
     ax.invert_yaxis()
-    _plain(ax)
+    plain(ax)
     ax.legend(frameon=False, fontsize=8)
     return fig
 
@@ -114,12 +114,12 @@ def grouped_bars(
     width = 0.8 / len(series)
     for k, ((name, values), colour) in enumerate(zip(series.items(), (BLUE, GREY, ORANGE, GREEN), strict=False)):
         x = np.arange(len(groups)) + (k - (len(series) - 1) / 2) * width
-        mid, error = _mid_and_error(values)
+        mid, error = mid_and_error(values)
         ax.bar(x, mid, width * 0.92, color=colour, label=name, yerr=error, error_kw={"elinewidth": 1, "capsize": 2})
         for at, value, high in zip(x, mid, [v[2] for v in values], strict=True):
             ax.text(at, high + 0.015 * ymax, f"{value:.2f}", ha="center", fontsize=8)
     ax.set(xticks=range(len(groups)), xticklabels=groups, ylabel=ylabel, ylim=(0, 1.12 * ymax))
-    _plain(ax)
+    plain(ax)
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return fig
 
@@ -140,7 +140,7 @@ def curves(
         ax.plot(x, values, color=colour, ls=style, lw=2, label=name)
     ax.set(xlabel=xlabel, ylabel=ylabel, ylim=ylim, xscale=xscale)
     add_levels(ax, levels or {})
-    _plain(ax)
+    plain(ax)
     ax.legend(frameon=False, fontsize=8)
     return fig
 
@@ -157,14 +157,14 @@ def dose_response(
     """One line per series over a dose, with 95% intervals. ``levels``: horizontal lines with a word above each."""
     fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
     for (name, values), colour, marker in zip(series.items(), (BLUE, ORANGE, GREEN, RED), "os^D", strict=False):
-        mid, error = _mid_and_error(values)
+        mid, error = mid_and_error(values)
         ax.errorbar(doses, mid, error, color=colour, marker=marker, capsize=3, label=name)
     ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02 * ymax, 1.02 * ymax), xscale=xscale, xticks=doses)
     if xscale == "log":
         ax.set_xticks(doses, [f"{dose:,}" for dose in doses])
         ax.minorticks_off()
     add_levels(ax, levels or {})
-    _plain(ax)
+    plain(ax)
     ax.legend(frameon=False, fontsize=8)
     return fig
 
@@ -174,12 +174,12 @@ def trade_off(series: Mapping[str, Sequence[tuple[Interval, Interval]]], xlabel:
     fig, ax = plt.subplots(figsize=(6, 3.8), layout="constrained")
     looks = zip((GREY, RED, BLUE, GREEN), "oXsD", (13, 8, 7, 7), ("none", RED, BLUE, GREEN), strict=True)
     for (name, points), (colour, marker, size, fill) in zip(series.items(), looks, strict=False):
-        (x, dx), (y, dy) = (_mid_and_error(values) for values in zip(*points, strict=True))
+        (x, dx), (y, dy) = (mid_and_error(values) for values in zip(*points, strict=True))
         ax.errorbar(
             x, y, dy, dx, color=colour, marker=marker, ms=size, mfc=fill, ls="none", elinewidth=1, capsize=2, label=name
         )
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
-    _plain(ax)
+    plain(ax)
     ax.legend(frameon=False, fontsize=9)
     return fig
 
@@ -202,14 +202,14 @@ def dose_panels(
         for (name, (doses, values)), colour, marker in zip(
             series.items(), (BLUE, RED, GREY, GREEN, ORANGE, SKY), "os^DvX", strict=False
         ):
-            mid, error = _mid_and_error(values)
+            mid, error = mid_and_error(values)
             ax.errorbar(doses, mid, error, color=colour, marker=marker, ms=5, capsize=2, lw=1.4, label=name)
         if shaded and title in shaded:
             ax.axvspan(*shaded[title], color=ORANGE, alpha=0.2, lw=0)
         for style, (name, level) in zip((":", "--", "-."), (levels or {}).items(), strict=False):
             ax.axhline(level, color="black", lw=1, ls=style, label=name)
         ax.set(xlabel=xlabel, title=title, ylim=(-0.02, 1.02))
-        _plain(ax)
+        plain(ax)
     axes[0, 0].set_ylabel(ylabel)
     axes[0, -1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return fig
@@ -225,7 +225,7 @@ def paths(
     fig, ax = plt.subplots(figsize=(8, 4.6), layout="constrained")
     for k, (name, points) in enumerate(series.items()):
         colour, marker = (BLUE, RED, GREEN, ORANGE, SKY, PURPLE, GREY, "black")[k], "osD^vXP*"[k]
-        (x, dx), (y, dy) = _mid_and_error([p[1] for p in points]), _mid_and_error([p[2] for p in points])
+        (x, dx), (y, dy) = mid_and_error([p[1] for p in points]), mid_and_error([p[2] for p in points])
         ax.errorbar(x, y, dy, dx, color=colour, elinewidth=0.6, ls="none")
         ax.plot(x, y, color=colour, marker=marker, ms=5, label=name)
         for (label, *_), at_x, at_y in zip(points, x, y, strict=True):
@@ -234,7 +234,7 @@ def paths(
         ax.axvline(level, color=GREY, lw=1, ls=":")
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.invert_xaxis()
-    _plain(ax)
+    plain(ax)
     fig.legend(loc="outside right upper", frameon=False, fontsize=8)
     return fig
 
@@ -264,7 +264,7 @@ def stacked(panels: Mapping[str, Mapping[str, Mapping[str, float]]], xlabel: str
         ax.set_title(title, fontsize=9, loc="left")
         ax.set_xlim(0, 1)
         ax.invert_yaxis()
-        _plain(ax)
+        plain(ax)
     axes[-1, 0].set_xlabel(xlabel)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
@@ -275,7 +275,7 @@ def odds(effects: Mapping[str, tuple[Interval, float]], xlabel: str) -> Figure:
     """Odds ratios with intervals on a logarithmic axis, each beside how much the fit loses without its factor."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(8, 0.55 * len(effects) + 1.4), sharey=True, layout="constrained")
     at = np.arange(len(effects))
-    mid, error = _mid_and_error([interval for interval, _ in effects.values()])
+    mid, error = mid_and_error([interval for interval, _ in effects.values()])
     left.errorbar(mid, at, xerr=error, color=BLUE, marker="o", ls="none", capsize=3)
     left.axvline(1, color=GREY, lw=1)
     left.set(xscale="log", xlabel=xlabel, yticks=at, yticklabels=list(effects))
@@ -286,7 +286,7 @@ def odds(effects: Mapping[str, tuple[Interval, float]], xlabel: str) -> Figure:
     right.set(xlabel="deviance lost without it")
     left.invert_yaxis()
     for ax in (left, right):
-        _plain(ax)
+        plain(ax)
     return fig
 
 
@@ -306,7 +306,7 @@ def word_map(image: Image.Image, words: Sequence[str], weights: Sequence[float],
     return fig
 
 
-def _mid_and_error(values: Sequence[Interval]) -> tuple[np.ndarray, np.ndarray]:
+def mid_and_error(values: Sequence[Interval]) -> tuple[np.ndarray, np.ndarray]:
     """Values (n,) and their distances to low and high (2, n), as Matplotlib's error bars take them."""
     mid, low, high = np.array(values).T
     return mid, np.stack([mid - low, high - mid]).clip(0)
@@ -320,5 +320,6 @@ def add_levels(ax: plt.Axes, levels: Mapping[str, float]) -> None:
         ax.annotate(name, at, (0, 2), ("axes fraction", "data"), "offset points", fontsize=8, ha="right")
 
 
-def _plain(ax: plt.Axes) -> None:
+def plain(ax: plt.Axes) -> None:
+    """No frame above and on the right."""
     ax.spines[["top", "right"]].set_visible(False)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from povid_lib.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, Interval
+from povid_lib.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, Interval, plain
 
 
 def maps_over(
@@ -84,7 +84,7 @@ def forest(
             ax.axvline(levels[title], color="black", lw=0.9, ls="--")
         ax.set(title=title, yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
         ax.title.set_fontsize(9)
-        ax.spines[["top", "right"]].set_visible(False)
+        plain(ax)
     if len(series) > 1:
         handles = [plt.Line2D([], [], color=c, marker=m, label=name) for name, (c, m) in looks.items()]
         fig.legend(handles=handles, loc="outside lower center", ncols=len(series), frameon=False, fontsize=8)
@@ -124,7 +124,7 @@ def against(
             ax.plot([0], [level], "*", color="black", ms=11, label="before")
         ax.axvline(0, color="black", lw=0.6, ls=":")
         ax.set(xlabel=title, ylim=(0, None))
-        ax.spines[["top", "right"]].set_visible(False)
+        plain(ax)
     axes[0, 0].set_ylabel(ylabel)
     axes[0, -1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return fig

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from povid_lib.plots import BLUE, GREY, ORANGE, RED
+from povid_lib.plots import BLUE, GREY, ORANGE, RED, plain
 
 Point = tuple[float, float]
 
@@ -30,7 +30,7 @@ def answer_bars(
     for label, lie in zip(ax.get_yticklabels(), lies, strict=True):
         label.set(fontweight="normal" if lie else "bold")
     ax.invert_yaxis()
-    ax.spines[["top", "right"]].set_visible(False)
+    plain(ax)
     if len(policies) > 1:
         ax.legend(frameon=False, fontsize=9, loc="lower right")
     return fig
@@ -64,7 +64,7 @@ def frontier(
         )
     ax.margins(x=0.09)
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    ax.spines[["top", "right"]].set_visible(False)
+    plain(ax)
     ax.legend(fontsize=9, loc="lower right", edgecolor="none", framealpha=1)
     return fig
 
@@ -87,7 +87,7 @@ def recovered(
         ax.plot(x[~some], y[~some], "x", color=GREY, ms=4, label=nothing)
         ax.scatter(x[some], y[some], s=area[some], color=BLUE, alpha=0.6, edgecolor="white", lw=0.5)
         ax.set(title=title, xlabel=xlabel)
-        ax.spines[["top", "right"]].set_visible(False)
+        plain(ax)
     axes[0, 0].set(ylabel=ylabel)
     axes[0, 0].legend(frameon=False, fontsize=9, loc="lower right")
     return fig

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from povid_lib.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Interval
+from povid_lib.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Interval, mid_and_error, plain
 
 _LOOKS = ((BLUE, "o"), (RED, "s"), (GREEN, "^"), (ORANGE, "D"), (PURPLE, "v"), (SKY, "P"), (GREY, "X"))
 
@@ -28,14 +28,13 @@ def forest_panels(
     for ax, (panel, mark) in zip(axes, marks.items(), strict=True):
         ax.axvline(mark, color="black", lw=1, ls=":")
         for at, (name, values) in zip(y, rows.items(), strict=True):
-            value, low, high = values[panel]
+            value, error = mid_and_error([values[panel]])
             colour, marker = looks[groups[name]]
-            error = np.array([[value - low], [high - value]]).clip(0)
             ax.errorbar(value, at, xerr=error, color=colour, marker=marker, ms=5, ls="none", elinewidth=1.2, capsize=2)
         ax.set_title(panel, fontsize=9)
         ax.tick_params(labelsize=8)
         ax.grid(axis="y", color=GREY, alpha=0.25, lw=0.6)
-        ax.spines[["top", "right"]].set_visible(False)
+        plain(ax)
     axes[0].set(yticks=y, yticklabels=list(rows))
     axes[0].invert_yaxis()
     handles = [plt.Line2D([], [], color=c, marker=m, ls="none", ms=5) for c, m in looks.values()]
@@ -53,15 +52,14 @@ def plane(
     fig, ax = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
     ax.plot(*start, marker="*", ms=15, color="black", ls="none", label="before", zorder=5)
     for (name, points), (colour, marker) in zip(paths.items(), _LOOKS, strict=False):
-        x, y = (np.array(values) for values in zip(*points, strict=True))
-        ax.plot([start[0], *x[:, 0]], [start[1], *y[:, 0]], color=colour, lw=1, alpha=0.6)
-        errors = [np.stack([v[:, 0] - v[:, 1], v[:, 2] - v[:, 0]]).clip(0) for v in (x, y)]
+        (x, dx), (y, dy) = (mid_and_error(values) for values in zip(*points, strict=True))
+        ax.plot([start[0], *x], [start[1], *y], color=colour, lw=1, alpha=0.6)
         ax.errorbar(
-            x[:, 0], y[:, 0], xerr=errors[0], yerr=errors[1], color=colour, marker=marker, ms=6, ls="none", elinewidth=0.8,
+            x, y, xerr=dx, yerr=dy, color=colour, marker=marker, ms=6, ls="none", elinewidth=0.8,
             capsize=2, label=name,
         )  # fmt: skip
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    ax.spines[["top", "right"]].set_visible(False)
+    plain(ax)
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return fig
 
@@ -82,9 +80,8 @@ def small_multiples(
     looks = dict(zip(names, _LOOKS, strict=False))
     for ax, (title, series) in zip(axes[0], panels.items(), strict=True):
         for k, (name, (doses, values)) in enumerate(series.items()):
-            mid, low, high = np.array(values).T
+            mid, error = mid_and_error(values)
             x = np.arange(len(doses)) + 0.07 * (k - (len(series) - 1) / 2)
-            error = np.stack([mid - low, high - mid]).clip(0)
             colour, marker = looks[name]
             ax.errorbar(x, mid, error, color=colour, marker=marker, ms=5, lw=1.3, elinewidth=1, capsize=2)
             ax.set(xticks=range(len(doses)), xticklabels=doses)
@@ -92,7 +89,7 @@ def small_multiples(
             ax.axhline(level, color="black", lw=1, ls=style)
         ax.set_title(title, fontsize=9)
         ax.tick_params(labelsize=8)
-        ax.spines[["top", "right"]].set_visible(False)
+        plain(ax)
     axes[0, 0].set_ylabel(ylabel)
     handles = [plt.Line2D([], [], color=c, marker=m, ms=5, lw=1.3) for c, m in looks.values()]
     handles += [

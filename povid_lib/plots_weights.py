@@ -8,9 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from povid_lib.plots import BLUE, GREEN, GREY, ORANGE, RED, Interval
-
-PURPLE = "#CC79A7"
+from povid_lib.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, Interval, mid_and_error, plain
 
 
 def weighted_words(answers: Mapping[str, Sequence[tuple[str, float]]], per_row: int = 8) -> Figure:
@@ -60,7 +58,7 @@ def convexity(text: Sequence[float], image: Sequence[float], example: int) -> Fi
     right.set(xlabel="distance of the two margins", ylabel="mean of two, less one sigmoid")
     right.legend(frameon=False, fontsize=8)
     for ax in (left, right):
-        ax.spines[["top", "right"]].set_visible(False)
+        plain(ax)
     return fig
 
 
@@ -76,10 +74,10 @@ def forest(
     fig, ax = plt.subplots(figsize=(7.6, 0.3 * len(names) + 0.9), layout="constrained")
     offsets = np.linspace(-0.16, 0.16, len(series))
     for (name, values), colour, marker, offset in zip(series.items(), (BLUE, RED), "os", offsets, strict=True):
-        mid, low, high = np.array(values).T
+        mid, error = mid_and_error(values)
         y = np.arange(len(names)) + offset
         ax.errorbar(
-            mid, y, xerr=np.stack([mid - low, high - mid]).clip(0), color=colour, marker=marker, ms=5, ls="none",
+            mid, y, xerr=error, color=colour, marker=marker, ms=5, ls="none",
             elinewidth=1, capsize=2, label=name,
         )  # fmt: skip
     ax.axvline(mark, color=GREY, lw=1)
@@ -88,7 +86,7 @@ def forest(
     ax.set(yticks=range(len(names)), yticklabels=names, xlabel=xlabel)
     ax.invert_yaxis()
     ax.grid(axis="y", color=GREY, alpha=0.25, lw=0.6)
-    ax.spines[["top", "right"]].set_visible(False)
+    plain(ax)
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return fig
 
@@ -102,9 +100,9 @@ def forest_panels(names: Sequence[str], panels: Mapping[str, Sequence[Interval]]
     )  # fmt: skip
     y = np.arange(len(names))
     for ax, (title, values) in zip(axes[0], panels.items(), strict=True):
-        mid, low, high = np.array(values).T
+        mid, error = mid_and_error(values)
         ax.errorbar(
-            mid, y, xerr=np.stack([mid - low, high - mid]).clip(0), color=BLUE, marker="o", ms=6, ls="none",
+            mid, y, xerr=error, color=BLUE, marker="o", ms=6, ls="none",
             elinewidth=1.5, capsize=2,
         )  # fmt: skip
         ax.plot(mid[:1], y[:1], "o", ms=6, color=BLUE, mfc="white", zorder=5)
@@ -117,7 +115,7 @@ def forest_panels(names: Sequence[str], panels: Mapping[str, Sequence[Interval]]
         ax.set_title(title, fontsize=10)
         ax.margins(x=0.15)
         ax.grid(axis="y", color=GREY, alpha=0.25, lw=0.6)
-        ax.spines[["top", "right"]].set_visible(False)
+        plain(ax)
     axes[0, 0].set(yticks=y, yticklabels=names, ylim=(len(names) - 0.5, -0.8))
     return fig
 
@@ -130,20 +128,21 @@ def shares(rows: Mapping[str, Mapping[str, Interval]], xlabel: str) -> Figure:
     )
     y = np.arange(len(rows))
     for ax, part, colour in zip(axes, parts, (BLUE, ORANGE, RED, GREEN, GREY, PURPLE), strict=False):
-        mid, low, high = np.array([row[part] for row in rows.values()]).T
+        found = [row[part] for row in rows.values()]
+        mid, error = mid_and_error(found)
         ax.barh(
             y,
             mid,
             0.7,
             color=colour,
-            xerr=np.stack([mid - low, high - mid]).clip(0),
+            xerr=error,
             error_kw={"elinewidth": 1, "capsize": 2},
         )
         ax.axvline(0, color="black", lw=0.8)
-        for at, value, top in zip(y, mid, np.maximum(high, 0), strict=True):
+        for at, value, top in zip(y, mid, [max(high, 0) for _, _, high in found], strict=True):
             ax.text(top + 0.02, at, f"{value:.2f}".replace("-", "−"), va="center", fontsize=8)
         ax.set_title(part, fontsize=9)
-        ax.spines[["top", "right"]].set_visible(False)
+        plain(ax)
     axes[0].set(yticks=y, yticklabels=list(rows))
     axes[0].invert_yaxis()
     low = min(row[part][1] for row in rows.values() for part in parts)

@@ -13,7 +13,6 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from reprlib import repr as shown
@@ -87,24 +86,12 @@ def write_povid(path: str | Path, pairs: Iterable[Pair]) -> int:
     an id that comes again: of rows of one id, ``read_povid`` would make others.
     """
     written = 0
-    with _replacing(path) as part, part.open("w", encoding="utf-8") as file:
+    with rows.replacing(path) as part, part.open("w", encoding="utf-8") as file:
         for row in _povid_rows(pairs):
             file.write(f"{',' if written else '['}\n{json.dumps(row, ensure_ascii=False)}")
             written += 1
         file.write("\n]\n" if written else "[]\n")
     return written
-
-
-@contextmanager
-def _replacing(path: str | Path) -> Iterator[Path]:
-    """A file beside ``path``, which takes its place once it is whole, and goes if it never is."""
-    rows.check_place(path)
-    part = Path(f"{path}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _povid_rows(pairs: Iterable[Pair]) -> Iterator[dict[str, Any]]:
@@ -222,7 +209,7 @@ def write_trl(path: str | Path, pairs: Iterable[Pair], images: str | Path | None
     pictures.check_folder(images)
     features = Features({**_COLUMNS, "images": List(Image())})
     written, left = 0, (preferences.checked("write_trl", pair) for pair in pairs)
-    with _replacing(path) as part, pq.ParquetWriter(part, features.arrow_schema) as file:
+    with rows.replacing(path) as part, pq.ParquetWriter(part, features.arrow_schema) as file:
         while some := list(itertools.islice(left, _ROWS)):
             held = [
                 {**_trl_row(pair), "images": [{"bytes": _picture(pair.image, images), "path": pair.image}]}

@@ -15,6 +15,7 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from povid_lib.batches import PairCollator
 from povid_lib.config import POVIDConfig
+from povid_lib.metrics import rows
 from povid_lib.template import prompt_text
 
 _COLUMNS = ("id", "images", "prompt", "chosen", "rejected")
@@ -155,9 +156,8 @@ def write_record(settings: POVIDConfig) -> None:
     """The settings into the run's folder, so that only the same run goes on there."""
     out = Path(settings.output_dir)
     out.mkdir(parents=True, exist_ok=True)
-    part = out / f"{RECORD}.part"
-    part.write_text(json.dumps(settings_record(settings), indent=1))
-    os.replace(part, out / RECORD)
+    with rows.replacing(out / RECORD) as part:
+        part.write_text(json.dumps(settings_record(settings), indent=1))
 
 
 def settings_record(settings: POVIDConfig) -> dict[str, Any]:

@@ -6,10 +6,10 @@ again, and a stopped study goes on where it was.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -22,6 +22,7 @@ import yaml
 from povid_lib import cache, preferences, results, study_data, train
 from povid_lib import vlm as vlms
 from povid_lib.hallucinate import Offline, pairs
+from povid_lib.metrics import rows as files
 from povid_lib.preferences import Pair
 from povid_lib.study_measure import DECODINGS, as_json, measure
 from povid_lib.vlm import VLM
@@ -156,14 +157,10 @@ class Study:
         return Path(self.out) / "measured" / f"{method.name}-{seed}-{self.key(method, seed, 'measure')}.json"
 
 
-_KEYS: dict[str, str] = {}
-
-
+@functools.cache
 def _weights(model: str) -> str:
-    if model not in _KEYS:
-        vlm = vlms.load(model, device="cpu")
-        _KEYS[model] = cache.key(vlm.model, vlm.processor)["model"]
-    return _KEYS[model]
+    vlm = vlms.load(model, device="cpu")
+    return cache.key(vlm.model, vlm.processor)["model"]
 
 
 def read_study(path: str | Path) -> Study:
@@ -206,8 +203,8 @@ def run_one(study: Study, method: Method, seed: int, base: VLM) -> dict[str, Any
         made = folder / "rows.jsonl"
         if not made.is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            count = preferences.write(f"{made}.part", rows(study, method, seed, base, folder))
-            os.replace(f"{made}.part", made)
+            with files.replacing(made) as part:
+                count = preferences.write(part, rows(study, method, seed, base, folder))
             print(f"{method.name} {seed}: {count} pairs", flush=True)
         model = vlms.load(train.run(recipe))
         report = _training(recipe)
@@ -221,9 +218,8 @@ def run_one(study: Study, method: Method, seed: int, base: VLM) -> dict[str, Any
     }
     path = study.measured(method, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(f"{path}.part")
-    part.write_text(json.dumps(content | {"measures": as_json(found)}))
-    os.replace(part, path)
+    with files.replacing(path) as part:
+        part.write_text(json.dumps(content | {"measures": as_json(found)}))
     if method.is_trained:
         _tidy(Path(recipe.out))
     return content
@@ -239,8 +235,8 @@ def rows(study: Study, method: Method, seed: int, base: VLM, folder: Path) -> li
         if not drawn.is_file():  # methods that differ in their labels' noise only have the same answers
             candidates = list(pairs(round(MORE * n), Offline(**settings)))
             make = study_data.corrected if method.data == "corrected" else study_data.sampled
-            preferences.write(f"{drawn}.part", make(base, candidates, seed))
-            os.replace(f"{drawn}.part", drawn)
+            with files.replacing(drawn) as part:
+                preferences.write(part, make(base, candidates, seed))
         found = list(preferences.read(drawn))
         if len(found) < n:
             raise ValueError(

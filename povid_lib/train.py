@@ -24,6 +24,7 @@ from povid_lib import cache, preferences
 from povid_lib import vlm as vlms
 from povid_lib.config import PRESETS, POVIDConfig
 from povid_lib.hallucinate import Offline, pairs
+from povid_lib.metrics import rows
 from povid_lib.preference_files import to_trl
 from povid_lib.trainer import POVIDTrainer
 from povid_lib.vlm import VLM
@@ -123,8 +124,8 @@ def prepare(recipe: Recipe) -> Any:
             _write_json(record, asdict(recipe))
             if recipe.offline and not Path(data).is_file():
                 settings = dict(recipe.offline)
-                preferences.write(f"{data}.part", pairs(settings.pop("n"), Offline(**settings)))
-                os.replace(f"{data}.part", data)
+                with rows.replacing(data) as part:
+                    preferences.write(part, pairs(settings.pop("n"), Offline(**settings)))
         return to_trl(data, recipe.images, cache=out / "datasets")
 
 
@@ -230,6 +231,5 @@ def _load(model: str, four_bit: bool) -> VLM:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    part = Path(f"{path}.part")
-    part.write_text(json.dumps(content, indent=1))
-    os.replace(part, path)
+    with rows.replacing(path) as part:
+        part.write_text(json.dumps(content, indent=1))

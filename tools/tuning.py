@@ -17,14 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from povid_lib import preferences, results, train
+from povid_lib import preferences, results, study_data, train
 from povid_lib import vlm as vlms
 from povid_lib.hallucinate import Offline, pairs
 from povid_lib.kinds import KINDS
 from povid_lib.metrics import stats
 from povid_lib.metrics.chair import CaptionScore, chair
 from povid_lib.metrics.pope import pope
-from povid_lib.pictures import picture
 from povid_lib.pocket_report import SPLITS, ask, captions, held_out, score
 from povid_lib.preferences import Pair
 from povid_lib.scenes import Scene
@@ -69,10 +68,7 @@ def shuffle_labels(path: Path, seed: int) -> None:
 
 def own_answers(path: Path, seed: int) -> None:
     """The same prompts and pictures; chosen is what the untuned model says itself."""
-    kept = made(seed)
-    vlm = vlms.load(RECIPE.model)
-    said = vlms.generate(vlm, [picture(p.image) for p in kept], [p.prompt for p in kept])
-    write(path, [replace(p, chosen=a.text) for p, a in zip(kept, said, strict=True) if a.text != p.rejected])
+    write(path, study_data.own(vlms.load(RECIPE.model), made(seed)))
 
 
 def write(path: Path, rows: list[Pair]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -32,6 +33,18 @@ def check_place(path: str | Path) -> None:
         raise ValueError(f"{path} is a folder; give the name of a file in it.")
     if not Path(path).parent.is_dir():
         raise ValueError(f"{path} cannot be written, as {Path(path).parent} is no folder; make it first.")
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A file beside ``path``, which takes its place once it is whole, and goes if it never is. Raises as ``check_place`` does."""
+    check_place(path)
+    part = Path(f"{path}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def decode(path: str | Path) -> tuple[str, list[str]]:
