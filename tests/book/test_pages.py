@@ -34,6 +34,18 @@ def test_page_fits_a_phone(open_page, path):
 
 
 @pytest.mark.parametrize("path", PAGES)
+def test_printed_output_fits_a_desktop(open_page, path):
+    page = open_page(path, viewport={"width": 1400, "height": 1000})
+    page.eval_on_selector_all("details", "all => all.forEach(d => d.open = true)")
+    cut = page.eval_on_selector_all(
+        ".cell_output pre, .cell_output table",
+        """all => all.filter(e => e.parentElement.scrollWidth > e.parentElement.clientWidth + 1 || e.scrollWidth > e.clientWidth + 1)
+                 .map(e => e.innerText.slice(0, 200))""",
+    )
+    assert not cut, cut
+
+
+@pytest.mark.parametrize("path", PAGES)
 def test_pictures_have_words(open_page, path):
     alts = open_page(path).eval_on_selector_all(".bd-article img", "all => all.map(i => i.alt)")
     assert all(len(alt) > 20 and not alt.endswith(".png") for alt in alts), alts
