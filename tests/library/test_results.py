@@ -43,7 +43,7 @@ def test_code_is_written_down_and_followed(tmp_path):
     }
 
 
-@pytest.mark.parametrize("name", ["study", "attention"])
+@pytest.mark.parametrize("name", ["study", "sweeps", "world_000", "world_100", "attention"])
 def test_what_the_results_pages_show_comes_from_this_code(name):
     """Fails when code behind a committed result does something else: make the result again (results/README.md)."""
     found = results.read(name)["provenance"]["code"]
