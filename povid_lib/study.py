@@ -89,9 +89,10 @@ class Study:
 
     ``out``: folder of the runs. ``model``: what every method starts from. ``scenes``: of each held-out split. ``offline``: the
     pairs (``n`` and settings of ``hallucinate.Offline``; the seed is the run's own). ``phase``: settings of every phase, under the
-    method's. ``groups``: group -> what all its methods have, and ``methods``: name -> settings of ``Method``.
+    method's. ``groups``: group -> what all its methods have, and ``methods``: name -> settings of ``Method``. ``compare``: pairs of
+    methods to test against each other, beside the tests that every study has (``study_report.summarise``).
 
-    Raises ``ValueError`` for settings that do not exist, and names that stand twice.
+    Raises ``ValueError`` for settings that do not exist, names that stand twice, and comparisons that are no two methods.
     """
 
     out: str
@@ -100,6 +101,7 @@ class Study:
     scenes: int = 500
     offline: dict[str, Any] = field(default_factory=lambda: {"n": 640})
     phase: dict[str, Any] = field(default_factory=dict)
+    compare: list[list[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.scenes < 2 or not self.offline.get("n", 0) > 0:
@@ -109,6 +111,9 @@ class Study:
         names = [method.name for method in self.methods]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"Study: the names {', '.join(sorted(twice))} stand twice; every method needs its own.")
+        for pair in self.compare:
+            if len(pair) != 2 or not set(pair) <= set(names):
+                raise ValueError(f"Study: compare holds {pair}; give the names of two methods.")
         for method in self.methods:
             if method.is_trained:
                 recipe = self.recipe(method, 0)

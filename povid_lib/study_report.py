@@ -44,7 +44,7 @@ def report(study: Study, name: str) -> str:
             f"{len(missing)} runs are not made yet, first {', '.join(missing[:5])}; run povid study again."
         )
     runs = {m.name: [json.loads(study.measured(m, s).read_text()) for s in range(m.seeds)] for m in study.methods}
-    data = summarise(study.methods, runs)
+    data = summarise(study.methods, runs, study.compare)
     for method in (m for m in study.methods if m.is_trained):
         data["methods"][method.name]["pairs"] = [about_pairs(study, method, seed) for seed in range(method.seeds)]
     seconds = sum(sum(run["seconds"]) for of in runs.values() for run in of)
@@ -63,10 +63,12 @@ def about_pairs(study: Study, method: Method, seed: int) -> dict[str, float]:
     return {"pairs": len(made), "chosen_words": chosen, "rejected_words": rejected, "chosen_shorter": shorter}
 
 
-def summarise(methods: Sequence[Method], runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def summarise(
+    methods: Sequence[Method], runs: dict[str, list[dict[str, Any]]], pairs: Sequence[Sequence[str]] = ()
+) -> dict[str, Any]:
     """``methods``: name -> group, seeds, what training logged, and by split each measure's estimate with the seeds' own values;
     ``tests``: first -> second -> split -> measure -> the second's value less the first's, and Holm's p-value within a family: each
-    group against the base, and the method "both" against all others of the groups ``RIVALS``."""
+    group against the base, the method "both" against all others of the groups ``RIVALS``, and ``pairs``."""
     if BASE not in runs:
         raise ValueError(f"The study has no method {BASE!r}; every other one is compared with it.")
     found: dict[str, Any] = {"methods": {}, "tests": {BASE: {}}}
@@ -87,6 +89,8 @@ def summarise(methods: Sequence[Method], runs: dict[str, list[dict[str, Any]]]) 
     rivals = [m.name for m in methods if m.group in RIVALS and m.name not in (BASE, OURS)]
     if OURS in runs and rivals:
         found["tests"] |= compared(runs, [(name, OURS) for name in rivals])
+    for first, of_first in (compared(runs, [(a, b) for a, b in pairs]) if pairs else {}).items():
+        found["tests"].setdefault(first, {}).update(of_first)
     return found
 
 

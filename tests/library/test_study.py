@@ -34,7 +34,7 @@ def small(vlm, tmp_path_factory) -> Study:
     folder = tmp_path_factory.mktemp("study")
     training.tiny(vlm.processor).save_pretrained(folder / "model")
     vlm.processor.save_pretrained(folder / "model")
-    study = Study(str(folder / "runs"), GROUPS, str(folder / "model"), 6, {"n": 8}, PHASE)
+    study = Study(str(folder / "runs"), GROUPS, str(folder / "model"), 6, {"n": 8}, PHASE, [["shuffled", "both"]])
     assert studies.run(study) == 5
     return study
 
@@ -104,6 +104,11 @@ def test_the_report(small, tmp_path, monkeypatch):
     assert text["pairs"][0]["chosen_shorter"] == 0
     assert saved["tests"]["base"].keys() == {"contrast", "both", "shuffled"}
     assert saved["tests"]["contrast"].keys() == {"both"}
+    asked = saved["tests"]["shuffled"]["both"]["typical"]["words"]
+    rows = saved["methods"]
+    assert asked["value"] == pytest.approx(
+        rows["both"]["typical"]["words"]["value"] - rows["shuffled"]["typical"]["words"]["value"]
+    )
     found = saved["tests"]["base"]["both"]["typical"]["words"]
     assert found["value"] == pytest.approx(
         text["typical"]["words"]["value"] - saved["methods"]["base"]["typical"]["words"]["value"]
@@ -149,6 +154,10 @@ def test_verdicts():
         (
             {"out": "x", "groups": {g: {"seeds": 1, "methods": {"m": None}} for g in "ab"}},
             "names m stand twice",
+        ),
+        (
+            {"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": None}}}, "compare": [["m", "n"]]},
+            r"compare holds \['m', 'n'\]; give the names of two methods",
         ),
         ("a: [", "is no study"),
     ],
