@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+from povid_lib.cli import app
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -22,3 +25,8 @@ def faults(read, *args) -> list[str]:
     assert str(args[0]) in head
     assert f": {len(lines)} fault" in head
     return [line.strip() for line in lines]
+
+
+def povid(*arguments: object):
+    """What the command ``povid`` does with these arguments, on a terminal so wide that it breaks no line."""
+    return CliRunner(env={"COLUMNS": "1000"}).invoke(app, [str(a) for a in arguments])

@@ -10,15 +10,14 @@ from pathlib import Path
 import pytest
 from datasets import load_dataset
 from PIL import Image
-from typer.testing import CliRunner
 
 from povid_lib import hallucinate, results
-from povid_lib.cli import app
 from povid_lib.hallucinate import Offline, pairs
 from povid_lib.pictures import scene
 from povid_lib.preference_files import read_povid
 from povid_lib.preferences import Pair, append, read, validate, write
 from tests.library.fault_server import FaultServer, completion
+from tests.library.helpers import povid
 from tests.library.rewriting import SECRET, lines
 from tools.rewriter_soak import pictures
 
@@ -26,7 +25,7 @@ PAIR = Pair("1", "a.png", "What is it?", "A black cat.", "A white cat.")
 
 
 def run(*arguments: object):
-    return CliRunner(env={"COLUMNS": "1000"}).invoke(app, ["pairs", *map(str, arguments)])
+    return povid("pairs", *arguments)
 
 
 def told(result) -> str:

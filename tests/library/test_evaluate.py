@@ -5,14 +5,13 @@ from io import BytesIO
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 from povid_lib import evaluate as ev
 from povid_lib import results
 from povid_lib import vlm as vlms
-from povid_lib.cli import app
 from povid_lib.metrics import files
 from povid_lib.metrics.stats import mean
+from tests.library.helpers import povid
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def cli(monkeypatch, tmp_path):
         raise AssertionError("a model was loaded")
 
     monkeypatch.setattr(vlms, "load", refuse)
-    return lambda *args: CliRunner(env={"COLUMNS": "1000"}).invoke(app, ["evaluate", *args])
+    return lambda *args: povid("evaluate", *args)
 
 
 def write(path, text):

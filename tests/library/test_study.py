@@ -6,15 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from povid_lib import pictures, results, study_data, study_measure, study_report
 from povid_lib import study as studies
 from povid_lib import vlm as vlms
-from povid_lib.cli import app
 from povid_lib.hallucinate import Offline, pairs
 from povid_lib.scenes import World, scenes
 from povid_lib.study import Method, Study
+from tests.library.helpers import povid
 
 from . import training
 
@@ -171,7 +170,7 @@ def test_what_is_no_study_is_refused(tmp_path, content, said):
 
 
 def test_the_command_refuses_before_it_loads_anything(tmp_path):
-    found = CliRunner(env={"COLUMNS": "1000"}).invoke(app, ["study", "recipes/study.yaml", "--part", "2/2"])
+    found = povid("study", "recipes/study.yaml", "--part", "2/2")
     assert found.exit_code == 2
     assert "--part is '2/2'" in found.output
 

@@ -14,12 +14,11 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from typer.testing import CliRunner
 
 from povid_lib import train as runs
 from povid_lib import vlm as vlms
-from povid_lib.cli import app
 from povid_lib.logprobs import pair_logits
+from tests.library.helpers import povid
 
 from . import training
 
@@ -201,19 +200,13 @@ def test_the_command(base, tmp_path):
     file = write(
         replace(recipe(base, tmp_path / "a", **training.SETTINGS | {"max_steps": 2}), both=None), tmp_path / "r.yaml"
     )
-    done = CliRunner(env={"COLUMNS": "1000"}).invoke(
-        app, ["train", str(file), "--out", str(tmp_path / "b"), "--seed", "5"]
-    )
+    done = povid("train", str(file), "--out", str(tmp_path / "b"), "--seed", "5")
     assert done.exit_code == 0, done.output
     assert json.loads((tmp_path / "b" / "text" / "povid_config.json").read_text())["seed"] == 5
     assert not (tmp_path / "a").exists()
-    merged = CliRunner(env={"COLUMNS": "1000"}).invoke(
-        app, ["merge", str(tmp_path / "b/text/adapter"), str(tmp_path / "m"), "--model", str(base / "model")]
-    )
+    merged = povid("merge", str(tmp_path / "b/text/adapter"), str(tmp_path / "m"), "--model", str(base / "model"))
     assert merged.exit_code == 0, merged.output
-    again = CliRunner(env={"COLUMNS": "1000"}).invoke(
-        app, ["merge", str(tmp_path / "b/text/adapter"), str(tmp_path / "m"), "--model", str(base / "model")]
-    )
+    again = povid("merge", str(tmp_path / "b/text/adapter"), str(tmp_path / "m"), "--model", str(base / "model"))
     assert again.exit_code == 2
     assert "there" in again.output
     assert "already" in again.output  # typer breaks the line somewhere
