@@ -224,7 +224,7 @@ def main() -> None:
     }
     for name in ("text_times", "released_times", "policy_tokens_times", "gradient_difference"):
         print(name, report[name])
-    print(results.save(f"speed_{given.model}", report, vars(given), time.time() - begin))
+    print(results.save(f"speed_{given.model}", report, vars(given), time.time() - begin, code=[__file__]))
 
 
 if __name__ == "__main__":

@@ -191,6 +191,7 @@ def pocket_report(
     """Measure a pocket model on the held-out splits and write results/NAME.json."""
     from povid_lib import results
     from povid_lib.pocket_report import SPLITS, full_report
+    from povid_lib.pocket_train import train as make
     from povid_lib.vlm import load
 
     start = time.time()
@@ -199,7 +200,7 @@ def pocket_report(
     except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
     data = full_report(vlm, n)
-    path = results.save(name, data, {"model": model, "n": n}, time.time() - start)
+    path = results.save(name, data, {"model": model, "n": n}, time.time() - start, code=[full_report, make])
     for split in SPLITS:
         found = data[split]["answers"].chair
         typer.echo(f"{split}: CHAIR_s {found.chair_s}  CHAIR_i {found.chair_i}  recall {found.recall}")

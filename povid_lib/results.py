@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import math
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from povid_lib.code_hash import code_hash, entry_name
 
 FOLDER = Path(__file__).parent.parent / "results"
 
@@ -37,19 +38,6 @@ def provenance(config: Any, seconds: float) -> dict[str, Any]:
     }
 
 
-def code_hash(modules: Iterable[str], folder: Path = Path(__file__).parent) -> str:
-    """Twelve digits that change with what modules of this package do ("../tools/x" is one beside it), not with their comments,
-    docstrings and layout."""
-    digest = hashlib.sha256()
-    for name in sorted(modules):
-        tree = ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
-        digest.update(f"{name}\n{ast.unparse(tree)}\n".encode())
-    return digest.hexdigest()[:12]
-
-
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value))
@@ -63,17 +51,18 @@ def _plain(value: Any) -> Any:
 
 
 def save(
-    name: str, data: dict[str, Any], config: Any, seconds: float, folder: Path = FOLDER, code: Iterable[str] = ()
+    name: str, data: dict[str, Any], config: Any, seconds: float, folder: Path = FOLDER, code: Iterable[Any] = ()
 ) -> Path:
     """Write ``results/<name>.json``: dataclasses become objects, floats six decimals, nan null.
 
-    ``code``: the modules that the figures come from (see ``code_hash``); a test then fails when one of them does something else.
+    ``code``: the entry points that the figures come from (see ``code_hash``); a test then fails when anything behind them does
+    something else.
     """
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.json"
     origin = provenance(config, seconds)
-    if modules := sorted(code):
-        origin["code"] = {"modules": modules, "hash": code_hash(modules)}
+    if entries := sorted(map(entry_name, code)):
+        origin["code"] = {"entries": entries, "hash": code_hash(entries)}
     path.write_text(json.dumps({"provenance": origin, **_plain(data)}, indent=1) + "\n")
     return path
 

@@ -19,8 +19,9 @@ from typing import Any
 
 import yaml
 
-from povid_lib import cache, preferences, results, study_data, train
+from povid_lib import cache, preferences, study_data, train
 from povid_lib import vlm as vlms
+from povid_lib.code_hash import code_hash, entry_name
 from povid_lib.hallucinate import Offline, pairs
 from povid_lib.metrics import rows as files
 from povid_lib.preferences import Pair
@@ -29,22 +30,6 @@ from povid_lib.vlm import VLM
 
 MORE = 1.4  # prompts tried for each pair that is wanted, where some prompts give none
 DATA = ("truth", "relabelled", "sampled", "even", "corrected", "own", "swapped", "blanked")
-TRAINING = (
-    "batches", "config", "distort", "hallucinate", "kinds", "logprobs", "losses", "scenes", "study_data", "template", "texts",
-    "trainer", "metrics/exact_judge",
-)  # fmt: skip
-MEASURING = (
-    "contrast",
-    "study_measure",
-    "metrics/chair",
-    "metrics/pope",
-    "metrics/exact_judge",
-    "scenes",
-    "texts",
-    "kinds",
-)
-# read when the code is: a study that runs keeps the keys of what it runs
-_CODE = {"train": results.code_hash(TRAINING), "measure": results.code_hash(MEASURING)}
 
 
 @dataclass(frozen=True)
@@ -152,14 +137,21 @@ class Study:
             "offline": self.offline,
             "phase": self.phase,
         }
-        parts["code"] = _CODE["train"]
+        parts["code"] = code_of("train")
         if what == "measure":
-            parts |= {"measuring": _CODE["measure"], "scenes": method.scenes or self.scenes, "decode": method.decode}
+            parts |= {"measuring": code_of("measure"), "scenes": method.scenes or self.scenes, "decode": method.decode}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
     def measured(self, method: Method, seed: int) -> Path:
         """The file with what was measured of one run."""
         return Path(self.out) / "measured" / f"{method.name}-{seed}-{self.key(method, seed, 'measure')}.json"
+
+
+@functools.cache  # read once: a study that runs keeps the keys of what it runs
+def code_of(what: str) -> str:
+    """The digest of the code behind a run's training ("train") or its measures ("measure")."""
+    entries = (rows, train.run) if what == "train" else (measure,)
+    return code_hash(map(entry_name, entries))
 
 
 @functools.cache
@@ -191,6 +183,7 @@ def run(study: Study, only: Sequence[str] = (), part: tuple[int, int] = (0, 1)) 
     ``only``: names of methods or groups. ``part``: (k, n), every n-th run from the k-th, for n processes side by side.
     """
     base, done = vlms.load(study.model), 0
+    code_of("train"), code_of("measure")
     for at, (method, seed) in enumerate(jobs(study)):
         wanted = not only or method.name in only or method.group in only
         if wanted and at % part[1] == part[0] and not study.measured(method, seed).is_file():

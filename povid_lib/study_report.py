@@ -14,7 +14,7 @@ from statsmodels.stats.multitest import multipletests
 from povid_lib import preferences, results
 from povid_lib.metrics.stats import Comparison, Estimate, crossed_compare, crossed_ratio
 from povid_lib.pocket_report import SPLITS
-from povid_lib.study import MEASURING, TRAINING, Method, Study
+from povid_lib.study import Method, Study, run_one
 
 TESTED = (
     "chair_s",
@@ -48,9 +48,7 @@ def report(study: Study, name: str) -> str:
     for method in (m for m in study.methods if m.is_trained):
         data["methods"][method.name]["pairs"] = [about_pairs(study, method, seed) for seed in range(method.seeds)]
     seconds = sum(sum(run["seconds"]) for of in runs.values() for run in of)
-    results.save(
-        name, data, asdict(study), seconds, code={*TRAINING, *MEASURING, "study", "study_report", "metrics/stats"}
-    )
+    results.save(name, data, asdict(study), seconds, code=[run_one, report])
     return table(data)
 
 

@@ -115,7 +115,7 @@ def main() -> None:
             data[f"{make}_{seed}"] = {"chair": after, "example": example, "accuracy": curve}
             print(make, seed, after, example, flush=True)
     config = {"steps": STEPS, "batch": BATCH, "rate": RATE, "seeds": SEEDS, "n": len(batch)}
-    print(results.save("appended", data, config, time.time() - start))
+    print(results.save("appended", data, config, time.time() - start, code=[__file__]))
 
 
 if __name__ == "__main__":

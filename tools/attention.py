@@ -29,10 +29,6 @@ from povid_lib.scenes import Scene
 from povid_lib.texts import PROMPT, WORDS, detailed_caption, noun
 from povid_lib.vlm import VLM
 
-CODE = (
-    "../tools/attention", "attention", "occlusion", "pocket_data", "pocket_report", "scenes", "kinds", "texts", "template",
-    "metrics/stats",
-)  # fmt: skip
 SEEDS = (0, 1, 2)
 BEFORE = "pocket"
 AFTER = {
@@ -341,7 +337,7 @@ def main() -> None:
             "maps agree better with occlusion": {kind: verdict(change[f"agreement/{kind}"]) for kind in KINDS_OF_MAP},
         }
     config = {"scenes": SCENES, "maps": MAPS, "window": WINDOW, "before": BEFORE, "after": AFTER}
-    print(results.save("attention", data, config, time.time() - start, code=CODE))
+    print(results.save("attention", data, config, time.time() - start, code=[__file__]))
 
 
 if __name__ == "__main__":

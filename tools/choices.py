@@ -329,7 +329,7 @@ def control() -> None:
         "held_out": HELD_OUT,
         "deals": DEALS,
     }
-    print(results.save("choices_control", found, config, time.time() - start))
+    print(results.save("choices_control", found, config, time.time() - start, code=[__file__]))
 
 
 def start_of_phase_2(
@@ -360,7 +360,7 @@ def main() -> None:
         trainer.train()
         found["end"] = measure(vlm, trainer.model.eval(), before.model, data, held_out)
     config = {"steps": STEPS, "trained_on": TRAINED_ON, "batches": BATCHES, "rows": ROWS, "held_out": HELD_OUT}
-    print(results.save("choices", found, config, time.time() - start))
+    print(results.save("choices", found, config, time.time() - start, code=[__file__]))
 
 
 if __name__ == "__main__":

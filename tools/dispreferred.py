@@ -243,7 +243,7 @@ def main() -> None:
         "wrapped_pixels": wrapped_pixels(),
     }
     config = {"scenes": SCENES, "draws": DRAWS, "captions": CAPTIONS, "level": LEVEL}
-    print(results.save("dispreferred", data, config, time.time() - start))
+    print(results.save("dispreferred", data, config, time.time() - start, code=[__file__]))
 
 
 if __name__ == "__main__":

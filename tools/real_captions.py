@@ -45,7 +45,11 @@ def main() -> None:
         print(key, data[key])
     print(
         results.save(
-            "real_captions", data, {"vocabulary": "synonyms.txt", "lemmatiser": "pattern"}, time.time() - start
+            "real_captions",
+            data,
+            {"vocabulary": "synonyms.txt", "lemmatiser": "pattern"},
+            time.time() - start,
+            code=[__file__],
         )
     )
 

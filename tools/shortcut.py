@@ -126,7 +126,11 @@ def main() -> None:
     note("attribute_changes", {f"{a} -> {b}": n for (a, b), n in swaps.most_common(40)})
     print(
         results.save(
-            "shortcut", data, {"sizes": SIZES, "words": WORDS, "mixed": MIXED, "read": READ}, time.time() - start
+            "shortcut",
+            data,
+            {"sizes": SIZES, "words": WORDS, "mixed": MIXED, "read": READ},
+            time.time() - start,
+            code=[__file__],
         )
     )
 

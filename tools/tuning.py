@@ -154,7 +154,11 @@ def main() -> None:
                         {k: round(found["typical"][k]["value"], 3) for k in ("chair_s", "recall", "words")},
                         flush=True,
                     )
-    print(results.save("tuning", data, {"recipe": asdict(RECIPE), "seeds": SEEDS, "n": N}, time.time() - start))
+    print(
+        results.save(
+            "tuning", data, {"recipe": asdict(RECIPE), "seeds": SEEDS, "n": N}, time.time() - start, code=[__file__]
+        )
+    )
 
 
 if __name__ == "__main__":

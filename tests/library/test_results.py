@@ -5,6 +5,7 @@ import json
 import pytest
 
 from povid_lib import results
+from povid_lib.code_hash import code_hash
 from povid_lib.metrics.stats import mean
 
 
@@ -36,15 +37,15 @@ def test_undefined_shares_are_null_in_json(tmp_path):
 
 
 def test_code_is_written_down_and_followed(tmp_path):
-    results.save("x", {}, {}, 0, tmp_path, code=["results", "../tools/status"])
+    results.save("x", {}, {}, 0, tmp_path, code=[mean, "tools.status"])
     assert results.read("x", tmp_path)["provenance"]["code"] == {
-        "modules": ["../tools/status", "results"],
-        "hash": results.code_hash(["results", "../tools/status"]),
+        "entries": ["povid_lib.metrics.stats:mean", "tools.status"],
+        "hash": code_hash(["povid_lib.metrics.stats:mean", "tools.status"]),
     }
 
 
-@pytest.mark.parametrize("name", ["study", "sweeps", "world_000", "world_100", "attention"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in results.FOLDER.glob("*.json")))
 def test_what_the_results_pages_show_comes_from_this_code(name):
     """Fails when code behind a committed result does something else: make the result again (results/README.md)."""
     found = results.read(name)["provenance"]["code"]
-    assert results.code_hash(found["modules"]) == found["hash"]
+    assert code_hash(found["entries"]) == found["hash"]
