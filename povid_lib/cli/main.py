@@ -51,29 +51,33 @@ def evaluate(
     n: Annotated[int, typer.Option(help="Scenes of a pocket split.")] = 500,
 ) -> None:
     """Measure hallucination; writes results/NAME.json, and what the model said under runs/answers/NAME/."""
-    from povid_lib.evaluation import evaluate as evaluate_module
+    from povid_lib.evaluation import evaluate as evaluation
     from povid_lib.evaluation.held_out import SPLITS
     from povid_lib.files import results
     from povid_lib.metrics.vocabulary import coco_vocabulary, read_vocabulary
 
     start, said_in = time.time(), Path("runs/answers") / name
+    try:
+        results.check_name(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     if (model is None) == (answers is None):
         raise typer.BadParameter("give either --model or --answers")
     try:
         if data in SPLITS:
             if model is None:
                 raise ValueError("The pocket world's splits are answered by a model; give --model.")
-            found = evaluate_module.evaluate_world(evaluate_module.ready(model, said_in), data, n, said_in)
+            found = evaluation.evaluate_world(evaluation.ready(model, said_in), data, n, said_in)
         elif not Path(data).is_file():
             raise ValueError(f"--data {data!r} is neither a split ({', '.join(SPLITS)}) nor a file.")
-        elif evaluate_module.holds_questions(Path(data)):
-            found = evaluate_module.evaluate_question_file(Path(data), answers, model, images, said_in)
+        elif evaluation.holds_questions(Path(data)):
+            found = evaluation.evaluate_question_file(Path(data), answers, model, images, said_in)
         else:
             words = read_vocabulary(vocabulary) if vocabulary else coco_vocabulary()
-            found = evaluate_module.evaluate_truth_file(Path(data), words, answers, model, images, said_in)
+            found = evaluation.evaluate_truth_file(Path(data), words, answers, model, images, said_in)
     except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
-    for label, estimate in evaluate_module.table(found):
+    for label, estimate in evaluation.table(found):
         typer.echo(f"{label:<44} {estimate}   n = {estimate.n}")
     config = {"model": model, "answers": answers and answers.name, "data": Path(data).name, "n": n}
     typer.echo(f"Written to {results.save(name, found, config, time.time() - start)}.")
@@ -117,10 +121,12 @@ def study(
     What is done is not done again; a study that was stopped goes on when the same command is given. With --part only the runs are
     made; the table needs the command once without it.
     """
-    from povid_lib.study import report, run
+    from povid_lib.files import results
+    from povid_lib.study import methods, report, run
 
     try:
-        found = run.read_study(file)
+        results.check_name(file.stem)
+        found = methods.read_study(file)
         at, _, number = part.partition("/")
         if not (at.isdigit() and number.isdigit() and int(at) < int(number)):
             raise ValueError(f"--part is {part!r}; write k/n with k below n, such as 0/2.")

@@ -11,8 +11,8 @@ from povid_lib import models
 from povid_lib.data import images
 from povid_lib.data.corrupt_text import Offline, pairs
 from povid_lib.files import results
-from povid_lib.study import measure, pair_variants, report, run
-from povid_lib.study.run import Method, Study
+from povid_lib.study import measure, methods, pair_variants, report, run
+from povid_lib.study.methods import Method, Study
 from povid_lib.world.scenes import World, scenes
 from tests.support import training
 from tests.support.helpers import povid
@@ -72,11 +72,11 @@ def test_keys_follow_settings_weights_and_code(small, monkeypatch):
     assert replace(small, phase={**PHASE, "max_steps": 3}).key(text, 0, "train") != key["train"]
     assert replace(small, scenes=7).key(text, 0, "train") == key["train"]
     assert replace(small, scenes=7).key(text, 0, "measure") != key["measure"]
-    code_of = run.code_of
-    monkeypatch.setattr(run, "code_of", lambda what: "another" if what == "measure" else code_of(what))
+    code_of = methods.code_of
+    monkeypatch.setattr(methods, "code_of", lambda what: "another" if what == "measure" else code_of(what))
     assert small.key(text, 0, "train") == key["train"]
     assert small.key(text, 0, "measure") != key["measure"]
-    monkeypatch.setattr(run, "code_of", lambda what: f"another {what}")
+    monkeypatch.setattr(methods, "code_of", lambda what: f"another {what}")
     assert small.key(text, 0, "train") != key["train"]
 
 
@@ -157,7 +157,7 @@ def test_what_is_no_study_is_refused(tmp_path, content, said):
     path = tmp_path / "study.yaml"
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
     with pytest.raises(ValueError, match=said) as caught:
-        run.read_study(path)
+        methods.read_study(path)
     assert str(path) in str(caught.value)
 
 
@@ -169,7 +169,7 @@ def test_the_command_refuses_before_it_loads_anything(tmp_path):
 
 @pytest.mark.parametrize("name", ["study", "sweeps"])
 def test_the_shipped_studies_are_sound_and_at_equal_budget(name):
-    study = run.read_study(f"recipes/{name}.yaml")
+    study = methods.read_study(f"recipes/{name}.yaml")
     main = [m for m in study.methods if m.group == "main"]
     assert {m.seeds for m in main if m.is_trained} <= {5}
     assert all(m.seeds >= 3 for m in study.methods if m.is_trained)

@@ -1,6 +1,6 @@
-"""One request of the rewriter: its settings, its picture, what it holds, and the most that it can cost.
+"""One request of the rewriter: its picture, what it holds, and the most that it can cost.
 
-Everything that can be wrong with settings, rows and pictures is found here, before anything is sent or paid.
+Everything that can be wrong with rows and pictures is found here, before anything is sent or paid.
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ import hashlib
 import io
 import json
 import math
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from PIL import Image
 
 from povid_lib.data import images as images_module
 from povid_lib.data.pairs import CORRUPTIONS, TEXTS, text_fault
+from povid_lib.data.rewrite.config import RewriterConfig
 from povid_lib.data.rewrite.prompts import kinds_for, messages, response_format
 from povid_lib.data.true_answers import Truth
 from povid_lib.files.jsonl import fail, repeated
@@ -29,85 +28,6 @@ PICTURE_BYTES = 20_000_000  # a larger file is not read
 PICTURE_PIXELS = 50_000_000  # a larger picture is not decoded
 PICTURE_SIDE = 2048  # a larger picture is sent reduced to it
 _TYPES = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "WEBP": "webp", "GIF": "gif"}  # what OpenAI takes
-
-
-@dataclass(frozen=True)
-class RewriterConfig:
-    """Which model rewrites, where, how, and for how much money at most. Prices and limit are in US dollars.
-
-    The key is read from the environment variable ``key_variable``. ``image_tokens``: what OpenAI's tile rule counts for a picture
-    and for each tile of it; (85, 170) is published for GPT-4o, (2833, 5667) for GPT-4o mini. A model that counts otherwise needs
-    numbers that are no less than its own. Raises ``ValueError`` with every setting that cannot work.
-    """
-
-    model: str
-    input_price: float  # dollars for a million input tokens
-    output_price: float  # dollars for a million output tokens
-    spending_limit: float  # dollars, of all that a journal records
-    base_url: str = "https://api.openai.com/v1"
-    key_variable: str = "OPENAI_API_KEY"
-    temperature: float = 1.0  # the one temperature that every model takes
-    max_tokens: int = 1024  # of an answer
-    length_parameter: str = "max_completion_tokens"  # older servers know it as max_tokens
-    concurrency: int = 4  # requests under way at once
-    retries: int = 5  # of a request that failed for a passing reason; the client waits longer each time
-    timeout: float = 120.0  # seconds for one whole answer
-    kinds: tuple[str, ...] = CORRUPTIONS
-    detail: str = "high"  # or low: the picture is seen in 512 x 512 pixels
-    image_tokens: tuple[int, int] = (85, 170)
-
-    def __post_init__(self) -> None:
-        if faults := list(self._faults()):
-            raise ValueError(f"RewriterConfig: {'; '.join(faults)}.")
-
-    def _faults(self) -> Iterator[str]:
-        if not isinstance(self.model, str) or not self.model.strip():
-            yield "model is empty; name the model to ask"
-        if not isinstance(self.base_url, str) or not _is_plain_url(self.base_url):
-            yield "base_url must be http(s)://host[:port][/path], without user, password, query or fragment"
-        if not isinstance(self.key_variable, str) or not re.fullmatch(
-            r"[A-Za-z_][A-Za-z0-9_]{0,63}", self.key_variable
-        ):
-            # the value is not shown: it may be a key
-            yield "key_variable must be the name of an environment variable, such as OPENAI_API_KEY, not the key itself"
-        for name in ("input_price", "output_price"):
-            if not _is_number(getattr(self, name)) or getattr(self, name) < 0:
-                yield f"{name} is {getattr(self, name)!r}; give dollars for a million tokens, 0 or more"
-        for name in ("spending_limit", "timeout"):
-            if not _is_number(getattr(self, name)) or getattr(self, name) <= 0:
-                yield f"{name} is {getattr(self, name)!r}; give a number above 0"
-        if not _is_number(self.temperature) or not 0 <= self.temperature <= 2:
-            yield f"temperature is {self.temperature!r}; give a number from 0 to 2"
-        for name, least in (("max_tokens", 1), ("concurrency", 1), ("retries", 0)):
-            if type(getattr(self, name)) is not int or getattr(self, name) < least:
-                yield f"{name} is {getattr(self, name)!r}; give a whole number, {least} or more"
-        if self.length_parameter not in ("max_completion_tokens", "max_tokens"):
-            yield f"length_parameter is {self.length_parameter!r}; choose max_completion_tokens or max_tokens"
-        if self.detail not in ("low", "high"):
-            yield f"detail is {self.detail!r}; choose low or high (auto has no foreseeable price)"
-        counts = self.image_tokens
-        if not isinstance(counts, tuple) or len(counts) != 2 or any(type(n) is not int or n < 0 for n in counts):
-            yield f"image_tokens is {counts!r}; give two whole numbers, for the picture and for each tile"
-        if not isinstance(self.kinds, tuple) or not self.kinds or set(self.kinds) - set(CORRUPTIONS):
-            yield f"kinds is {self.kinds!r}; give a tuple of {', '.join(CORRUPTIONS)}"
-        elif len(set(self.kinds)) < len(self.kinds):
-            yield f"kinds is {self.kinds!r}; name each once"
-        elif "step" in self.kinds and "result" not in self.kinds:
-            yield "kinds has step without result; a false step with the true result makes no false answer; add result"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_plain_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port  # a port that is no number raises
-    except ValueError:
-        return False
-    plain = not (parts.query or parts.fragment or parts.username or parts.password or re.search(r"\s", url))
-    return parts.scheme in ("http", "https") and bool(host) and port != 0 and plain
 
 
 @dataclass(frozen=True)
