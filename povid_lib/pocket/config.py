@@ -19,6 +19,10 @@ Rates = Annotated[
 ]
 
 
+def _of_a_world(cooccurrence: float) -> float:
+    return World(cooccurrence=cooccurrence).cooccurrence
+
+
 @dataclass(frozen=True)
 class PocketConfig:
     """One recipe. Batch sizes, steps and learning rates are per stage, in the order of ``STAGES``.
@@ -31,7 +35,7 @@ class PocketConfig:
     seed: Annotated[Whole, Field(description="Another seed: other scenes, texts and initial weights.")] = 0
     cooccurrence: Annotated[
         float,
-        AfterValidator(lambda value: World(cooccurrence=value).cooccurrence),
+        AfterValidator(_of_a_world),
         Field(description="Strength of co-occurrence in the world it learns from."),
         Remedy("give a number between 0 and 1.1"),
     ] = 1.0
