@@ -41,7 +41,8 @@ class VLM:
 
     @property
     def is_pocket(self) -> bool:
-        return self.model.config.text_config.hidden_size < 1024
+        """Whether it reads and speaks the pocket world's language: its config says so (``pocket.architecture``)."""
+        return bool(getattr(self.model.config, "povid_pocket", False))
 
 
 def load(
