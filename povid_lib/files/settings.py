@@ -82,7 +82,7 @@ class SettingsError(ValueError):
 
     def __init__(self, where: str, faults: list[Fault]) -> None:
         self.faults = faults
-        lines = [f"{fault}." for fault in faults]
+        lines = [said if (said := str(fault)).endswith("?") else f"{said}." for fault in faults]
         super().__init__(where + (lines[0] if len(lines) == 1 else f"{len(lines)} faults\n  " + "\n  ".join(lines)))
 
 
