@@ -1,3 +1,5 @@
 """Measuring hallucination in vision-language models, and curing it by preference tuning (POVID)."""
 
-__version__ = "0.1.0"
+from importlib.metadata import version
+
+__version__ = version("povid-lib")
