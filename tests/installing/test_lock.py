@@ -66,11 +66,11 @@ def test_the_environment_is_the_lock():
     assert installed == PINS
 
 
-def imported(folder: str) -> set[str]:
-    """Distributions whose modules the Python files of a folder import."""
+def imported(*folders: str) -> set[str]:
+    """Distributions whose modules the Python files of some folders import."""
     of_module = metadata.packages_distributions()
     modules = set()
-    for file in (ROOT / folder).rglob("*.py"):
+    for file in (file for folder in folders for file in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 modules |= {alias.name.split(".")[0] for alias in node.names}
@@ -78,23 +78,21 @@ def imported(folder: str) -> set[str]:
                 modules.add(node.module.split(".")[0])
     own = {path.name for path in ROOT.iterdir()} | {"povid_lib"}
     foreign = {module for module in modules if module not in sys.stdlib_module_names and module not in own}
-    assert foreign, f"{folder} imports nothing?"
+    assert foreign, f"{folders} import nothing?"
     unknown = {module for module in foreign if module not in of_module}
-    assert not unknown, f"{folder} imports what is not installed: {unknown}"
+    assert not unknown, f"{folders} import what is not installed: {unknown}"
     return {canonicalize_name(of_module[module][0]) for module in foreign}
 
 
-@pytest.mark.parametrize("folder", ["povid_lib", "tests", "benchmarks", "scripts", "_ext"])
-def test_what_is_imported_is_declared(folder):
+@pytest.mark.parametrize("folders", [("povid_lib",), ("tests", "benchmarks", "scripts", "experiments", "_ext")])
+def test_what_is_imported_is_declared(folders):
     project = tomllib.loads(PYPROJECT)["project"]
     lists = [project["dependencies"], *project["optional-dependencies"].values()]
-    if folder != "povid_lib":
+    if folders != ("povid_lib",):
         lists += tomllib.loads(PYPROJECT)["dependency-groups"].values()
     declared = {canonicalize_name(Requirement(line).name) for listed in lists for line in listed}
-    assert imported(folder) <= declared | SPELT_OTHERWISE
-
-
-SPELT_OTHERWISE = {"sphinx"}  # beneath jupyter-book, which holds it to a version
+    lacking = imported(*folders) - declared
+    assert not lacking, f"{', '.join(lacking)}: name them in pyproject.toml"
 
 
 COLAB = {  # Google Colab, August 2026
