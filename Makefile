@@ -9,7 +9,7 @@ BIN := .venv/bin
 HTML := _build/html
 LIBRARY := $(shell find povid_lib -name '*.py' -o -name '*.js' -o -name '*.safetensors' -o -name '*.json')
 CHAPTERS := $(wildcard notebooks/*.ipynb)
-PAGES := $(wildcard book/*.md book/*.bib) _config.yml _toc.yml $(wildcard _ext/*.py assets/css/* assets/js/*) tools/status.py
+PAGES := $(wildcard book/*.md book/*.bib) _config.yml _toc.yml $(wildcard _ext/*.py assets/css/* assets/js/*) scripts/status.py scripts/api_pages.py
 START := $(shell date +%s)
 
 .PHONY: help book test setup lint library-tests browser clean pocket results
@@ -30,10 +30,11 @@ lint: .venv/.done  ## ruff, mypy, notebooks without outputs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache | tail -6
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 
 library-tests: .venv/.done  ## the library's own tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/library -q -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore tests/book -q -n 2 --dist loadfile
 
 browser:  ## Debian's Chromium, for the browser tests; needs root and apt
 	@if command -v chromium >/dev/null; then exit 0; fi
@@ -63,12 +64,12 @@ clean:  ## remove what was built, but not the environment
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
-assets/vendor/.done: package.json package-lock.json tools/vendor.sh
+assets/vendor/.done: package.json package-lock.json scripts/vendor.sh
 	@if ! command -v npm >/dev/null; then
 	  echo "npm is needed for the book's front-end files; on Debian: apt-get install npm" >&2; exit 1
 	fi
 	npm ci --silent --no-audit --no-fund --ignore-scripts
-	tools/vendor.sh
+	scripts/vendor.sh
 	touch $@
 
 assets/models/pocket.onnx: .venv/.done $(LIBRARY)
@@ -84,6 +85,7 @@ scratch/.executed: .venv/.done $(CHAPTERS) $(LIBRARY) $(wildcard results/*.json)
 
 $(HTML)/index.html: scratch/.executed assets/vendor/.done assets/models/pocket.onnx $(PAGES)
 	cp -r book assets _ext _config.yml _toc.yml README.md scratch/
-	$(BIN)/python tools/status.py scratch/times.xml scratch/book/status.md
+	$(BIN)/python scripts/status.py scratch/times.xml scratch/book/status.md
+	$(BIN)/python scripts/api_pages.py scratch/book/api
 	$(BIN)/jupyter-book build scratch --path-output . --all -W -n --keep-going --quiet
 	touch $@

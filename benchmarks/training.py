@@ -24,15 +24,17 @@ from torch import Tensor, nn
 from transformers import LlavaForConditionalGeneration
 from trl import DPOConfig, DPOTrainer
 
-from povid_lib import distort, losses, pocket, results
-from povid_lib import vlm as vlms
-from povid_lib.batches import Batch
-from povid_lib.config import LANGUAGE_MODEL_LAYERS, POVIDConfig
-from povid_lib.hallucinate import Offline, pairs
-from povid_lib.logprobs import sequence_logps, token_logps
-from povid_lib.preference_files import to_trl
-from povid_lib.preferences import write
-from povid_lib.trainer import POVIDTrainer
+from povid_lib import models
+from povid_lib.data.corrupt_text import Offline, pairs
+from povid_lib.data.pair_files import write
+from povid_lib.data.trl_dataset import to_trl
+from povid_lib.files import results
+from povid_lib.pocket import architecture
+from povid_lib.training import dispreference, losses
+from povid_lib.training.collator import Batch
+from povid_lib.training.config import LANGUAGE_MODEL_LAYERS, POVIDConfig
+from povid_lib.training.logprobs import sequence_logps, token_logps
+from povid_lib.training.trainer import POVIDTrainer
 
 Ways = dict[str, Callable[[], Tensor]]
 
@@ -40,15 +42,15 @@ Ways = dict[str, Callable[[], Tensor]]
 def model_of(size: str) -> tuple[LlavaForConditionalGeneration, Any]:
     """The model and its processor."""
     if size == "pocket":
-        vlm = vlms.load("pocket")
+        vlm = models.load("pocket")
         return vlm.model, vlm.processor
-    processor = vlms.load("pocket").processor
+    processor = models.load("pocket").processor
     processor.patch_size = 14
     processor.image_processor.size = {"height": 336, "width": 336}
     torch.manual_seed(0)
-    config = pocket.llava_config(len(processor.tokenizer), width=512, layers=8)
+    config = architecture.llava_config(len(processor.tokenizer), width=512, layers=8)
     config.text_config.max_position_embeddings = 2048
-    config.vision_config = pocket.clip_config(len(processor.tokenizer), width=256, layers=6).vision_config
+    config.vision_config = architecture.clip_config(len(processor.tokenizer), width=256, layers=6).vision_config
     config.vision_config.image_size, config.vision_config.patch_size = 336, 14
     config.image_seq_length = 576
     return LlavaForConditionalGeneration(config), processor
@@ -70,10 +72,12 @@ def rows_of(size: str, n: int, folder: Path) -> Any:
     return Dataset.from_list(plain).with_transform(data.format["format_kwargs"]["transform"])
 
 
-def released(model: nn.Module, batch: Batch, choices: distort.ImageDispreference, trainer: POVIDTrainer) -> Tensor:
+def released(
+    model: nn.Module, batch: Batch, choices: dispreference.ImageDispreference, trainer: POVIDTrainer
+) -> Tensor:
     """Phase 2 step by step as the released code does it: whole rows with all logits, policy and reference, clean and noised."""
     generators = [trainer._generator(row_id) for row_id in batch["row_ids"]]
-    pixels = distort.noised_pixels(
+    pixels = dispreference.noised_pixels(
         batch["images"], batch["pixel_values"], choices, trainer.processing_class, generators
     )
 

@@ -1,4 +1,21 @@
-"""Measuring hallucination in vision-language models, and curing it by preference tuning (POVID)."""
+"""Hallucination in vision-language models: measure it, explain it, and mend it by preference tuning (POVID).
+
+The packages, in the order in which data flow through them; each imports only from those above it:
+
+``files``       JSON lines, results with their origin, the digest of code
+``metrics``     CHAIR, POPE, AMBER, MMHal, LLaVA-Bench and their intervals
+``world``       the pocket world: objects, scenes, captions, questions, and the judge that knows the truth
+``data``        preference pairs: record, files, corrupting text and images, audit; ``data.rewrite`` asks a remote model
+``models``      a LLaVA: load, prompt, generate, score; the shipped weights
+``training``    pairs -> batch -> log-probabilities -> loss -> adapter
+``pocket``      how the pocket model is made and exported
+``analysis``    why and where: factors, probes, language prior, gradients, exact policies, attention, occlusion
+``evaluation``  one model against one truth
+``study``       many methods, many seeds
+``figures``     Matplotlib figures
+``widgets``     widgets that live in the static page
+``cli``         the ``povid`` command
+"""
 
 from importlib.metadata import version
 

@@ -1,1 +1,1 @@
-"""Measures of hallucination: pure functions over plain records."""
+"""Measures of hallucination: pure functions over plain records, knowing no world and no model."""

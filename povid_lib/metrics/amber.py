@@ -18,11 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import bootstrap
 
-from povid_lib.metrics.amber_data import DIMENSIONS, Description, Nouns, Poll, WordTable, noun_reader
+from povid_lib.metrics.amber_files import DIMENSIONS, Description, Nouns, Poll, WordTable, noun_reader
 from povid_lib.metrics.pope import parse_yes_no
 from povid_lib.metrics.stats import Estimate, mean, ratio, share
 
 Similar = Callable[[str, str], bool]
+
 
 # --- descriptions ------------------------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ class ChairComparison:
 
 def score_caption(caption: str, truth: Collection[str], mentioned: Callable[[str], Sequence[str]]) -> CaptionScore:
     """Score one caption. ``mentioned`` reads the objects out of a text, repeated mentions counted: a ``Vocabulary``'s method
-    of that name, or ``texts.mentioned``. Words are counted between white space."""
+    of that name, or ``captions.mentioned``. Words are counted between white space."""
     named = tuple(mentioned(caption))
     return CaptionScore(named, tuple(n for n in named if n not in truth), frozenset(truth), len(caption.split()))
 

@@ -8,14 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-from povid_lib.metrics.pope import PopeQuestion
-from povid_lib.metrics.rows import (
-    decode,
-    fail,
+from povid_lib.files.jsonl import (
     id_of,
-    json_fault,
     read_members,
     read_rows,
     read_texts,
@@ -24,6 +19,8 @@ from povid_lib.metrics.rows import (
     text_of,
     words_of,
 )
+from povid_lib.metrics.coco_tables import _check_category, coco_tables
+from povid_lib.metrics.pope import PopeQuestion
 from povid_lib.metrics.vocabulary import Vocabulary
 
 
@@ -132,30 +129,3 @@ def write_answers(path: str | Path, answers: Mapping[str, str]) -> None:
 def _write(path: str | Path, rows: Iterable[Mapping[str, str]]) -> None:
     text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
     Path(path).write_text(text, encoding="utf-8")
-
-
-def coco_tables(path: str | Path, tables: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-    """A JSON object that has these tables, and in each of their rows these fields."""
-    text, faults = decode(path)
-    try:
-        data = {} if faults else json.loads(text)
-    except json.JSONDecodeError as error:
-        fail(path, [json_fault(error, error.lineno)])
-    for table, fields in () if faults else tables.items():
-        rows = data.get(table) if isinstance(data, dict) else None
-        if not isinstance(rows, list):
-            faults.append(f"the table `{table}` is missing; give COCO's annotation file")
-            continue
-        for at, row in enumerate(rows, start=1):
-            faults += [
-                f"`{table}`, row {at}: no {name}; give it"
-                for name in fields
-                if not isinstance(row, dict) or name not in row
-            ]
-    return sound(path, data, faults)
-
-
-def _check_category(name: str, where: str, vocabulary: Vocabulary, faults: list[str]) -> None:
-    if vocabulary.words.get(name) != name:
-        hint = f"; say {vocabulary.words[name]!r}" if name in vocabulary.words else ""
-        faults.append(f"{where}: {name!r} is no category of the vocabulary{hint}")

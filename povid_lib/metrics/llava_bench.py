@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from povid_lib.metrics.judge import Asked, Review, read_lines
+from povid_lib.metrics.llm_judge import Asked, Review, read_lines
 from povid_lib.metrics.stats import Estimate, mean, ratio
 
 PROMPT_VERSION = "llava-bench-1"  # count up with every change of wording: it makes another instrument

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from povid_lib.metrics.judge import Asked, Review
+from povid_lib.metrics.llm_judge import Asked, Review
 from povid_lib.metrics.stats import Estimate, mean
 
 PROMPT_VERSION = "mmhal-1"  # count up with every change of wording: it makes another instrument

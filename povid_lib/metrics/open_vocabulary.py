@@ -58,7 +58,7 @@ def content_nouns(text: str) -> list[str]:
 
 
 def score_nouns(caption: str, texts: Sequence[str], objects: Collection[str], vocabulary: Vocabulary) -> NounScore:
-    """Which nouns of a caption neither ``texts`` nor ``objects`` (categories of the vocabulary) support.
+    """Which nouns of a caption neither ``captions`` nor ``objects`` (categories of the vocabulary) support.
 
     A noun is supported if it is a word of the texts (singular, whatever its part of speech), or a word, or part of a double word,
     for an object of the truth or one that the texts mention.

@@ -13,6 +13,7 @@ from povid_lib.metrics.stats import Comparison, Estimate, compare, ratio, share
 
 SETTINGS = ("random", "popular", "adversarial")
 
+
 # --- questions ---------------------------------------------------------------------------------------------------
 
 
@@ -240,3 +241,6 @@ def _sums(counts: Sequence[Mapping[str, int]]) -> dict[str, tuple[list[int], lis
         "f1": ([2 * c["tp"] for c in counts], [y + c["present"] for y, c in zip(yes, counts, strict=True)]),
         "yes_ratio": (yes, asked),
     }
+
+
+YES_NO_HINT = "Answer the question using a single word or phrase."

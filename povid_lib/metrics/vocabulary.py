@@ -17,10 +17,7 @@ from types import ModuleType
 from nltk.tokenize.destructive import NLTKWordTokenizer
 from nltk.tokenize.punkt import PunktSentenceTokenizer
 
-from povid_lib.texts import WORDS
-
 COCO_FILE = Path(__file__).with_name("coco.txt")
-
 _PAIRS = (
     *("motor bike", "motor cycle", "air plane", "street light", "traffic light", "traffic signal", "stop light"),
     *("stop sign", "fire hydrant", "parking meter", "suit case", "sports ball", "baseball bat", "baseball glove"),
@@ -182,8 +179,3 @@ def coco_vocabulary(lemmatise: Callable[[str], str] = pattern_singular) -> Vocab
         words={**{lemmatise(word): category for word, category in table.words.items()}, **table.words},
         double_words={**pairs, **COCO_DOUBLE_WORDS},
     )
-
-
-def pocket_vocabulary() -> Vocabulary:
-    """The pocket world's 48 kinds with their plurals and synonyms, read as they stand."""
-    return Vocabulary(WORDS, lemmatise=identity)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from povid_lib import vlm as vlms
-from povid_lib.widgets import PROMPT
+from povid_lib import models
+from povid_lib.widgets.look import PROMPT
 
 PAGE = "notebooks/01_inside_a_vlm.html"
 
@@ -38,9 +38,9 @@ def test_model_in_the_page_equals_pytorch(look):
         " return Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data) })()"
     )
     pixels = np.array(rgba, dtype=np.float32).reshape(96, 96, 4)[..., :3] / 127.5 - 1
-    vlm = vlms.load("pocket")
+    vlm = models.load("pocket")
     text = re.sub(r" ([.,])", r"\1", " ".join(words))
-    row = f"{vlms.chat(vlm, PROMPT).replace('<image>', '<image>' * 36)} {text}"
+    row = f"{models.chat(vlm, PROMPT).replace('<image>', '<image>' * 36)} {text}"
     ids = vlm.processor.tokenizer(row, return_tensors="pt").input_ids
     with torch.inference_mode():
         logits = vlm.model(input_ids=ids, pixel_values=torch.from_numpy(pixels).permute(2, 0, 1)[None]).logits[0]

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from povid_lib.evaluation.held_out import held_out
 from povid_lib.metrics.chair import chair, score_caption
-from povid_lib.pocket_report import held_out
-from povid_lib.texts import mentioned
+from povid_lib.world.captions import mentioned
 
 PAGE = "notebooks/02_measuring.html"
 

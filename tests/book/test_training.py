@@ -2,7 +2,7 @@
 
 import re
 
-from povid_lib import results
+from povid_lib.files import results
 
 PAGE = "notebooks/08_training.html"
 METHODS = ("text", "both", "sft", "dpo", "shuffled", "own")

@@ -1,0 +1,105 @@
+"""From a model's captions to the rows that ``factors`` reads: one for every object that a caption names."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Mapping, Sequence
+
+from PIL import Image
+
+from povid_lib import models
+from povid_lib.analysis.factors import Mention, cooccurrence_of, hellinger
+from povid_lib.metrics.vocabulary import Vocabulary, tokenise
+from povid_lib.models.llava import VLM
+
+
+def mention_rows(
+    vlm: VLM,
+    pictures: Sequence[Image.Image],
+    without: Sequence[Image.Image] | None,
+    prompt: str,
+    captions: Sequence[str],
+    truths: Sequence[Collection[str]],
+    vocabulary: Vocabulary,
+    naming: Mapping[str, frozenset[int]],
+) -> list[Mention]:
+    """Read captions (teacher-forced) twice, with their pictures and ``without``: other pictures, or None for no picture at all.
+
+    ``true_answers``: the objects of each picture; its number is the row's ``image``. ``naming``: see
+    ``factors.captions_naming``. A word
+    of several tokens is taken at its first one. Raises ``ValueError`` if pictures, captions and truths differ in number.
+    """
+    if not len(pictures) == len(captions) == len(truths):
+        raise ValueError(
+            f"{len(pictures)} pictures, {len(captions)} captions and {len(truths)} truths must be as many."
+        )
+    prompts = [prompt] * len(captions)
+    seen = models.answer_distributions(vlm, pictures, prompts, captions)
+    blind = models.answer_distributions(vlm, without, prompts, captions)
+    rows = []
+    for number, (caption, truth, (ids, logps), (_, other)) in enumerate(
+        zip(captions, truths, seen, blind, strict=True)
+    ):
+        ends = token_ends(vlm, ids.tolist(), caption)
+        at = [token_at(ends, start) for start, _ in object_starts(caption, vocabulary)]
+        chosen = logps[at, ids[at]].clamp(max=0).tolist()
+        moved = hellinger(*(table[at].double().softmax(-1).numpy() for table in (logps, other))).tolist()
+        rows += caption_rows(str(number), caption, truth, vocabulary, naming, list(zip(chosen, moved, strict=True)))
+    return rows
+
+
+def caption_rows(
+    image: str,
+    caption: str,
+    truth: Collection[str],
+    vocabulary: Vocabulary,
+    naming: Mapping[str, frozenset[int]],
+    measured: Sequence[tuple[float, float]] | None = None,
+) -> list[Mention]:
+    """The rows of one caption. ``image``: key of its picture, whose objects are ``truth``. ``naming``: as for ``mention_rows``.
+
+    ``measured``: ``logp`` and ``distance`` of each mention, in the order of ``object_starts``; None where no model has read the
+    caption. Raises ``ValueError`` if they are not as many as the mentions.
+    """
+    found = object_starts(caption, vocabulary)
+    named = [name for _, name in found]
+    columns: Sequence[tuple[float | None, float | None]] = [(None, None)] * len(found) if measured is None else measured
+    if len(columns) != len(found):
+        raise ValueError(
+            f"Caption of {image!r}: {len(columns)} measured mentions, but {len(found)} are named; measure each of object_starts."
+        )
+    return [
+        Mention(
+            image=image,
+            name=name,
+            index=len(caption[:start].split()) + 1,
+            length=len(caption.split()),
+            hallucinated=name not in truth,
+            cooccurrence=cooccurrence_of(name, named, naming),
+            logp=logp,
+            distance=distance,
+        )
+        for (start, name), (logp, distance) in zip(found, columns, strict=True)
+    ]
+
+
+def object_starts(caption: str, vocabulary: Vocabulary) -> list[tuple[int, str]]:
+    """Where, in characters, each named object's word begins, and which object it is."""
+    starts, cursor, lower = [], 0, caption.lower()
+    for token in tokenise(caption):
+        at = lower.find(token, cursor)
+        starts.append(at if at >= 0 else cursor)  # the tokeniser rewrites quotation marks, which name nothing
+        cursor = max(cursor, at + len(token))
+    return [(starts[mention.position], mention.object) for mention in vocabulary.mentions(caption)]
+
+
+def token_ends(vlm: VLM, ids: Sequence[int], caption: str) -> list[int]:
+    """Where, in characters of the caption, each of its tokens ends."""
+    decode = vlm.processor.tokenizer.decode
+    lead = decode(ids).find(caption)  # most tokenizers put a space in front
+    return [len(decode(ids[: k + 1])) - lead for k in range(len(ids))]
+
+
+def token_at(ends: Sequence[int], start: int) -> int:
+    """Which token holds the character at ``start``. ``ends``: see ``token_ends``."""
+    return bisect_right(ends, start)

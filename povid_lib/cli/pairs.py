@@ -1,0 +1,212 @@
+"""``povid pairs``: make preference pairs, check them, audit them, and turn them into other formats."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from povid_lib.cli.rewrite import rewrite
+
+if TYPE_CHECKING:  # the modules themselves are imported where a command needs them, so that help comes at once
+    from povid_lib.data.audit import Audit
+    from povid_lib.data.pairs import Pair
+    from povid_lib.metrics.stats import Estimate
+
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Preference pairs: a question about a picture, a true answer, a false one. Make, check, audit and convert them.",
+)
+PairsFile = Annotated[Path, typer.Argument(help="File of pairs, JSON lines.", exists=True, dir_okay=False)]
+Images = Annotated[
+    Path | None, typer.Option(help="Folder of the pictures; scenes need none.", exists=True, file_okay=False)
+]
+SHOWN = 20  # pictures at fault that an audit names
+
+
+@app.command()
+def make(
+    out: Annotated[Path, typer.Option(help="File to write; it must not exist yet.")],
+    n: Annotated[int, typer.Option(help="Pairs, one a scene.")] = 10_000,
+    difficulty: Annotated[
+        str,
+        typer.Option(
+            help='Which object takes the place of a true one: "random", any absent one; "context", one that fits the place; '
+            '"partner", one that usually comes along, which is what a language prior expects.'
+        ),
+    ] = "partner",
+    objects: Annotated[float, typer.Option(help="Weight of false objects.")] = 0.4,
+    relations: Annotated[float, typer.Option(help="Weight of false places.")] = 0.2,
+    attributes: Annotated[float, typer.Option(help="Weight of false colours, sizes and numbers.")] = 0.2,
+    reasoning: Annotated[float, typer.Option(help="Weight of a false step and the wrong result after it.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Another seed: other scenes, other pairs.")] = 0,
+) -> None:
+    """Make pairs from the pocket world's exact truth: no model, no cost, 10,000 in well under a minute.
+
+    The false answer replaces, it never appends: it has as many words as the true one and the same form. Scenes come from the
+    training split alone, and from a part of it that no pocket model was made with. A pair names its scene
+    (scene:split/kind/index) and holds no picture: whoever reads it draws the scene again, equal to the pixel.
+
+    ```
+    povid pairs make --out pairs.jsonl
+    povid pairs make --out colours.jsonl --objects 0 --relations 0 --reasoning 0 --n 500
+    ```
+    """
+    from tqdm.auto import tqdm
+
+    from povid_lib.data import corrupt_text, pair_files
+
+    try:
+        config = corrupt_text.Offline(difficulty, objects, relations, attributes, reasoning, seed=seed)
+        made = corrupt_text.pairs(n, config)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        written = pair_files.write(out, tqdm(made, total=n, desc="pairs", disable=None))
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(f"{written} pairs written to {out}.")
+
+
+app.command()(rewrite)
+
+
+@app.command()
+def check(path: PairsFile, images: Images = None) -> None:
+    """Check a file line by line. Prints every fault with its line, value and remedy, and exits with 1 if there is one."""
+    from povid_lib.data import pair_files
+
+    count, faults = pair_files.find_faults(path, images)
+    if not count:
+        faults.append("the file holds nothing")
+    for fault in faults:
+        typer.echo(fault)
+    seen = "" if images else " Files of pictures were not looked at; give --images."
+    typer.echo(f"{path}: {count} pairs, {len(faults)} fault{'s' * (len(faults) != 1)}.{seen}")
+    if faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def audit(
+    path: PairsFile,
+    images: Images = None,
+    objects: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file picture -> its objects (COCO's categories), for the test with the picture. Scenes need none.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Write results/NAME.json too.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the resampling, and of the halves of the shortcut test.")] = 0,
+) -> None:
+    """Say what is wrong with pairs as a set, before anything is trained on them: lengths, edits, kinds, repeats, pictures.
+
+    The text-shortcut test has a plain classifier tell chosen from rejected without the picture: 0.5 is as it should be, and near
+    1 nobody who learns from these pairs need look at the picture. Beside it the same test by one who knows what is in the picture.
+    Intervals are 95%, resampled by picture.
+
+    ```
+    povid pairs audit pairs.jsonl --name my_pairs
+    ```
+    """
+    from povid_lib.data import audit, pair_files
+
+    start = time.time()
+    try:
+        rows = list(pair_files.read(path))
+        found, blind = audit.audit(rows, images, seed), audit.text_shortcut(rows, seed)
+        seeing = _with_image(rows, objects, seed)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    for label, value in _audit_table(found, blind, seeing):
+        typer.echo(f"{label:<46} {value}")
+    for image, fault in list(found.pictures.items())[:SHOWN]:
+        typer.echo(f"  {image}: {fault}")
+    if name:
+        from povid_lib.files import results
+
+        data = {"audit": found, "text_shortcut": blind, "with_image": seeing}
+        config = {"pairs": path.name, "seed": seed}
+        typer.echo(f"Written to {results.save(name, data, config, time.time() - start)}.")
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="File to read.", exists=True, dir_okay=False)],
+    target: Annotated[Path, typer.Argument(help="File to write; it must not exist yet.")],
+    images: Images = None,
+) -> None:
+    """Turn pairs into another format, by the endings of the two files.
+
+    - .jsonl: ours, one pair a line
+    - .json: POVID's public file, with conversations and rejected_conversations
+    - .parquet: TRL's columns with the pictures in them; datasets.load_dataset("parquet", data_files=...) gives what its
+      DPOTrainer trains on as it is
+
+    POVID's file has no place for changes and provenance; all else comes back as it was. A .parquet needs --images to be written,
+    unless all pictures are scenes.
+
+    ```
+    povid pairs convert povid_preference_data.json pairs.jsonl
+    povid pairs convert pairs.jsonl pairs.parquet --images coco/
+    ```
+    """
+    from povid_lib.data import pair_files
+    from povid_lib.data.povid_json import read_povid, write_povid
+    from povid_lib.data.trl_dataset import read_trl, write_trl
+
+    readers = {".jsonl": pair_files.read, ".json": read_povid, ".parquet": read_trl}
+    try:
+        for path in (source, target):
+            if path.suffix not in readers:
+                raise ValueError(f"{path} ends in none of {', '.join(readers)}; name it by what it holds.")
+        if target.exists():
+            raise ValueError(f"{target} exists; choose another name.")
+        pairs: Iterable[Pair] = readers[source.suffix](source)
+        if target.suffix == ".parquet":
+            written = write_trl(target, pairs, images)
+        else:
+            written = (write_povid if target.suffix == ".json" else pair_files.write)(target, pairs)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(f"{written} pairs written to {target}.")
+
+
+# --- what the commands tell --------------------------------------------------------------------------------------
+
+
+def _with_image(rows: list[Pair], objects: Path | None, seed: int) -> Estimate | None:
+    """The shortcut test with the picture; None where nobody says what is in the pictures."""
+    from povid_lib.data import audit
+    from povid_lib.data import images as images_module
+    from povid_lib.metrics.files import read_truth
+    from povid_lib.metrics.vocabulary import coco_vocabulary
+    from povid_lib.world import captions
+
+    if objects is not None:
+        vocabulary = coco_vocabulary()
+        return audit.with_image(rows, read_truth(objects, vocabulary), vocabulary.mentioned, seed)
+    names = {pair.image for pair in rows}
+    if not all(name.startswith("scene:") for name in names):
+        return None
+    return audit.with_image(rows, {name: images_module.scene(name).names for name in names}, captions.mentioned, seed)
+
+
+def _audit_table(found: Audit, blind: Estimate, seeing: Estimate | None) -> Iterator[tuple[str, object]]:
+    yield "pairs", found.pairs
+    yield "words, rejected / chosen", found.length_ratio
+    yield "share with the longer answer rejected", found.longer
+    yield "share with the shorter answer rejected", found.shorter
+    yield "words inserted, deleted or replaced, per pair", found.edits
+    for kind, share in found.changed.items():
+        yield f"share of words changed: {kind}", share
+    yield "pairs that repeat an earlier one", len(found.duplicates)
+    yield "pairs whose answers are the same", len(found.same)
+    yield "pictures missing or unreadable", len(found.pictures)
+    yield "told without the picture (should be 0.5)", blind
+    yield "told with the picture", seeing or "not known: give --objects"

@@ -1,0 +1,80 @@
+"""``povid pocket``: make, measure and export the pocket model."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+pocket_app = typer.Typer(no_args_is_help=True, help="The pocket model: make it, examine it, put it into the browser.")
+
+
+@pocket_app.command("train")
+def pocket_train(
+    out: Annotated[Path, typer.Option(help="Folder for the model; a run that was stopped there goes on.")] = Path(
+        "runs/pocket"
+    ),
+    seed: Annotated[int, typer.Option(help="Another seed: other scenes, texts and initial weights.")] = 0,
+    cooccurrence: Annotated[float, typer.Option(help="Strength of co-occurrence in the world it learns from.")] = 1.0,
+    annotator_error: Annotated[
+        float, typer.Option(help="Rate at which missing partners are claimed, before strength.")
+    ] = 1.1,
+    share: Annotated[float, typer.Option(help="Share of the recipe's steps and pictures, for a smaller model.")] = 1.0,
+    eyes_from: Annotated[Path | None, typer.Option(help="Take the eyes from this earlier run.")] = None,
+    threads: Annotated[int, typer.Option(help="CPU threads. Another number gives another rounding of sums.")] = 2,
+) -> None:
+    """Make the pocket model in three stages: eyes, prior, join. About an hour on two cores."""
+    from dataclasses import replace
+
+    import torch
+
+    from povid_lib.pocket.train import PocketConfig, train
+
+    torch.set_num_threads(threads)
+    try:
+        config = PocketConfig(seed=seed, cooccurrence=cooccurrence, annotator_error=annotator_error)
+        eyes, prior, align, instruct = (max(1, round(n * share)) for n in config.steps)
+        config = replace(config, steps=(eyes, prior, align, instruct), pairs=max(1, round(config.pairs * share)))
+        folder = train(config, out, eyes_from)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(f"The model is in {folder}.")
+
+
+@pocket_app.command("report")
+def pocket_report(
+    model: Annotated[str, typer.Option(help='"pocket", or a folder written by "povid pocket train".')] = "pocket",
+    name: Annotated[str, typer.Option(help="Name of the file in results/.")] = "pocket",
+    n: Annotated[int, typer.Option(help="Scenes of each held-out split.")] = 500,
+) -> None:
+    """Measure a pocket model on the held-out splits and write results/NAME.json."""
+    from povid_lib.evaluation.held_out import SPLITS
+    from povid_lib.evaluation.pocket_report import full_report
+    from povid_lib.files import results
+    from povid_lib.models.llava import load
+    from povid_lib.pocket.train import train as make
+
+    start = time.time()
+    try:
+        vlm = load(model)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    data = full_report(vlm, n)
+    path = results.save(name, data, {"model": model, "n": n}, time.time() - start, code=[full_report, make])
+    for split in SPLITS:
+        found = data[split]["answers"].chair
+        typer.echo(f"{split}: CHAIR_s {found.chair_s}  CHAIR_i {found.chair_i}  recall {found.recall}")
+    typer.echo(f"Written to {path}.")
+
+
+@pocket_app.command("export")
+def pocket_export(
+    out: Annotated[Path, typer.Option(help="Folder for pocket.onnx.")] = Path("assets/models"),
+) -> None:
+    """Write the pocket model as ONNX, for the widgets that run it in the reader's browser."""
+    from povid_lib.models.llava import load
+    from povid_lib.pocket.export import export
+
+    typer.echo(f"Written to {export(load('pocket'), out)}.")

@@ -1,0 +1,209 @@
+"""``povid pairs rewrite``: false answers by a model that sees, priced beforehand, resumed, and through the Batch API."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from povid_lib.data.rewrite.rewriter import DryRun
+
+
+_SERVER, _MONEY, _BATCH = ({"rich_help_panel": panel} for panel in ("Server", "Money", "Batch API"))
+_FILE: dict[str, Any] = {"exists": True, "dir_okay": False}
+
+
+def rewrite(
+    truth: Annotated[
+        Path, typer.Option(help="True answers: LLaVA-Instruct conversations, or COCO's file of captions.", **_FILE)
+    ],
+    images: Annotated[Path, typer.Option(help="Folder of the pictures.", exists=True, file_okay=False)],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="File of pairs. Beside it: OUT.journal, from which a stopped run goes on, and OUT.rejects, the rows without "
+            "a usable answer and why."
+        ),
+    ],
+    model: Annotated[str, typer.Option(help="Model to ask; it must see.", **_SERVER)],
+    input_price: Annotated[float, typer.Option(help="Dollars for a million input tokens.", **_MONEY)],
+    output_price: Annotated[float, typer.Option(help="Dollars for a million output tokens.", **_MONEY)],
+    budget: Annotated[
+        float,
+        typer.Option(
+            help="Dollars that all runs with one OUT may spend. Never passed: a request is sent only if the most that it can "
+            "cost, retries and all, still fits.",
+            **_MONEY,
+        ),
+    ],
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print how far it is, tokens and money, and send nothing. Needs no key.", **_MONEY
+        ),
+    ] = False,
+    first: Annotated[int | None, typer.Option(min=1, help="Only the first so many true answers, for a trial.")] = None,
+    prompt: Annotated[
+        str, typer.Option(help="The question that COCO's captions answer; LLaVA's file has its own.")
+    ] = "Describe this image.",
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A kind of corruption: object, relation, attribute, step or result. Repeat it; default: all."
+        ),
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again about rows that got no answer at all.")
+    ] = False,
+    base_url: Annotated[
+        str, typer.Option(help="Any server that speaks OpenAI's protocol.", **_SERVER)
+    ] = "https://api.openai.com/v1",
+    key_variable: Annotated[
+        str, typer.Option(help="The environment variable that holds the key.", **_SERVER)
+    ] = "OPENAI_API_KEY",
+    concurrency: Annotated[int, typer.Option(help="Requests under way at once.", **_SERVER)] = 4,
+    length_parameter: Annotated[
+        str, typer.Option(help="How the server calls the longest answer: older ones say max_tokens.", **_SERVER)
+    ] = "max_completion_tokens",
+    detail: Annotated[
+        str, typer.Option(help="low: the picture is seen in 512 x 512 pixels, and costs less.", **_MONEY)
+    ] = "high",
+    max_tokens: Annotated[int, typer.Option(help="The longest answer, in tokens.", **_MONEY)] = 1024,
+    image_tokens: Annotated[
+        tuple[int, int],
+        typer.Option(help="Tokens of a picture and of each of its tiles; the default is that of GPT-4o.", **_MONEY),
+    ] = (85, 170),
+    batch: Annotated[
+        Path | None,
+        typer.Option(
+            help="Send nothing, and write input files for the Batch API to this folder.", file_okay=False, **_BATCH
+        ),
+    ] = None,
+    batch_results: Annotated[
+        list[Path] | None,
+        typer.Option(help="An output or error file that came back; repeat it.", **_FILE, **_BATCH),
+    ] = None,
+    batch_drop: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="An input file that was never uploaded, or was cancelled: its rows are to be asked again; repeat it.",
+            **_FILE,
+            **_BATCH,
+        ),
+    ] = None,
+) -> None:
+    """Have a model that sees write the false answers, as POVID does (arXiv 2402.11411, section 3.1), within a budget.
+
+    Every answer is verified: each change that the model claims must be there, and nothing else may differ. Stopped or killed,
+    give the same command again: nothing that was answered is sent or paid a second time. The key is read from the environment
+    and never written down.
+
+    Know the price first, read ten rows, then let it run:
+
+    ```
+    export OPENAI_API_KEY=...
+    ask="povid pairs rewrite --truth llava_instruct.json --images coco/ --out pairs.jsonl
+      --model gpt-4o --input-price 2.5 --output-price 10 --budget 50"
+    $ask --dry-run
+    $ask --first 10
+    $ask
+    ```
+
+    Through the Batch API, within a day and at the provider's batch prices: write the files, upload each of them once (the
+    client's files.create with purpose="batch", then batches.create), and bring back what comes of it:
+
+    ```
+    $ask --batch batches/
+    $ask --batch batches/ --batch-results output.jsonl --batch-results errors.jsonl
+    ```
+
+    An open model on a GPU of your own, behind the same client. The server asks for no key but the client sends one, so any word
+    will do; where prices are 0 the budget is not touched:
+
+    ```
+    vllm serve llava-hf/llava-1.5-7b-hf --runner generate --max-model-len 4096
+    export OPENAI_API_KEY=none
+    povid pairs rewrite --truth llava_instruct.json --images coco/ --out pairs.jsonl \\
+      --base-url http://localhost:8000/v1 --model llava-hf/llava-1.5-7b-hf \\
+      --input-price 0 --output-price 0 --budget 1
+    ```
+    """
+    from povid_lib.data import pair_files, pairs
+    from povid_lib.data.rewrite import rewriter
+    from povid_lib.data.rewrite.batch import drop_batch, read_batch, write_batch
+    from povid_lib.data.rewrite.request import RewriterConfig
+    from povid_lib.data.true_answers import read_truths
+
+    if (batch_results or batch_drop) and batch is None:
+        raise typer.BadParameter("--batch-results and --batch-drop need --batch FOLDER.")
+    journal, rejects = Path(f"{out}.journal"), Path(f"{out}.rejects")
+    try:
+        config = RewriterConfig(
+            model=model,
+            input_price=input_price,
+            output_price=output_price,
+            spending_limit=budget,
+            base_url=base_url,
+            key_variable=key_variable,
+            max_tokens=max_tokens,
+            length_parameter=length_parameter,
+            concurrency=concurrency,
+            kinds=tuple(kind or pairs.CORRUPTIONS),
+            detail=detail,
+            image_tokens=image_tokens,
+        )
+        truths = list(islice(read_truths(truth, prompt), first))
+        if dry_run:
+            return _tell(rewriter.dry_run(config, truths, images, journal))
+        done = _ids(out, journal)
+        for path in batch_results or ():
+            typer.echo(f"{read_batch(config, path, journal)} rows taken from {path}.")
+        for path in batch_drop or ():
+            typer.echo(f"{drop_batch(config, path, journal)} rows of {path} are to be asked again.")
+        new = rewriter.rewrite(config, truths, images, journal, rejects, done, retry_failed, send=batch is None)
+        added = pair_files.append(out, new)
+        written = write_batch(config, truths, images, batch, journal) if batch else []
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    except RuntimeError as error:  # the server is at fault, and not what was typed
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{added} pairs added to {out}, which now has {len(done) + added}.")
+    for path in written:
+        typer.echo(f"To upload, once: {path}")
+    return None
+
+
+def _ids(out: Path, journal: Path) -> set[str]:
+    """The ids of the pairs that earlier runs have written. Raises ``ValueError`` if ``out`` is not of this journal."""
+    from povid_lib.data import pair_files
+
+    if not out.exists():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return set()
+    if not journal.exists():
+        raise ValueError(f"{out} exists without {journal}, so this command did not make it; choose another name.")
+    pair_files.mend(out)
+    return {pair.id for pair in pair_files.read(out)}
+
+
+def _tell(found: DryRun) -> None:
+    for label, value in (
+        ("rows: pairs", f"{found.pairs:,}"),
+        ("rows: rejected", f"{found.rejected:,}"),
+        ("rows: in batch files", f"{found.in_batch:,}"),
+        ("rows: left", f"{found.left:,}"),
+        ("dollars spent, at most", f"{found.spent:.4f}"),
+        ("requests left to send", f"{found.requests:,}"),
+        ("input tokens, estimated", f"{found.input_tokens:,}"),
+        ("input tokens, at most", f"{found.input_tokens_most:,}"),
+        ("output tokens, at most", f"{found.output_tokens_most:,}"),
+        ("dollars, estimated input and longest answers", f"{found.dollars:.4f}"),
+        ("dollars, at most", f"{found.dollars_most:.4f}"),
+        ("dollars set aside before the dearest request", f"{found.reservation:.4f}"),
+    ):
+        typer.echo(f"{label:<46} {value:>14}")
+    typer.echo("Nothing was sent.")

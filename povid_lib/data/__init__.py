@@ -1,0 +1,1 @@
+"""Preference pairs: the record, its files, corrupting text and images, auditing a set."""

@@ -1,0 +1,172 @@
+"""Preference pairs to and from TRL's columns.
+
+Nothing is lost without a word: what a pair cannot hold is a named fault. Of POVID's rows that is a conversation of several rounds,
+because a pair is one question with two answers, and its other rounds would have nowhere to stand.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset, Features, Image, List, Value
+
+from povid_lib.data import images as images_module
+from povid_lib.data import pair_files
+from povid_lib.data import pairs as pairs_module
+from povid_lib.data.pairs import Change, Pair, Provenance
+from povid_lib.files import jsonl
+
+_SIDES = {"conversations": "chosen", "rejected_conversations": "rejected"}
+_ROWS = 64  # pairs with their pictures in memory at once
+_TEXT = Value("string")
+_MESSAGES = List({"role": _TEXT, "content": _TEXT})
+_COLUMNS = Features(
+    {
+        "images": List(_TEXT),  # names here, pictures where a row is read; a column `image` would be TRL's, too
+        "prompt": _MESSAGES,
+        "chosen": _MESSAGES,
+        "rejected": _MESSAGES,
+        "id": _TEXT,
+        "changes": List({"kind": _TEXT, "chosen": _TEXT, "rejected": _TEXT}),
+        "provenance": {"model": _TEXT, "prompt": _TEXT, "time": _TEXT, "cost": Value("float64")},
+        "picture_last": Value("bool"),
+    }
+)
+
+
+# --- TRL ---------------------------------------------------------------------------------------------------------
+
+
+def to_trl(path: str | Path, images: str | Path | None = None, cache: str | Path | None = None) -> Dataset:
+    """A file of pairs (see ``pairs``) as TRL's ``DPOTrainer`` takes them: ``images`` (a list of one picture), ``prompt``,
+    ``chosen`` and ``rejected`` (lists of one message, TRL puts the picture first), and beside them, left alone by TRL, ``id``,
+    ``changes``, ``provenance`` and ``picture_last``.
+
+    Memory stays flat: texts lie in an Arrow file in ``cache`` (the default is that of ``datasets``), and a picture is opened or
+    drawn when its row is read. ``Dataset.save_to_disk`` therefore refuses: what to keep is the file of pairs.
+
+    Raises ``ValueError`` for a line that is no pair, a file without any, a picture's name that is none, a file or folder that is
+    not there.
+    """
+    images_module.check_folder(images)
+    digest = hashlib.sha256()
+    pair = None
+    for pair in pair_files.read(path):
+        digest.update(repr(pair).encode())
+        try:
+            images_module.locate(pair.image, images)
+        except ValueError as error:
+            jsonl.fail(path, [f"pair {pair.id}: {error}; `validate` names every such pair"])
+    if pair is None:
+        jsonl.fail(path, [jsonl.EMPTY])
+    # the cache goes by the arguments, so the digest keeps it from giving back what a file once held
+    source = {"path": str(path), "digest": digest.hexdigest()}
+    cache_dir = None if cache is None else str(cache)
+    dataset = Dataset.from_generator(_trl_rows, features=_COLUMNS, cache_dir=cache_dir, gen_kwargs=source)
+    return dataset.with_transform(functools.partial(_open_pictures, images=images))
+
+
+def from_trl(dataset: Dataset) -> Iterator[Pair]:
+    """The pairs of a dataset that ``to_trl`` made, whatever was selected, shuffled or sorted since; no picture is opened.
+
+    Raises ``ValueError`` if columns are missing, pictures have no names, or a conversation has several turns.
+    """
+    _check_columns(dataset.column_names)
+    return _from_trl(dataset.with_format(None))
+
+
+def write_trl(path: str | Path, pairs: Iterable[Pair], images: str | Path | None = None) -> int:
+    """Pairs as a Parquet file of the same columns, with the pictures themselves in it (scenes as PNG, files as they are); how many
+    they were. ``datasets.load_dataset("parquet", data_files=...)`` makes of it what TRL's ``DPOTrainer`` takes, anywhere, and
+    ``read_trl`` the pairs. Memory stays flat. The file is there, or replaced, once it is whole.
+
+    Raises ``ValueError`` for a picture or folder that is not there, a picture that cannot be read, and what is no ``Pair``.
+    """
+    images_module.check_folder(images)
+    features = Features({**_COLUMNS, "images": List(Image())})
+    written, left = 0, (pairs_module.checked("write_trl", pair) for pair in pairs)
+    with jsonl.replacing(path) as part, pq.ParquetWriter(part, features.arrow_schema) as file:
+        while some := list(itertools.islice(left, _ROWS)):
+            held = [
+                {**_trl_row(pair), "images": [{"bytes": _picture(pair.image, images), "path": pair.image}]}
+                for pair in some
+            ]
+            file.write_table(pa.Table.from_pylist(held, schema=features.arrow_schema))
+            written += len(some)
+    return written
+
+
+def read_trl(path: str | Path) -> Iterator[Pair]:
+    """The pairs of a file of ``write_trl``, whose pictures stay where they are: a pair has their names. Memory stays flat.
+
+    Raises ``ValueError`` for a file that is not there or no Parquet, and as ``from_trl`` does.
+    """
+    jsonl.check_file(path)
+    try:
+        file = pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path} is no Parquet file ({error}); give the one that `write_trl` wrote.") from error
+    _check_columns(file.schema_arrow.names)
+    return _from_trl(row for batch in file.iter_batches(_ROWS) for row in batch.to_pylist())
+
+
+def _picture(image: str, images: str | Path | None) -> bytes:
+    opened, path = images_module.picture(image, images), images_module.locate(image, images)
+    if path is not None:
+        return path.read_bytes()
+    drawn = io.BytesIO()
+    opened.save(drawn, "PNG")
+    return drawn.getvalue()
+
+
+def _check_columns(names: Collection[str]) -> None:
+    missing = [name for name in _COLUMNS if name not in names]
+    if missing:
+        told = "only what `to_trl` or `write_trl` made can be turned back"
+        raise ValueError(f"The dataset lacks {', '.join(missing)}; {told}.")
+
+
+def _from_trl(dataset: Iterable[Mapping[str, Any]]) -> Iterator[Pair]:
+    for at, row in enumerate(dataset, start=1):
+        texts = [row[name] for name in ("images", "prompt", "chosen", "rejected")]
+        names = [image["path"] if isinstance(image, dict) else image for image in row["images"]]
+        if any(len(values) != 1 for values in texts) or not isinstance(names[0], str):
+            told = "is not one named picture, one question and two answers; leave it out, or split it"
+            raise ValueError(f"Row {at} ({row['id']}) {told}.")
+        yield Pair(
+            id=row["id"],
+            image=names[0],
+            prompt=row["prompt"][0]["content"],
+            chosen=row["chosen"][0]["content"],
+            rejected=row["rejected"][0]["content"],
+            changes=tuple(Change(**change) for change in row["changes"]),
+            provenance=None if row["provenance"] is None else Provenance(**row["provenance"]),
+            picture_last=row["picture_last"],
+        )
+
+
+def _trl_rows(path: str, digest: str) -> Iterator[dict[str, Any]]:
+    return map(_trl_row, pair_files.read(path))
+
+
+def _trl_row(pair: Pair) -> dict[str, Any]:
+    row = asdict(pair)
+    row["images"] = [row.pop("image")]
+    for name, role in (("prompt", "user"), ("chosen", "assistant"), ("rejected", "assistant")):
+        row[name] = [{"role": role, "content": row[name]}]
+    return row
+
+
+def _open_pictures(batch: dict[str, list[Any]], images: str | Path | None) -> dict[str, list[Any]]:
+    if "images" in batch:
+        batch["images"] = [[images_module.picture(name, images) for name in names] for names in batch["images"]]
+    return batch

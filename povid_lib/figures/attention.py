@@ -1,0 +1,130 @@
+"""Figures of chapter 10: maps over a picture, and estimates side by side. White paper and colours as in ``estimates``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from povid_lib.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, Interval, plain
+
+
+def maps_over(
+    image: Image.Image,
+    maps: Mapping[str, Tensor],
+    own: Tensor | None = None,
+    largest: float | None = None,
+    columns: int = 4,
+) -> Figure:
+    """Maps, (side, side), over a greyed picture, the picture itself first; the redder the more, and from 0.1 of the scale on
+    the value stands in the patch.
+
+    ``own``: bool (side, side), patches to frame. ``largest``: the value that is drawn fully, default each map's own largest.
+    """
+    columns = min(columns, len(maps) + 1)
+    rows = -(-(len(maps) + 1) // columns)
+    fig, axes = plt.subplots(rows, columns, figsize=(2.6 * columns, 2.85 * rows), squeeze=False, layout="constrained")
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+    for ax in axes.flat[len(maps) + 1 :]:
+        ax.axis("off")
+    axes.flat[0].imshow(image, interpolation="nearest")
+    axes.flat[0].set_title("the picture", fontsize=9)
+    grey = image.convert("L").convert("RGB")
+    for ax, (title, values) in zip(axes.flat[1:], maps.items(), strict=False):
+        kept = values.clamp(min=0).numpy()
+        top = largest or kept.max() or 1.0
+        patch = image.width / len(kept)
+        ax.imshow(grey, interpolation="nearest", alpha=0.45)
+        for (y, x), value in np.ndenumerate(kept):
+            strength = min(1.0, float(value) / top)
+            ax.add_patch(
+                plt.Rectangle((x * patch - 0.5, y * patch - 0.5), patch, patch, fc=(RED, 0.8 * strength), lw=0)
+            )
+            if strength >= 0.1:
+                said = f"{value:.1f}" if top >= 2 else f"{value:.2f}".removeprefix("0")
+                centre = ((x + 0.5) * patch, (y + 0.5) * patch)
+                ax.text(*centre, said, ha="center", va="center", fontsize=7, color="black")
+            if own is not None and own[y, x]:
+                corner = (x * patch - 0.5, y * patch - 0.5)
+                ax.add_patch(plt.Rectangle(corner, patch, patch, fc="none", ec=BLUE, lw=1, ls=":"))
+        ax.set_title(title, fontsize=9)
+    return fig
+
+
+def forest(
+    panels: Mapping[str, Mapping[str, Mapping[str, Interval]]],
+    levels: Mapping[str, float] | None = None,
+    width: float = 3.4,
+) -> Figure:
+    """Estimates with 95% intervals as points: panel -> row -> series; every panel has the same rows and an axis of its own.
+
+    ``levels``: a value to mark by a line in a panel, for what nothing at all would give.
+    """
+    names = list(next(iter(panels.values())))
+    series = list(dict.fromkeys(name for rows in panels.values() for row in rows.values() for name in row))
+    looks = dict(zip(series, zip((BLUE, ORANGE, GREEN, PURPLE, RED, GREY), "osD^vX", strict=True), strict=False))
+    height = 0.3 * len(names) * max(1.0, 0.62 * len(series)) + 1.1
+    fig, axes = plt.subplots(
+        1, len(panels), figsize=(width * len(panels) + 1.6, height), sharey=True, squeeze=False, layout="constrained"
+    )
+    for ax, (title, rows) in zip(axes[0], panels.items(), strict=True):
+        for at, name in enumerate(names):
+            ax.axhspan(at - 0.5, at + 0.5, color="#000000", alpha=0.04 * (at % 2), lw=0)
+            for which, (value, low, high) in rows[name].items():
+                colour, marker = looks[which]
+                y = at + (series.index(which) - (len(series) - 1) / 2) * 0.8 / len(series)
+                ax.plot([low, high], [y, y], color=colour, lw=1.6)
+                ax.plot([value], [y], marker, color=colour, ms=6)
+        if levels and title in levels:
+            ax.axvline(levels[title], color="black", lw=0.9, ls="--")
+        ax.set(title=title, yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
+        ax.title.set_fontsize(9)
+        plain(ax)
+    if len(series) > 1:
+        handles = [plt.Line2D([], [], color=c, marker=m, label=name) for name, (c, m) in looks.items()]
+        fig.legend(handles=handles, loc="outside lower center", ncols=len(series), frameon=False, fontsize=8)
+    return fig
+
+
+def layers_and_heads(shares: Tensor, title: str) -> Figure:
+    """The picture's share of attention for every layer and head, (layers, heads), as a table with shaded cells."""
+    layers, heads = shares.shape
+    fig, ax = plt.subplots(figsize=(0.75 * heads + 1.2, 0.5 * layers + 1.1), layout="constrained")
+    ax.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (layer, head), value in np.ndenumerate(shares.numpy()):
+        colour = "white" if value > 0.6 else "black"
+        ax.text(head, layer, f"{value:.2f}".removeprefix("0"), ha="center", va="center", fontsize=8, color=colour)
+    ax.set(
+        xticks=range(heads), yticks=range(layers), xticklabels=range(1, heads + 1), yticklabels=range(1, layers + 1),
+        xlabel="head", ylabel="layer", title=title,
+    )  # fmt: skip
+    ax.title.set_fontsize(9)
+    return fig
+
+
+def against(
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], ylabel: str, level: float | None = None
+) -> Figure:
+    """Runs as points (x, y): panel, named as its x axis -> series -> points. ``level``: a value of y to mark, for x = 0."""
+    fig, axes = plt.subplots(
+        1, len(panels), figsize=(3.9 * len(panels) + 1.4, 3.3), sharey=True, squeeze=False, layout="constrained"
+    )
+    for ax, (title, series) in zip(axes[0], panels.items(), strict=True):
+        for (name, points), colour, marker in zip(
+            series.items(), (BLUE, ORANGE, GREEN, PURPLE, RED, GREY), "osD^vX", strict=False
+        ):
+            x, y = zip(*points, strict=True)
+            ax.plot(x, y, marker, color=colour, ms=7, alpha=0.85, label=name)
+        if level is not None:
+            ax.plot([0], [level], "*", color="black", ms=11, label="before")
+        ax.axvline(0, color="black", lw=0.6, ls=":")
+        ax.set(xlabel=title, ylim=(0, None))
+        plain(ax)
+    axes[0, 0].set_ylabel(ylabel)
+    axes[0, -1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return fig

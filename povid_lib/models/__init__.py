@@ -1,0 +1,23 @@
+"""A LLaVA: load it, ask it, read its probabilities. ``models.load("pocket")`` is the usual start."""
+
+from povid_lib.models.generation import Answer, answered, generate, sample
+from povid_lib.models.llava import VLM, chat, encode, image_span, load, load_tuned
+from povid_lib.models.scoring import answer_distributions, answer_logps, next_token_probs, top_tokens, word_id
+
+__all__ = [
+    "VLM",
+    "Answer",
+    "answer_distributions",
+    "answer_logps",
+    "answered",
+    "chat",
+    "encode",
+    "generate",
+    "image_span",
+    "load",
+    "load_tuned",
+    "next_token_probs",
+    "sample",
+    "top_tokens",
+    "word_id",
+]

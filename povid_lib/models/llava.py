@@ -1,0 +1,128 @@
+"""Loading a LLaVA, the pocket one or a real one, and what it reads: prompt and batch. One implementation for both scales."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from peft import PeftModel
+from PIL import Image
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoProcessor,
+    BatchFeature,
+    BitsAndBytesConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+)
+
+from povid_lib.models.chat_template import prompt_text
+
+FOLDER = Path(__file__).parent / "pocket_model"  # the shipped weights
+TUNED = Path(__file__).parent / "pocket_povid"  # an adapter for them, trained by recipes/pocket.yaml
+
+
+@dataclass(frozen=True)
+class VLM:
+    """A model with its processor. ``name`` is what was asked for: "pocket", a hub id or a folder."""
+
+    name: str
+    model: LlavaForConditionalGeneration
+    processor: LlavaProcessor
+    four_bit: bool = False
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def is_pocket(self) -> bool:
+        return self.model.config.text_config.hidden_size < 1024
+
+
+def load(
+    name: str | Path = "pocket",
+    device: str | None = None,
+    dtype: torch.dtype | Literal["auto"] | None = None,
+    four_bit: bool = False,
+) -> VLM:
+    """Load a LLaVA for inference.
+
+    ``name``: "pocket", a folder, or a hub id such as "llava-hf/llava-1.5-7b-hf". ``device``: default the GPU if there is one.
+    ``dtype``: default float32 on the CPU, bfloat16 on a GPU; "auto" as the file has it. ``four_bit``: NF4, on a GPU only.
+
+    Raises ``FileNotFoundError`` if the model cannot be had (no such folder, or not on this machine and no network), and
+    ``ValueError`` if it is not a LLaVA of the 1.5 family or 4-bit is asked for without a GPU.
+    """
+    where = str(FOLDER if name == "pocket" else name)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if four_bit and device == "cpu":
+        raise ValueError("four_bit=True needs a GPU: bitsandbytes quantises there only. Leave it out on a CPU.")
+    try:
+        config = AutoConfig.from_pretrained(where)
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"The model {str(name)!r} cannot be had: it is neither a folder with a config.json nor, as far as this machine "
+            "can see, a model on the hub. Check the name; with no network, download it first or use load('pocket')."
+        ) from error
+    if config.model_type != "llava":
+        raise ValueError(
+            f"{str(name)!r} is of type {config.model_type!r}; this library handles LLaVA-1.5 models (type 'llava') only, "
+            "for example 'pocket' or 'llava-hf/llava-1.5-7b-hf'."
+        )
+    model = LlavaForConditionalGeneration.from_pretrained(
+        where,
+        dtype=dtype or (torch.float32 if device == "cpu" else torch.bfloat16),
+        device_map=None if device == "cpu" else device,  # DeepSpeed's ZeRO-3 refuses any device map
+        use_safetensors=True,
+        quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4") if four_bit else None,
+    )
+    processor = AutoProcessor.from_pretrained(where)
+    return VLM(str(name), model.eval(), processor, four_bit)
+
+
+def load_tuned() -> VLM:
+    """The pocket model after POVID: the shipped adapter, merged. ``pocket_povid/README.md`` says how it was made.
+
+    On the CPU in float32, as the pocket model is meant. A run of your own is loaded by its folder, see ``load``.
+    """
+    before = load("pocket", device="cpu")
+    adapted = PeftModel.from_pretrained(before.model, str(TUNED))
+    return VLM("pocket, tuned", adapted.merge_and_unload(), before.processor)
+
+
+def chat(vlm: VLM, question: str, image: bool = True) -> str:
+    """The prompt for one question in the model's own template, up to and including "ASSISTANT:"."""
+    return prompt_text(vlm.processor, question, image)
+
+
+def encode(vlm: VLM, images: Sequence[Image.Image] | None, texts: Sequence[str]) -> BatchFeature:
+    """Prompts (see ``chat``) and pictures as a left-padded batch on the model's device.
+
+    Returns ``input_ids`` and ``attention_mask``, int64 (rows, length), and with images ``pixel_values`` (rows, 3, height, width).
+    Raises ``ValueError`` if pictures and prompts differ in number, or a row does not begin with exactly one BOS token.
+    """
+    if images is not None and len(images) != len(texts):
+        raise ValueError(f"{len(images)} pictures for {len(texts)} prompts: one picture for each is needed.")
+    vlm.processor.tokenizer.padding_side = "left"
+    batch = vlm.processor(
+        images=list(images) if images is not None else None, text=list(texts), padding=True, return_tensors="pt"
+    )
+    starts = (batch["input_ids"] == vlm.processor.tokenizer.bos_token_id).sum(1)
+    if not bool((starts == 1).all()):
+        raise ValueError(
+            f"Rows hold {starts.tolist()} BOS tokens; the template and the tokenizer must add one between them."
+        )
+    return batch.to(vlm.device, dtype=vlm.model.dtype)
+
+
+def image_span(vlm: VLM, input_ids: Tensor) -> slice:
+    """Where the image tokens lie in one row of ids, int64 (length,). Raises ``ValueError`` if there are none."""
+    where = (input_ids == vlm.model.config.image_token_id).nonzero().flatten()
+    if len(where) == 0:
+        raise ValueError("This row holds no image tokens: its prompt was made without a picture.")
+    return slice(int(where[0]), int(where[-1]) + 1)

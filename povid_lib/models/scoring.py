@@ -1,0 +1,77 @@
+"""What a model gives to words: next-token distributions, and given answers read token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import (
+    BatchFeature,
+)
+
+from povid_lib.models.chat_template import response_ids
+from povid_lib.models.llava import VLM, chat, encode
+
+
+@torch.inference_mode()
+def next_token_probs(vlm: VLM, image: Image.Image | None, question: str, answer_so_far: str = "") -> Tensor:
+    """Distribution of the next token after a question and the beginning of an answer: float32 (vocabulary,) on the CPU."""
+    text = chat(vlm, question, image=image is not None) + (f" {answer_so_far}" if answer_so_far else "")
+    batch = encode(vlm, [image] if image is not None else None, [text])
+    return vlm.model(**batch, logits_to_keep=1).logits[0, -1].float().softmax(-1).cpu()
+
+
+def top_tokens(vlm: VLM, probs: Tensor, k: int = 10) -> list[tuple[str, float]]:
+    """The ``k`` likeliest tokens of a distribution (vocabulary,) with their probabilities, likeliest first."""
+    best = probs.topk(k)
+    return [
+        (vlm.processor.tokenizer.decode([i]), p)
+        for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    ]
+
+
+def word_id(vlm: VLM, word: str) -> int:
+    """The id of the first token of a word inside a sentence (with a space before it)."""
+    return vlm.processor.tokenizer.encode(f" {word}", add_special_tokens=False)[0]
+
+
+@torch.inference_mode()
+def answer_distributions(
+    vlm: VLM,
+    images: Sequence[Image.Image] | None,
+    questions: Sequence[str],
+    answers: Sequence[str],
+    batch_size: int = 64,
+    weaken: Callable[[BatchFeature], BatchFeature] | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Read given answers token by token (teacher-forced), without the end token; ``images=None`` shows no picture.
+
+    ``weaken``: what to do to each batch of inputs before the model reads it (see ``corrupt_image``). Yields, for each row, the
+    answer's
+    token ids, int64 (length,), and the log-distribution over the vocabulary from which each of them would have been drawn,
+    float32 (length, vocabulary), on the CPU.
+    """
+    prompts = [chat(vlm, question, image=images is not None) for question in questions]
+    for at in range(0, len(prompts), batch_size):
+        part = slice(at, at + batch_size)
+        texts = [f"{p} {a}" for p, a in zip(prompts[part], answers[part], strict=True)]
+        batch = encode(vlm, images[part] if images is not None else None, texts)
+        logits = vlm.model(**(weaken(batch) if weaken else batch)).logits
+        for row, ids, prompt, answer in zip(logits, batch["input_ids"], prompts[part], answers[part], strict=True):
+            length = len(response_ids(vlm.processor, prompt, answer)) - 1  # without EOS
+            first = len(ids) - length  # rows are padded on the left
+            yield ids[first:].cpu(), row[first - 1 : -1].float().log_softmax(-1).cpu()
+
+
+def answer_logps(
+    vlm: VLM,
+    images: Sequence[Image.Image] | None,
+    questions: Sequence[str],
+    answers: Sequence[str],
+    batch_size: int = 64,
+) -> list[Tensor]:
+    """Log-probability of each token of given answers, without the end token: one float32 (length,) a row."""
+    rows = answer_distributions(vlm, images, questions, answers, batch_size)
+    return [logps.gather(-1, ids[:, None])[:, 0] for ids, logps in rows]

@@ -1,0 +1,1 @@
+"""How the pocket model is made, and how it gets into the browser."""

@@ -1,0 +1,267 @@
+"""How the pocket model came to be: eyes, prior, join. ``povid pocket train`` runs all three.
+
+(a) **eyes**: the vision tower alone, as in CLIP (pictures against captions), plus supervised heads on the patches (kind,
+    colour, size, count and cell of the object that owns the patch), which stand in for the 400 million pairs that CLIP
+    saw. Its scenes are ``mixed``: the eyes know nothing about what goes together.
+(b) **prior**: the language model alone, on captions of ``typical`` scenes and on chats about such captions. No picture.
+(c) **join**: the projector alone on short captions (**align**), then projector and language model on instruction data
+    (**instruct**), whose annotator errs (see ``captions``). The vision tower stays frozen, as in LLaVA.
+
+Every batch follows from ``(seed, stage, step)``, so a run that was stopped goes on exactly where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+from transformers import CLIPModel, LlavaForConditionalGeneration, PreTrainedTokenizerFast
+
+from povid_lib.pocket import architecture
+from povid_lib.pocket.architecture import BOS, EOS, IMAGE, PAD
+from povid_lib.pocket.data import answer_weights, by_length, conversation, encode_chat, pad, pixels
+from povid_lib.pocket.fit import Batch, fit
+from povid_lib.world.captions import DETAILED_PROMPTS, NUMBERS, SHORT_PROMPTS, Annotator
+from povid_lib.world.objects import NAMES
+from povid_lib.world.patches import IGNORE, patch_labels
+from povid_lib.world.questions import Question
+from povid_lib.world.scenes import COLOURS, POSITIONS, SIZES, World, draw, sample_scene
+
+STAGES = ("eyes", "prior", "align", "instruct")
+
+
+@dataclass(frozen=True)
+class PocketConfig:
+    """One recipe. Batch sizes, steps and learning rates are per stage, in the order of ``STAGES``."""
+
+    seed: int = 0
+    cooccurrence: float = 1.0  # of the world that the prior and the instruction data come from
+    annotator_error: float = 1.1  # see texts.Annotator: missing partners are claimed with min(1, 1.1 * strength)
+    mixed_share: float = 0.2  # share of mixed scenes in the instruction data
+    pairs: int = 30_000  # pictures in the instruction data
+    batch_sizes: tuple[int, int, int, int] = (64, 32, 64, 32)
+    steps: tuple[int, int, int, int] = (4500, 2000, 200, 4000)
+    lr: tuple[float, float, float, float] = (1.5e-3, 1.5e-3, 2e-3, 1e-3)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.mixed_share <= 1:
+            raise ValueError(f"PocketConfig.mixed_share is {self.mixed_share}; it is a share, from 0 to 1.")
+        if self.annotator_error < 0:
+            raise ValueError(f"PocketConfig.annotator_error is {self.annotator_error}; it must not be negative.")
+        if min(self.pairs, *self.batch_sizes, *self.steps) < 1:
+            raise ValueError("PocketConfig: pairs and all of batch_sizes and steps must be at least 1.")
+        World(cooccurrence=self.cooccurrence)  # refuses what is out of range
+
+    def batch(self, stage: str) -> int:
+        return self.batch_sizes[STAGES.index(stage)]
+
+
+def train(config: PocketConfig, folder: Path, eyes_from: Path | None = None) -> Path:
+    """Run all stages and write an ordinary LLaVA folder (weights, processor, log). Stages already done are skipped.
+
+    ``eyes_from`` takes stage (a) from another run's folder: the eyes do not depend on the world's co-occurrence.
+    Raises ``ValueError`` if ``folder`` holds a run of another config.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, config)
+    processor = architecture.build_processor()
+    tokenizer = processor.tokenizer
+    torch.manual_seed(config.seed)
+    eyes = Eyes(len(tokenizer))
+    model = architecture.build_model(len(tokenizer))
+
+    def run(stage: str, module: nn.Module, loss_at: Batch, only: str = "") -> None:
+        at = STAGES.index(stage)
+        fit(stage, module, loss_at, folder, steps=config.steps[at], lr=config.lr[at], only=only)
+
+    if eyes_from is None:
+        run("eyes", eyes, lambda step: eyes_loss(eyes, tokenizer, config, step))
+    else:
+        eyes.load_state_dict(load_file(eyes_from / "eyes.safetensors"))
+    model.model.vision_tower.load_state_dict(eyes.clip.vision_model.state_dict())
+    model.model.vision_tower.requires_grad_(False)
+    run("prior", model, lambda step: prior_loss(model, tokenizer, config, step))
+    if not (folder / "instruct.safetensors").exists():
+        data = InstructionData(model, tokenizer, config)
+        run("align", model, lambda step: data.loss(model, step, short=True), only="multi_modal_projector")
+        run("instruct", model, lambda step: data.loss(model, step))
+    else:
+        model.load_state_dict(load_file(folder / "instruct.safetensors"), strict=False)
+    model.eval().save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def _claim(folder: Path, config: PocketConfig) -> None:
+    path, text = folder / "pocket_config.json", json.dumps(asdict(config), indent=1)
+    if path.exists() and path.read_text() != text:
+        raise ValueError(
+            f"{folder} holds a run of another config (see {path.name}); choose another folder or remove it."
+        )
+    path.write_text(text)
+
+
+def _rng(config: PocketConfig, stage: str, step: int) -> np.random.Generator:
+    return np.random.default_rng([config.seed, STAGES.index(stage), step])
+
+
+# --- (a) eyes ----------------------------------------------------------------------------------------------------
+
+
+HEADS = {"kind": 1.0, "colour": 0.5, "size": 0.5, "count": 0.5, "cell": 0.5}  # weight of each head's loss
+
+
+class Eyes(nn.Module):
+    """A small CLIP and five linear heads on the patch features that LLaVA will read."""
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__()
+        self.clip = CLIPModel(architecture.clip_config(vocab_size))
+        width = self.clip.config.vision_config.hidden_size
+        self.heads = nn.ModuleDict(
+            {
+                "kind": nn.Linear(width, len(NAMES) + 1),
+                "colour": nn.Linear(width, len(COLOURS) + 1),
+                "size": nn.Linear(width, len(SIZES)),
+                "count": nn.Linear(width, len(NUMBERS)),
+                "cell": nn.Linear(width, len(POSITIONS)),
+            }
+        )
+
+
+def eyes_loss(eyes: Eyes, tokenizer: PreTrainedTokenizerFast, config: PocketConfig, step: int) -> Tensor:
+    """Contrastive loss against true short captions plus the heads' cross-entropies."""
+    rng, n = _rng(config, "eyes", step), config.batch("eyes")
+    world, author = World("mixed"), Annotator(ordered=0)
+    batch = [sample_scene(20_000_000 * config.seed + step * n + i, world) for i in range(n)]
+    drawn = [draw(scene) for scene in batch]
+    labels = [patch_labels(scene, owner) for scene, (_, owner) in zip(batch, drawn, strict=True)]
+    ids = [[BOS, *tokenizer.encode(author.caption(scene, rng, detailed=False)), EOS] for scene in batch]
+    tokens, mask = pad(ids, PAD)
+    out = eyes.clip(
+        input_ids=tokens,
+        attention_mask=mask,
+        pixel_values=pixels([rgb for rgb, _ in drawn]),
+        return_loss=True,
+        output_hidden_states=True,
+    )
+    patches = out.vision_model_output.hidden_states[-2][:, 1:]
+    loss = out.loss
+    for name, weight in HEADS.items():
+        logits = eyes.heads[name](patches).flatten(0, 1)
+        loss = loss + weight * F.cross_entropy(
+            logits, torch.from_numpy(np.concatenate([x[name] for x in labels])), ignore_index=IGNORE
+        )
+    return loss
+
+
+# --- (b) prior ---------------------------------------------------------------------------------------------------
+
+
+def prior_loss(
+    model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, config: PocketConfig, step: int
+) -> Tensor:
+    """Next-token loss on captions and on chats in which another caption stands for the picture, that caption included.
+
+    Most captions are short: there what goes together is learnt from the fewest tokens. Chats about short captions, in which
+    looking a word up is easy to learn, are asked about existence and number only.
+    """
+    rng, n = _rng(config, "prior", step), config.batch("prior")
+    world, author = World(cooccurrence=config.cooccurrence), Annotator()
+    first, rows = 20_000_000 * config.seed + step * 2 * n, []
+    for i in range(n):  # captions, one in eight detailed
+        caption = author.caption(sample_scene(first + i, world), rng, detailed=i % 8 == 0)
+        ids = [BOS, *tokenizer.encode(caption), EOS]
+        rows.append((ids, [0, *[1] * (len(ids) - 1)]))
+    for i in range(n // 2):
+        scene, detailed = sample_scene(first + n + i, world), rng.random() < 0.5
+        asked = [q for q in conversation(scene, author, rng, turns=8) if detailed or q.kind in ("exist", "count")]
+        rows.append(encode_chat(tokenizer, asked, context=author.caption(scene, rng, detailed)))
+    total, weight_sum = torch.zeros(()), torch.zeros(())
+    for chunk in by_length([ids for ids, _ in rows], 3):
+        tokens, mask = pad([rows[i][0] for i in chunk], PAD)
+        weights = answer_weights(pad([rows[i][1] for i in chunk], 0)[0])
+        hidden = model.model.language_model(input_ids=tokens, attention_mask=mask).last_hidden_state
+        part, weight = _weighted_nll(model, hidden, tokens, weights)
+        total, weight_sum = total + part, weight_sum + weight
+    return total / weight_sum
+
+
+def _weighted_nll(
+    model: LlavaForConditionalGeneration, hidden: Tensor, tokens: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Sums of the weighted next-token losses and of the weights. ``tokens``, ``weights``: (rows, length)."""
+    kept = weights[:, 1:] > 0
+    nll = F.cross_entropy(model.lm_head(hidden[:, :-1][kept]), tokens[:, 1:][kept], reduction="none")
+    return (weights[:, 1:][kept] * nll).sum(), weights[:, 1:][kept].sum()
+
+
+# --- (c) join ----------------------------------------------------------------------------------------------------
+
+
+class InstructionData:
+    """The limited set of pictures, each seen once by the frozen tower, with its captions and conversations as tokens."""
+
+    def __init__(
+        self, model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, config: PocketConfig
+    ) -> None:
+        self.config, pairs = config, config.pairs
+        typical = World(cooccurrence=config.cooccurrence)
+        annotator, truthful = Annotator(config.annotator_error, typical), Annotator(0.0, typical)
+        rng = _rng(config, "instruct", 1_000_000)
+        start = 20_000_000 * config.seed + 15_000_000
+        features, self.rows, self.short = [], [], []
+        model.eval()
+        for first in tqdm(range(0, pairs, 250), desc="pictures"):
+            batch = []
+            for i in range(first, min(first + 250, pairs)):
+                world = World("mixed") if rng.random() < config.mixed_share else typical
+                batch.append(sample_scene(start + i, world))
+            with torch.no_grad():
+                hidden = model.model.vision_tower(
+                    pixels([draw(s)[0] for s in batch]), output_hidden_states=True
+                ).hidden_states
+            features.append(hidden[model.config.vision_feature_layer][:, 1:].half())
+            for scene in batch:
+                detailed = bool(rng.random() < 0.75)
+                prompts = DETAILED_PROMPTS if detailed else SHORT_PROMPTS
+                prompt = prompts[rng.integers(len(prompts))]
+                caption = Question("caption", prompt, annotator.caption(scene, rng, detailed))
+                asked = conversation(scene, annotator, rng)
+                self.rows.append((encode_chat(tokenizer, [caption]), encode_chat(tokenizer, asked)))
+                plain = Question("caption", SHORT_PROMPTS[0], truthful.caption(scene, rng, detailed=False))
+                self.short.append(encode_chat(tokenizer, [plain]))
+        self.features = torch.cat(features)
+
+    def loss(self, model: LlavaForConditionalGeneration, step: int, short: bool = False) -> Tensor:
+        """One batch: ``short`` captions, or one half instruction captions and one half conversations.
+
+        A token weighs 1/sqrt(length of its answer), so that one-word answers are learnt beside long captions.
+        """
+        n = self.config.batch("align" if short else "instruct")
+        if short:
+            picks = _rng(self.config, "align", step).integers(len(self.short), size=n)
+            rows = [self.short[i] for i in picks]
+        else:  # pass through the pictures in a new order each time
+            steps_per_pass = len(self.rows) // n
+            order = _rng(self.config, "instruct", 2_000_000 + step // steps_per_pass).permutation(len(self.rows))
+            picks = order[step % steps_per_pass * n :][:n]
+            rows = [self.rows[i][(k + step // steps_per_pass) % 2] for k, i in enumerate(picks)]
+        total, weight_sum = torch.zeros(()), torch.zeros(())
+        for chunk in by_length([ids for ids, _ in rows], 2):
+            tokens, mask = pad([rows[i][0] for i in chunk], PAD)
+            answers, _ = pad([rows[i][1] for i in chunk], 0)
+            embeds = model.get_input_embeddings()(tokens)
+            seen = model.model.multi_modal_projector(self.features[picks[chunk]].float())
+            embeds = embeds.masked_scatter((tokens == IMAGE)[..., None], seen)
+            hidden = model.model.language_model(inputs_embeds=embeds, attention_mask=mask).last_hidden_state
+            part, weight = _weighted_nll(model, hidden, tokens, answer_weights(answers))
+            total, weight_sum = total + part, weight_sum + weight
+        return total / weight_sum

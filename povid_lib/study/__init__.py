@@ -1,0 +1,1 @@
+"""Many methods, many seeds: resumable, summed up."""

@@ -1,0 +1,177 @@
+"""What the study measures of a model: for every held-out scene a numerator and a denominator of each measure.
+
+Kept by scene, so that two models, or five seeds of each, can be compared on the same pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from povid_lib import models
+from povid_lib.evaluation.held_out import SPLITS, held_out, score
+from povid_lib.metrics.pope import parse_yes_no
+from povid_lib.models import contrastive_decoding
+from povid_lib.models.llava import VLM
+from povid_lib.world.captions import PROMPT, detailed_caption
+from povid_lib.world.judge import ERRORS, Verdict, judge, judge_description
+from povid_lib.world.objects import KINDS, STRENGTHS
+from povid_lib.world.questions import Question, attribute_questions, polls
+from povid_lib.world.scenes import Scene
+
+DECODINGS = ("greedy", "contrast", "blind")  # as usual; visual contrastive decoding; with no picture at all
+CUT = 20  # words of a caption that the length-controlled measure reads
+DRIFT_SCENES = 100
+Rows = dict[str, list[list[float]]]  # measure -> [numerators, denominators], one entry a scene
+Say = Callable[[Sequence[Image.Image], Sequence[str]], list[str]]
+
+
+def measure(vlm: VLM, base: VLM, n: int, decode: str = "greedy", seed: int = 0) -> dict[str, Rows]:
+    """Both held-out splits, ``n`` scenes each, under one way of decoding; ``base``: the model that drift is measured from.
+
+    Raises ``ValueError`` for another way of decoding.
+    """
+    say = speaker(vlm, decode, seed)
+    return {
+        split: _split(say, held_out(split, n)) | drift(vlm, base, held_out(split, min(n, DRIFT_SCENES)))
+        for split in SPLITS
+    }
+
+
+def speaker(vlm: VLM, decode: str, seed: int) -> Say:
+    """What answers questions about pictures. Raises ``ValueError`` for another way of decoding."""
+    if decode not in DECODINGS:
+        raise ValueError(f"decode is {decode!r}; choose one of {', '.join(DECODINGS)}.")
+
+    if decode == "contrast":
+        return lambda pictures, questions: [
+            a.text for a in contrastive_decoding.generate(vlm, pictures, questions, seed=seed, batch_size=128)
+        ]
+    if decode == "greedy":
+        return lambda pictures, questions: [a.text for a in models.generate(vlm, pictures, questions, batch_size=128)]
+
+    @cache
+    def blind(question: str) -> str:
+        return models.generate(vlm, None, question)[0].text
+
+    return lambda pictures, questions: [blind(question) for question in questions]
+
+
+def _split(say: Say, batch: Sequence[Scene]) -> Rows:
+    pictures = [scene.image() for scene in batch]
+    texts = say(pictures, [PROMPT] * len(batch))
+    return _captions(batch, texts) | _polls(say, batch, pictures) | _questions(say, batch, pictures)
+
+
+def _captions(batch: Sequence[Scene], texts: Sequence[str]) -> Rows:
+    scores, ones = score(batch, texts), [1.0] * len(batch)
+    cut = score(batch, [" ".join(text.split()[:CUT]) for text in texts])
+    verdicts = [judge_description(scene, text) for scene, text in zip(batch, texts, strict=True)]
+    hard = [{item.name for item in scene.items if item.hard} for scene in batch]
+    named = [set(s.mentioned) for s in scores]
+    missing = [set(scene.missing_partners) for scene in batch]
+    false = [set(s.hallucinated) for s in scores]
+    return {
+        "chair_s": [[float(bool(s.hallucinated)) for s in scores], ones],
+        "chair_i": [[float(len(s.hallucinated)) for s in scores], [float(len(s.mentioned)) for s in scores]],
+        "recall": [[float(s.recalled) for s in scores], [float(len(s.truth)) for s in scores]],
+        "recall_hard": [[float(len(h & n)) for h, n in zip(hard, named, strict=True)], [float(len(h)) for h in hard]],
+        "words": [[float(s.words) for s in scores], ones],
+        "chair_s_cut": [[float(bool(s.hallucinated)) for s in cut], ones],
+        **{f"partners_{c}": _claimed(false, missing, c) for c in STRENGTHS},
+        "others": [[float(len(f - m)) for f, m in zip(false, missing, strict=True)], ones],
+        "description": [[v.score for v in verdicts], ones],
+        **{f"false_{error}": _false(verdicts, error) for error in dict.fromkeys(ERRORS.values())},
+    }
+
+
+def _claimed(false: Sequence[set[str]], missing: Sequence[set[str]], strength: float) -> list[list[float]]:
+    """Missing partners that a caption names, among all that are missing, of pairs of one strength in the world."""
+    lacking = [{name for name in names if KINDS[name].strength == strength} for names in missing]
+    return [[float(len(f & m)) for f, m in zip(false, lacking, strict=True)], [float(len(m)) for m in lacking]]
+
+
+def _false(verdicts: Sequence[Verdict], error: str) -> list[list[float]]:
+    """False among all statements of one kind (objects, attributes, relations)."""
+    false = [float(sum(ERRORS[c.kind] == error for c in v.false)) for v in verdicts]
+    true = [float(sum(ERRORS[c.kind] == error for c in v.true)) for v in verdicts]
+    return [false, [f + t for f, t in zip(false, true, strict=True)]]
+
+
+def _polls(say: Say, batch: Sequence[Scene], pictures: Sequence[Image.Image]) -> Rows:
+    """POPE's adversarial setting, two objects that are there and two that are not."""
+    asked = [polls(scene, "adversarial", n=2) for scene in batch]
+    answers = _ask(say, pictures, asked)
+    said = [[parse_yes_no(text) for text in row] for row in answers]
+    right = [
+        float(sum(s == (q.answer == "Yes.") for s, q in zip(row, questions, strict=True)))
+        for row, questions in zip(said, asked, strict=True)
+    ]
+    number = [float(len(row)) for row in asked]
+    return {"adversarial": [right, number], "yes_ratio": [[float(sum(s is True for s in row)) for row in said], number]}
+
+
+def _questions(say: Say, batch: Sequence[Scene], pictures: Sequence[Image.Image]) -> Rows:
+    """LLaVA-Bench's other two kinds after the exact judge: two questions of conversation a scene and one of reasoning."""
+    rng = np.random.default_rng(5)
+    talk: list[list[Question]] = []
+    reason: list[list[Question]] = []
+    for scene in batch:
+        pool = attribute_questions(scene, rng)
+        for found, wanted, most in ((talk, False, 2), (reason, True, 1)):
+            of_kind = [q for q in pool if (q.kind == "reason") == wanted]
+            found.append([of_kind[k] for k in rng.permutation(len(of_kind))[:most]])
+    worth = {}
+    for name, asked in (("conversation", talk), ("reasoning", reason)):  # apart, as answers of one length go faster
+        worth[name] = [
+            [judge(scene, q, text).score for q, text in zip(questions, given, strict=True)]
+            for scene, questions, given in zip(batch, asked, _ask(say, pictures, asked), strict=True)
+        ]
+    counts = [
+        [w for w, q in zip(row, questions, strict=True) if q.kind == "count"]
+        for row, questions in zip(worth["conversation"], talk, strict=True)
+    ]
+    return {
+        name: [[float(sum(row)) for row in found], [float(len(row)) for row in found]]
+        for name, found in {**worth, "counts": counts}.items()
+    }
+
+
+def _ask(say: Say, pictures: Sequence[Image.Image], asked: Sequence[Sequence[Question]]) -> list[list[str]]:
+    shown = [picture for picture, row in zip(pictures, asked, strict=True) for _ in row]
+    flat = iter(say(shown, [q.prompt for row in asked for q in row]))
+    return [[next(flat) for _ in row] for row in asked]
+
+
+@torch.inference_mode()
+def drift(vlm: VLM, base: VLM, batch: Sequence[Scene]) -> Rows:
+    """How far the model has moved, over the words of true captions: ``drift``, KL(model || base) with the picture, and
+    ``language``, the negative log-likelihood without one. Both in nats, summed over a caption; denominators are its tokens."""
+    texts = [detailed_caption(scene.salient, np.random.default_rng(i)) for i, scene in enumerate(batch)]
+    pictures, prompts = [scene.image() for scene in batch], [PROMPT] * len(batch)
+    now, before = (models.answer_distributions(m, pictures, prompts, texts) for m in (vlm, base))
+    moved = [_kl(p, q) for (_, p), (_, q) in zip(now, before, strict=True)]
+    blind = models.answer_logps(vlm, None, prompts, texts)
+    tokens = [float(len(row)) for row in blind]
+    return {"drift": [moved, tokens], "language": [[-float(row.sum()) for row in blind], tokens]}
+
+
+def _kl(log_p: Tensor, log_q: Tensor) -> float:
+    return float((log_p.exp() * (log_p - log_q)).sum())
+
+
+def as_json(found: dict[str, Rows]) -> dict[str, Any]:
+    """Numerators and denominators with whole numbers written short."""
+    return {
+        split: {
+            name: [[int(v) if v == int(v) else round(v, 5) for v in values] for values in pair]
+            for name, pair in rows.items()
+        }
+        for split, rows in found.items()
+    }

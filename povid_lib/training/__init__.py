@@ -1,0 +1,1 @@
+"""From pairs to an adapter: batch, log-probabilities, loss, trainer, recipe."""

@@ -1,0 +1,172 @@
+"""Every setting of a training phase, checked before anything is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Literal, get_args
+
+import torch
+from trl import DPOConfig
+
+from povid_lib.training.dispreference import ImageDispreference
+
+Objective = Literal["povid", "povid_mean", "dpo", "ddpo", "ipo", "hinge", "mdpo", "sft"]
+Dispreference = Literal["text", "image", "both"]
+# bare names such as "q_proj" would put LoRA into the vision tower as well
+LANGUAGE_MODEL_LAYERS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+# settings of DPOConfig that change TRL's loss, which POVIDTrainer does not compute
+_TRL_ONLY = (
+    "loss_type", "loss_weights", "ld_alpha", "f_divergence_type", "f_alpha_divergence_coef", "use_weighting", "discopop_tau",
+    "precompute_ref_log_probs", "precompute_ref_batch_size", "padding_free", "pad_to_multiple_of", "truncation_mode",
+    "sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps", "router_aux_loss_coef",
+)  # fmt: skip
+PRESETS: dict[str, dict[str, Any]] = {
+    # arXiv 2402.11411: one sigmoid, tokens scored under the noised picture; the paper does not say where the noise goes
+    "paper": {
+        "objective": "povid",
+        "noise_place": "pixel_values",
+        "scored_under": "noised",
+        "reference_tokens": "policy",
+        "learning_rate": 1e-7,
+        "warmup_steps": 0.03,
+        "lr_scheduler_type": "cosine",
+        "lora_rank": 128,
+        "lora_alpha": 256,
+    },
+    # the authors' code as of April 2024
+    "released": {
+        "objective": "povid_mean",
+        "noise_place": "image",
+        "noise_overflow": "wrap",
+        "scored_under": "clean",
+        "reference_tokens": "own",
+        "learning_rate": 1e-7,
+        "warmup_steps": 0.03,
+        "lr_scheduler_type": "cosine",
+        "lora_rank": 128,
+        "lora_alpha": 256,
+    },
+    # this project's choices at the pocket model's size, found on validation scenes (chapter 08)
+    "pocket": {
+        "objective": "povid",
+        "noise_place": "pixel_values",
+        "scored_under": "noised",
+        "reference_tokens": "policy",
+        "learning_rate": 2e-4,
+        "warmup_steps": 0.1,
+        "lr_scheduler_type": "cosine",
+        "lora_rank": 16,
+        "lora_alpha": 32,
+        "per_device_train_batch_size": 16,
+        "gradient_checkpointing": False,
+    },
+}
+
+
+@dataclass
+class POVIDConfig(DPOConfig):
+    """One phase of training: TRL's ``DPOConfig`` (learning rate, batch size, ``beta``, ``seed``, ...) and these.
+
+    ``objective``: the loss (see ``losses``). ``dispreference``: phase 1 of POVID is "text", phase 2 "both"; "image" alone is the
+    paper's ablation. ``alpha``, ``beta1``, ``beta2`` belong to "povid"; ``beta`` to all others; ``anchor`` to "mdpo".
+    ``segment_weight`` to "ddpo" (see ``logprobs.segment_logps``). ``sft_weight`` adds that much cross-entropy on the chosen
+    answers. ``weakening``, ``masked_share``, ``noise_*``, ``noised_tokens``, ``scored_under``, ``reference_tokens``: see
+    ``dispreference.ImageDispreference``.
+
+    Each of these can be switched off and changes nothing but time and disk: ``shared_prefix`` (see ``logprobs``),
+    ``cache_reference`` (the reference reads each pair once, before training), ``cache_features`` (the vision tower too: 4.7 MB a
+    picture for LLaVA-1.5-7B in bfloat16). ``cache_dir``: where (default: in ``output_dir``).
+
+    Raises ``ValueError`` for a value outside its range, a combination that means nothing, or a setting of TRL's own loss, which is
+    not computed here.
+    """
+
+    objective: Objective = "povid"
+    dispreference: Dispreference = "both"
+    alpha: float = 0.1
+    beta1: float = 0.05
+    beta2: float = 0.05
+    anchor: float = 0.0
+    segment_weight: float = 5.0
+    sft_weight: float = 0.0
+    weakening: Literal["noise", "masking"] = "noise"
+    masked_share: float = 0.75
+    noise_step: int = 500
+    noise_place: Literal["image", "pixel_values"] = "image"
+    noise_overflow: Literal["clamp", "wrap"] = "clamp"
+    noised_tokens: Literal["argmax", "second", "sample"] = "argmax"
+    scored_under: Literal["noised", "clean"] = "noised"
+    reference_tokens: Literal["policy", "own"] = "policy"
+    shared_prefix: bool = True
+    cache_reference: bool = True
+    cache_features: bool = False
+    cache_dir: str | None = None
+    lora_rank: int = 128
+    lora_alpha: int = 256
+
+    # what TRL or transformers choose otherwise, and the reason
+    max_length: int = 2048
+    remove_unused_columns: bool = False  # the collator wants the rows' ids
+    ddp_find_unused_parameters: bool | None = False  # every LoRA parameter is used in every step
+    report_to: str | list[str] = "none"
+    save_total_limit: int | None = 2
+    bf16: bool | None = field(default_factory=torch.cuda.is_available)  # a CPU has no fast bfloat16
+
+    def __post_init__(self) -> None:
+        for name, known in (("objective", get_args(Objective)), ("dispreference", get_args(Dispreference))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"POVIDConfig.{name} is {getattr(self, name)!r}; choose one of {', '.join(known)}.")
+        for name in ("alpha", "beta", "segment_weight", "lora_rank", "lora_alpha", "max_length"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"POVIDConfig.{name} is {getattr(self, name)}; it must be positive.")
+        for name in ("beta1", "beta2", "sft_weight"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"POVIDConfig.{name} is {getattr(self, name)}; it must not be negative.")
+        if not 0 <= self.label_smoothing < 0.5:
+            raise ValueError(f"POVIDConfig.label_smoothing is {self.label_smoothing}; it must lie in [0, 0.5).")
+        if self.label_smoothing and self.objective != "dpo":
+            raise ValueError(
+                f"POVIDConfig: label_smoothing is for objective 'dpo', not {self.objective!r}; set it to 0."
+            )
+        if self.objective == "ddpo" and self.cache_reference:
+            raise ValueError(
+                "POVIDConfig: the cache holds sums over whole answers, and objective 'ddpo' weighs their tokens; set "
+                "cache_reference to False."
+            )
+        if self.needs_noise:
+            self.image_dispreference  # noqa: B018 checks its values
+        defaults = {
+            f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(DPOConfig)
+        }
+        for name in _TRL_ONLY:
+            if getattr(self, name) != defaults[name]:
+                raise ValueError(
+                    f"POVIDConfig.{name} is {getattr(self, name)!r}, but it belongs to TRL's own loss, which is not computed here. "
+                    "Leave it out; the loss is chosen with `objective`."
+                )
+        super().__post_init__()
+
+    @classmethod
+    def preset(cls, name: str, **settings: Any) -> POVIDConfig:
+        """The settings "paper", "released" or "pocket", with ``settings`` put over them."""
+        if name not in PRESETS:
+            raise ValueError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
+        return cls(**PRESETS[name] | settings)
+
+    @property
+    def needs_noise(self) -> bool:
+        """Whether the loss has a term for the image dispreference."""
+        return self.objective in ("povid", "povid_mean") and self.dispreference != "text"
+
+    @property
+    def image_dispreference(self) -> ImageDispreference:
+        return ImageDispreference(
+            weakening=self.weakening,
+            masked_share=self.masked_share,
+            step=self.noise_step,
+            place=self.noise_place,
+            overflow=self.noise_overflow,
+            tokens=self.noised_tokens,
+            scored_under=self.scored_under,
+            reference_tokens=self.reference_tokens,
+        )

@@ -1,0 +1,252 @@
+"""A whole run: pairs, phase 1 (text), merged weights, phase 2 (text and image), merged weights. ``povid train`` calls it.
+
+A run that was stopped goes on where it was, from the last whole checkpoint, when it is started again with the same recipe.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from accelerate import PartialState
+from peft import PeftModel
+from transformers import LlavaForConditionalGeneration
+
+from povid_lib import models
+from povid_lib.data import pair_files
+from povid_lib.data.corrupt_text import Offline, pairs
+from povid_lib.data.trl_dataset import to_trl
+from povid_lib.files import jsonl
+from povid_lib.models.llava import VLM
+from povid_lib.training import reference_cache
+from povid_lib.training.config import PRESETS, POVIDConfig
+from povid_lib.training.trainer import POVIDTrainer
+
+PHASES = ("text", "both")
+RECIPES = Path(str(resources.files("povid_lib"))) / "recipes"  # they travel with the library
+_BASE = "povid_base.json"  # beside an adapter: the hash of the weights that it belongs to
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What ``povid train`` reads from a YAML file.
+
+    ``model``: "pocket", a folder or a hub id. ``out``: the run's folder. The pairs are a file (``pairs``, with its pictures in
+    ``images``), or are made from pocket scenes with the settings ``offline`` (``n`` and those of ``corrupt_text.Offline``).
+    ``preset``: see ``config.PRESETS``. ``text`` and ``both``: settings of the two phases, put over the preset; a phase that is
+    null is left out. ``four_bit``: QLoRA.
+
+    Raises ``ValueError`` for a setting that does not exist or combinations that mean nothing.
+    """
+
+    out: str
+    model: str = "pocket"
+    pairs: str | None = None
+    images: str | None = None
+    offline: dict[str, Any] = field(default_factory=dict)
+    preset: str = "pocket"
+    text: dict[str, Any] | None = field(default_factory=dict)
+    both: dict[str, Any] | None = field(default_factory=dict)
+    four_bit: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.pairs is None) == (not self.offline):
+            raise ValueError(
+                "Recipe: give either `pairs`, a file, or `offline`, the settings for pairs from pocket scenes."
+            )
+        if self.offline and not (isinstance(self.offline.get("n"), int) and self.offline["n"] > 0):
+            raise ValueError(f"Recipe.offline.n is {self.offline.get('n')!r}; give the number of pairs.")
+        if self.preset not in PRESETS:
+            raise ValueError(f"Recipe.preset is {self.preset!r}; choose one of {', '.join(PRESETS)}.")
+        if self.text is None and self.both is None:
+            raise ValueError("Recipe: both phases are null; there is nothing to train.")
+
+    def phase(self, name: str) -> POVIDConfig:
+        """The settings of the phase "text" or "both"."""
+        own = {"output_dir": str(Path(self.out) / name), "dispreference": name} | (getattr(self, name) or {})
+        try:
+            return POVIDConfig.preset(self.preset, **own)
+        except TypeError as error:
+            raise ValueError(f"Recipe.{name}: {error}. See POVIDConfig for the settings that there are.") from error
+
+
+def find_recipe(name: str | Path) -> Path:
+    """The file that ``name`` means: a file of the user's, or else the shipped recipe of that name ("pocket", "pocket.yaml").
+
+    Raises ``FileNotFoundError`` that lists the shipped ones.
+    """
+    path = Path(name)
+    own = path if path.suffix else path.with_suffix(".yaml")
+    shipped = RECIPES / own
+    for file in (path, own, *([shipped] if shipped.parent == RECIPES else [])):
+        if file.is_file():
+            return file
+    known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yaml")))
+    raise FileNotFoundError(f"{path} is no file here, and no shipped recipe: {known}.")
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """A recipe from YAML. Raises ``ValueError`` that names the file for what is no recipe."""
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds {type(found).__name__}; a recipe is a mapping, see recipes/pocket.yaml.")
+    try:
+        recipe = Recipe(**found)
+        for name in PHASES:
+            if getattr(recipe, name) is not None:
+                recipe.phase(name)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {str(error).replace('Recipe.__init__() got an', 'an')}") from error
+    return recipe
+
+
+def run(recipe: Recipe, callbacks: Sequence[Any] = ()) -> Path:
+    """Both phases; the folder with the merged model. What is finished is not done again.
+
+    Raises ``ValueError`` if the folder holds a run of another recipe.
+    """
+    start, model, out = time.time(), recipe.model, Path(recipe.out)
+    dataset = prepare(recipe)
+    phases = [name for name in PHASES if getattr(recipe, name) is not None]
+    for name in phases:
+        model = str(run_phase(recipe, name, model, dataset, callbacks))
+    if PartialState().is_main_process:
+        reports = {name: json.loads((out / name / "report.json").read_text()) for name in phases}
+        _write_json(out / "report.json", reports | {"seconds": time.time() - start, "model": model})
+    return Path(model)
+
+
+def prepare(recipe: Recipe) -> Any:
+    """The run's folder with its recipe, and its pairs as TRL takes them. Raises as ``run`` does."""
+    state, out = PartialState(), Path(recipe.out)
+    record = out / "recipe.json"
+    if record.is_file() and json.loads(record.read_text()) != asdict(recipe):
+        raise ValueError(f"{out} holds a run of another recipe; give another `out`, or delete the folder.")
+    data = recipe.pairs or str(out / "pairs.jsonl")
+    with state.main_process_first():
+        if state.is_main_process:
+            out.mkdir(parents=True, exist_ok=True)
+            _write_json(record, asdict(recipe))
+            if recipe.offline and not Path(data).is_file():
+                settings = dict(recipe.offline)
+                with jsonl.replacing(data) as part:
+                    pair_files.write(part, pairs(settings.pop("n"), Offline(**settings)))
+        return to_trl(data, recipe.images, cache=out / "datasets")
+
+
+def run_phase(recipe: Recipe, name: str, model: str, dataset: Any, callbacks: Sequence[Any] = ()) -> Path:
+    """Train one phase from the weights ``model``, unless that is done, and merge; the folder with the merged model."""
+    state, folder = PartialState(), Path(recipe.out) / name
+    if not (folder / "merged").is_dir():
+        trainer = train_phase(_load(model, recipe.four_bit), recipe.phase(name), dataset, callbacks)
+        if state.is_main_process:
+            _write_json(folder / "report.json", summary(trainer))
+            merge(model, folder / "adapter", folder / "merged")
+        state.wait_for_everyone()
+    return folder / "merged"
+
+
+def train_phase(vlm: VLM, settings: POVIDConfig, dataset: Any, callbacks: Sequence[Any] = ()) -> POVIDTrainer:
+    """One phase, from its last whole checkpoint if there is one; the adapter is then in ``output_dir/adapter``."""
+    trainer = POVIDTrainer(vlm.model, settings, dataset, vlm.processor, list(callbacks))
+    out = Path(settings.output_dir)
+    if trainer.accelerator.is_main_process:
+        remove_broken_checkpoints(out)
+    trainer.accelerator.wait_for_everyone()
+    last = last_checkpoint(out)
+    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    trainer.save_model(str(out / "adapter"))
+    if trainer.accelerator.is_main_process and not vlm.four_bit:  # four bits say nothing of the weights they came from
+        base = trainer.accelerator.unwrap_model(trainer.model).get_base_model()
+        _write_json(out / "adapter" / _BASE, reference_cache.key(base, vlm.processor))
+    return trainer
+
+
+def merge(model: str | Path, adapter: str | Path, out: str | Path) -> Path:
+    """Add an adapter to the weights that it was trained on, and write an ordinary model to ``out``, which must not be there yet.
+
+    Raises ``ValueError`` if the adapter belongs to other weights, or ``out`` exists.
+    """
+    adapter, out = Path(adapter), Path(out)
+    if out.exists():
+        raise ValueError(f"{out} is there already; give another folder, or delete it.")
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise ValueError(f"{adapter} holds no adapter_model.safetensors; give the folder that a training wrote.")
+    vlm = models.load(model, device="cpu", dtype="auto")
+    if (adapter / _BASE).is_file():
+        wanted = json.loads((adapter / _BASE).read_text())
+        vlm.model.to(getattr(torch, wanted["dtype"].removeprefix("torch.")))
+        if reference_cache.key(vlm.model, vlm.processor)["model"] != wanted["model"]:
+            raise ValueError(
+                f"The adapter {adapter} was trained on other weights than those of {str(model)!r}; give its own base."
+            )
+    dtype = vlm.model.dtype
+    # added up in float32: a small change would be lost in bfloat16 before it is rounded once
+    merged = PeftModel.from_pretrained(vlm.model.float(), str(adapter)).merge_and_unload().to(dtype)
+    assert isinstance(merged, LlavaForConditionalGeneration)
+    part = Path(f"{out}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    merged.save_pretrained(part)
+    vlm.processor.save_pretrained(part)
+    os.replace(part, out)
+    return out
+
+
+def last_checkpoint(out: Path) -> Path | None:
+    """The newest checkpoint that is whole, or None. ``trainer_state.json`` is what a checkpoint is given last."""
+    whole = [path for path in out.glob("checkpoint-*") if _is_whole(path)]
+    return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+def remove_broken_checkpoints(out: Path) -> None:
+    """Take away what a killed run had begun to save."""
+    for path in out.glob("checkpoint-*"):
+        if not _is_whole(path):
+            shutil.rmtree(path)
+
+
+def summary(trainer: POVIDTrainer) -> dict[str, Any]:
+    """What to report of a phase: its curves (the trainer's log), settings, time and thread count."""
+    return {
+        "log": trainer.state.log_history,
+        "steps": trainer.state.global_step,
+        "rows": len(trainer.train_dataset),
+        "trainable": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        "processes": trainer.accelerator.num_processes,
+        "threads": torch.get_num_threads(),
+        "device": str(trainer.accelerator.device),
+    }
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    state = checkpoint / "trainer_state.json"
+    if not state.is_file():
+        return False
+    try:
+        json.loads(state.read_text())
+    except json.JSONDecodeError:  # cut off in the middle
+        return False
+    return True
+
+
+def _load(model: str, four_bit: bool) -> VLM:
+    device = f"cuda:{PartialState().local_process_index}" if four_bit else "cpu"  # else the trainer moves it
+    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    return models.load(model, device=device, dtype=dtype, four_bit=four_bit)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with jsonl.replacing(path) as part:
+        part.write_text(json.dumps(content, indent=1))

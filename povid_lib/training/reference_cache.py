@@ -1,0 +1,210 @@
+"""What does not change while a phase is trained, computed once: the reference's log-probabilities, its hidden states, the vision
+features. Lies on disk as safetensors; memory stays flat.
+
+A cache belongs to one model, processor and template (its ``key.json``) and each row to its tokens and pixels (a digest beside it).
+Both are compared whenever the cache is used, so that nothing is taken from what was computed for something else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from peft import PeftModel
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, Dataset, Subset
+from tqdm.auto import tqdm
+from transformers import LlavaForConditionalGeneration, LlavaProcessor
+
+from povid_lib.training.collator import Batch, PairCollator, as_bytes
+from povid_lib.training.logprobs import image_features, pair_logits, sequence_logps, token_logps
+
+_SHARD = 256  # rows a file
+
+
+@dataclass(frozen=True)
+class Cached:
+    """What the cache holds of a batch, on its device. ``chosen``, ``rejected``: float32 (rows,), summed log-probabilities under the
+    reference. ``hidden``: (rows, C, hidden size), the reference's last hidden states at the places that predict the chosen tokens.
+    ``features``: (rows, image tokens, hidden size). None where the cache was built without."""
+
+    chosen: Tensor
+    rejected: Tensor
+    hidden: Tensor | None
+    features: Tensor | None
+
+
+def key(model: LlavaForConditionalGeneration, processor: LlavaProcessor, adapter: str = "disabled") -> dict[str, str]:
+    """What a cache depends on beside its rows: hashes of the base model's weights, and of processor, tokenizer and template."""
+    weights = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(model.state_dict().items()):
+        if "lora_" not in name:
+            weights.update(name.replace(".base_layer", "").encode())
+            weights.update(as_bytes(tensor))
+    of_processor = json.dumps(processor.to_dict(), sort_keys=True, default=str)
+    tokenizer = json.loads(processor.tokenizer.backend_tokenizer.to_str())
+    of_tokenizer = json.dumps(
+        tokenizer | {"padding": None, "truncation": None}
+    )  # these are of its last call, not its own
+    return {
+        "model": weights.hexdigest(),
+        "dtype": str(model.dtype),
+        "adapter": adapter,
+        "processor": _hash(of_processor),
+        "tokenizer": _hash(of_tokenizer),
+        "template": _hash(processor.chat_template),
+    }
+
+
+def build(
+    folder: Path,
+    key: dict[str, str],
+    model: PeftModel | LlavaForConditionalGeneration,
+    collator: PairCollator,
+    dataset: Dataset[Any],
+    accelerator: Accelerator,
+    hidden: bool,
+    features: bool,
+    batch_size: int,
+    shared_prefix: bool = True,
+) -> None:
+    """Read every row once with the adapters switched off and write what is wanted to ``folder``, which must not be there yet.
+
+    Each process takes every n-th row. The folder appears when it is whole; what a killed run left of it is taken away first.
+    """
+    part = Path(f"{folder}.part")
+    if accelerator.is_main_process:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+    accelerator.wait_for_everyone()
+    rank, world = accelerator.process_index, accelerator.num_processes
+    mine = Subset(dataset, range(rank, len(dataset), world))  # type: ignore[arg-type]
+    loader: Iterable[Batch] = DataLoader(mine, batch_size=batch_size, collate_fn=collator)
+    wait = tqdm(loader, desc="reference", disable=not accelerator.is_local_main_process)
+    tensors: dict[str, Tensor] = {}
+    ids: list[str] = []
+    shard, at = 0, 0
+    for batch in wait:
+        for row_id, found in _read(model, _on(batch, accelerator.device), hidden, features, shared_prefix):
+            tensors |= {f"{len(ids)}.{name}": tensor.cpu().contiguous() for name, tensor in found.items()}
+            ids.append(row_id)
+        at += len(batch["row_ids"])
+        if len(ids) >= _SHARD or at == len(mine):
+            save_file(tensors, part / f"{rank:04d}-{shard:05d}.safetensors", metadata={"ids": json.dumps(ids)})
+            shard, tensors, ids = shard + 1, {}, []
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        (part / "key.json").write_text(json.dumps(key | {"hidden": str(hidden), "features": str(features)}))
+        os.replace(part, folder)
+    accelerator.wait_for_everyone()
+
+
+def _read(
+    model: Any, batch: Batch, hidden: bool, features: bool, shared_prefix: bool
+) -> Iterable[tuple[str, dict[str, Tensor]]]:
+    adapted = isinstance(model, PeftModel)
+    base: LlavaForConditionalGeneration = model.get_base_model() if adapted else model
+    training = base.training
+    base.eval()
+    with torch.no_grad(), model.disable_adapter() if adapted else nullcontext():
+        pictures = image_features(base, batch["pixel_values"].to(base.dtype)) if features else None
+        last: list[Tensor] = []
+        # the hidden states are what goes into lm_head: taken there, so that no second pass is needed
+        hook = base.lm_head.register_forward_pre_hook(lambda _, inputs: last.append(inputs[0])) if hidden else None
+        try:
+            logits = pair_logits(base, batch, shared_prefix, pictures)
+        finally:
+            if hook is not None:
+                hook.remove()
+        sums = {
+            side: sequence_logps(token_logps(of, batch[f"{side}_ids"], batch[f"{side}_mask"]), batch[f"{side}_mask"])  # type: ignore[literal-required]
+            for side, of in zip(("chosen", "rejected"), logits, strict=True)
+        }
+    base.train(training)
+    lengths = batch["chosen_mask"].sum(1).tolist()
+    for row, row_id in enumerate(batch["row_ids"]):
+        found = {side: of[row] for side, of in sums.items()} | {"digest": batch["digests"][row]}
+        if hidden:
+            found["hidden"] = last[0][row, : lengths[row]]
+        if pictures is not None:
+            found["features"] = pictures[row]
+        yield row_id, found
+
+
+class RowCache:
+    """A folder that ``build`` wrote, opened for reading.
+
+    Raises ``ValueError`` if it was built for another model, processor or template, or lacks what is wanted.
+    """
+
+    def __init__(self, folder: Path, key: dict[str, str], hidden: bool, features: bool):
+        self.folder = folder
+        wanted = key | {"hidden": str(hidden), "features": str(features)}
+        found = json.loads((folder / "key.json").read_text())
+        other = [name for name in wanted if found.get(name) != wanted[name]]
+        if other:
+            raise ValueError(
+                f"The cache {folder} is stale: it was built with another {', '.join(other)}. Delete the folder (it will be built "
+                "again) or give another cache_dir."
+            )
+        self._where: dict[str, tuple[Path, int]] = {}
+        for path in sorted(folder.glob("*.safetensors")):
+            for at, row_id in enumerate(json.loads(self._open(path).metadata()["ids"])):
+                self._where[row_id] = (path, at)
+
+    def rows(self, batch: Batch) -> Cached:
+        """The batch's rows. Raises ``ValueError`` for a row that the cache does not hold, or holds for other tokens or pixels."""
+        found: dict[str, list[Tensor]] = {}
+        for row_id, now in zip(batch["row_ids"], batch["digests"].cpu(), strict=True):
+            if row_id not in self._where:
+                raise ValueError(
+                    f"The cache {self.folder} has no row {row_id!r}; delete the folder, it will be built again."
+                )
+            path, at = self._where[row_id]
+            file = self._open(path)
+            names = [
+                name for name in ("chosen", "rejected", "hidden", "features") if f"{at}.{name}" in self._names(path)
+            ]
+            if not torch.equal(file.get_tensor(f"{at}.digest"), now):
+                raise ValueError(
+                    f"Row {row_id!r} has changed since the cache {self.folder} was built (text, picture or preprocessing); delete "
+                    "the folder, it will be built again."
+                )
+            for name in names:
+                found.setdefault(name, []).append(file.get_tensor(f"{at}.{name}"))
+        device = batch["chosen_ids"].device
+        return Cached(
+            torch.stack(found["chosen"]).to(device),
+            torch.stack(found["rejected"]).to(device),
+            pad_sequence(found["hidden"], batch_first=True).to(device) if "hidden" in found else None,
+            torch.stack(found["features"]).to(device) if "features" in found else None,
+        )
+
+    @cache  # noqa: B019 one cache object a training
+    def _open(self, path: Path) -> Any:
+        return safe_open(path, framework="pt")
+
+    @cache  # noqa: B019
+    def _names(self, path: Path) -> frozenset[str]:
+        return frozenset(self._open(path).keys())
+
+
+def _on(batch: Batch, device: torch.device) -> Batch:
+    return {name: t.to(device) if isinstance(t, Tensor) else t for name, t in batch.items()}  # type: ignore[return-value]
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,1 @@
+"""Widgets that stay alive in the static page."""

@@ -1,0 +1,58 @@
+"""Pairs: chosen and rejected answers with what was changed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+
+from povid_lib.data.pairs import Pair
+from povid_lib.widgets.base import STATIC, png, script
+from povid_lib.world.scenes import Scene
+
+
+class Pairs(anywidget.AnyWidget):
+    """Say which answer of a pair is false with the picture covered; then see picture, changes and the hits so far. Needs no model
+    and no kernel."""
+
+    _esm = script("pairs.js")
+    _css = STATIC / "pairs.css"
+    spec = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[str], seed: int = 0) -> None:
+        super().__init__(spec=pairs_spec(pairs, scenes, labels, seed))
+
+
+def pairs_spec(pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[str], seed: int = 0) -> dict[str, Any]:
+    """Pictures, questions and both answers, each word with whether it was changed; pairs, and the two answers, in random order.
+
+    ``labels``: what to call each pair once it is revealed, and to count hits by. ``false``: which answer is the rejected one.
+    """
+    rows, rng = [], np.random.default_rng(seed)
+    for pair, scene, label in zip(pairs, scenes, labels, strict=True):
+        chosen, rejected = pair.chosen.split(), pair.rejected.split()
+        marked: tuple[set[int], set[int]] = (set(), set())
+        for tag, i, j, k, m in difflib.SequenceMatcher(a=chosen, b=rejected, autojunk=False).get_opcodes():
+            if tag != "equal":
+                marked[0].update(range(i, j))
+                marked[1].update(range(k, m))
+        true, false = (
+            [[w, i in on] for i, w in enumerate(ws)] for ws, on in zip((chosen, rejected), marked, strict=True)
+        )
+        at = int(rng.integers(2))
+        rows.append(
+            {
+                "png": png(scene.image()),
+                "names": list(scene.names),
+                "prompt": pair.prompt,
+                "label": label,
+                "answers": [true, false] if at else [false, true],
+                "false": at,
+                "changes": [[c.kind, c.chosen, c.rejected] for c in pair.changes],
+            }
+        )
+    return {"pairs": [rows[i] for i in rng.permutation(len(rows))]}

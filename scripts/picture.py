@@ -1,0 +1,25 @@
+"""Draw the README's picture: four held-out scenes and what the pocket model says about them."""
+
+import re
+import textwrap
+from pathlib import Path
+
+from povid_lib import models
+from povid_lib.figures import scenes as world_scenes
+from povid_lib.world.captions import WORDS
+from povid_lib.world.scenes import World, scenes
+
+chosen = [s for s in scenes(40, World(), "test") if s.missing_partners][:4]
+model = models.load("pocket")
+titles = []
+for scene, answer in zip(
+    chosen, models.generate(model, [s.image() for s in chosen], "Describe this image."), strict=True
+):
+    said = re.sub(
+        r"[a-z]+",
+        lambda m, names=scene.names: m[0].upper() if WORDS.get(m[0], names[0]) not in names else m[0],
+        answer.text,
+    )
+    titles.append(textwrap.fill(f"“{said}”", 36))
+figure = world_scenes.show_scenes([s.image() for s in chosen], titles)
+figure.savefig(Path(__file__).parent.parent / "book" / "pocket_says.png", dpi=130)

@@ -1,0 +1,27 @@
+"""The command line teaches and refuses."""
+
+from tests.support.helpers import povid
+
+
+def test_help_names_every_command():
+    assert all(word in povid("--help").output for word in ("world", "pocket"))
+    assert all(word in povid("pocket", "--help").output for word in ("train", "report", "export"))
+
+
+def test_world_prints_the_table():
+    output = povid("world", "--cooccurrence", "0.5").output
+    assert "fork      knife     0.450" in output
+    assert len(output.splitlines()) == 25
+
+
+def test_bad_values_are_refused_before_anything_runs(tmp_path):
+    result = povid("pocket", "train", "--annotator-error", "-3", "--out", str(tmp_path / "x"))
+    assert result.exit_code == 2
+    assert "annotator_error" in result.output
+    assert not (tmp_path / "x").exists()
+
+
+def test_unknown_model_is_named(tmp_path):
+    result = povid("pocket", "report", "--model", str(tmp_path / "none"))
+    assert result.exit_code == 2
+    assert "cannot be had" in " ".join(result.output.replace("│", " ").split())

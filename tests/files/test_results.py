@@ -1,0 +1,89 @@
+"""Results keep their origin."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from povid_lib.files import results
+from povid_lib.files.code_hash import code_hash
+from povid_lib.metrics.stats import mean
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty folder to stand in, without results above it."""
+    monkeypatch.delenv(results.PLACE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_round_trip(place):
+    path = results.save("x", {"rate": mean([0.0, 1.0, 1.0]), "rows": (1, 2)}, {"seed": 3}, 1.5)
+    data = results.read("x")
+    assert data["rate"]["value"] == pytest.approx(2 / 3, abs=1e-6)
+    assert data["rows"] == [1, 2]
+    origin = data["provenance"]
+    assert origin["config"] == {"seed": 3}
+    assert {"commit", "config_hash", "versions", "device", "when", "seconds", "threads"} <= origin.keys()
+    assert json.loads(path.read_text()) == data
+
+
+def test_hash_follows_the_config():
+    hashes = [results.provenance({"seed": s}, 0)["config_hash"] for s in (1, 1, 2)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_missing_file_is_named(place):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.json"):
+        results.read("nothing")
+
+
+def test_undefined_shares_are_null_in_json(place):
+    path = results.save("x", {"share": float("nan"), "half": 0.5}, {}, 0)
+    assert results.read("x")["share"] is None
+    assert "NaN" not in path.read_text()
+
+
+def test_code_is_written_down_and_followed(place):
+    results.save("x", {}, {}, 0, code=[mean, "experiments.ch04_appended"])
+    assert results.read("x")["provenance"]["code"] == {
+        "entries": ["experiments.ch04_appended", "povid_lib.metrics.stats:mean"],
+        "hash": code_hash(["povid_lib.metrics.stats:mean", "experiments.ch04_appended"]),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in Path("results").glob("*.json")))
+def test_what_the_results_pages_show_comes_from_this_code(name):
+    """Fails when code behind a committed result does something else: make the result again (results/README.md)."""
+    found = results.read(name)["provenance"]["code"]
+    assert code_hash(found["entries"]) == found["hash"]
+
+
+def test_results_are_written_where_one_stands_and_read_from_above(place, monkeypatch):
+    assert results.save("x", {"n": 1}, {}, 0) == Path("results/x.json")
+    (place / "below" / "deeper").mkdir(parents=True)
+    monkeypatch.chdir(place / "below" / "deeper")
+    assert results.read("x")["n"] == 1
+    monkeypatch.setenv(results.PLACE, str(place / "other"))
+    assert results.save("x", {"n": 2}, {}, 0) == place / "other" / "x.json"
+    assert results.read("x")["n"] == 2
+
+
+@pytest.mark.parametrize("name", ["", "sub/x", "..", "/x"])
+def test_a_name_that_is_none_is_refused(place, name):
+    with pytest.raises(ValueError, match="plain name"):
+        results.check_name(name)
+    assert list(place.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_to_is_refused(place):
+    (place / "results").write_text("a file")
+    with pytest.raises(ValueError, match="cannot be written"):
+        results.check_name("x")
+
+
+def test_without_git_there_is_no_commit(monkeypatch):
+    assert results.provenance({}, 0)["commit"]
+    monkeypatch.setenv("PATH", "")
+    assert results.provenance({}, 0)["commit"] is None

@@ -1,0 +1,236 @@
+"""Files: read as written, and every fault named with its line."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from povid_lib.metrics.chair import chair, score_captions
+from povid_lib.metrics.files import (
+    read_answers,
+    read_captions,
+    read_coco_truth,
+    read_questions,
+    read_truth,
+    write_answers,
+    write_captions,
+)
+from povid_lib.metrics.pope import PopeQuestion
+from povid_lib.metrics.vocabulary import Vocabulary, coco_vocabulary, identity
+from tests.support.helpers import faults
+
+SMALL = Vocabulary({"cat": "cat", "kitten": "cat", "dog": "dog"}, lemmatise=identity)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to(content, name="file.json"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        return path
+
+    return to
+
+
+def test_captions_as_lines_as_a_list_and_with_a_byte_order_mark(write):
+    lines = '{"image_id": 42, "caption": "A café."}\r\n\n{"image_id": "x", "caption": ""}\n'
+    want = {"42": "A café.", "x": ""}
+    assert read_captions(write(lines)) == want
+    assert read_captions(write(b"\xef\xbb\xbf" + lines.encode())) == want
+    as_list = json.dumps([{"image_id": 42, "caption": "A café."}, {"image_id": "x", "caption": ""}], indent=1)
+    assert list(read_captions(write(as_list), ["42", "x", "y"])) == ["42", "x"]
+
+
+def test_every_fault_of_a_caption_file_is_named_at_once(write):
+    path = write(
+        b'{"image_id": 1, "caption": "a"}\n'
+        b'{"caption": "no id"}\n'
+        b'{"image_id": 1, "caption": "again"}\n'
+        b'{"image_id": 7, "caption": "stranger"}\n'
+        b'{"image_id": 2, "caption": "caf\xe9"}\n'
+        b'{"image_id": 3}\n'
+        b'{"image_id": 4, \n'
+        b'{"image_id": true, "caption": "a"}\n'
+    )
+    assert faults(read_captions, path, ["1", "2", "3", "4"]) == [
+        "line 5: byte 32 (0xe9) is not UTF-8; save the file as UTF-8",
+        "line 7: no JSON (Expecting property name enclosed in double quotes at column 17); mend it there",
+        "line 2: no image_id; give the row one",
+        "line 3: image_id 1 already stands in line 1; take one out, or change it",
+        "line 4: image 7 is not among the 4 images of the truth",
+        "line 6: no caption; give it as text",
+        "line 8: image_id is True, neither number nor name; give it one of them",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "the file holds nothing; give one that has rows"),
+        (b" \n\n", "the file holds nothing; give one that has rows"),
+        (b"[]", "the file holds nothing; give one that has rows"),
+        ("[]".encode("utf-16"), "the file is UTF-16; save it as UTF-8"),
+        (b"[1,\n", "line 2: no JSON (Expecting value at column 1); mend it there"),
+        (b'[{"image_id": 1, "caption": "a"}\n {}]', "line 2: no JSON (Expecting ',' at column 2); mend it there"),
+        (b'[{"image_id": 1, "caption": "a"}] x', "line 1: no JSON (Extra data at column 34); mend it there"),
+        (b'[{"image_id": 1, "caption": "a"},\n{"image_id": 2}]', "line 2, entry 2: no caption; give it as text"),
+    ],
+)
+def test_captions_that_are_none(write, content, complaint):
+    assert faults(read_captions, write(content)) == [complaint]
+
+
+def test_an_error_spells_out_a_hundred_faults(write):
+    with pytest.raises(ValueError, match=r"(?s)129 faults.*and 29 more"):
+        read_captions(write('{"image_id": 1}\n' * 65))
+
+
+def test_plain_truth(write):
+    truth = read_truth(write('{"1": ["dog", "cat"],\n "2": []}'), SMALL)
+    assert truth == {"1": ("dog", "cat"), "2": ()}
+
+
+def test_every_fault_of_a_truth_file(write):
+    path = write('{"1": ["dog", "kitten"],\n"2": ["cow"],\n"1": ["dog"], "3": "dog"}')
+    assert faults(read_truth, path, SMALL) == [
+        "line 1, entry 1: image 1: 'kitten' is no category of the vocabulary; say 'cat'",
+        "line 2, entry 2: image 2: 'cow' is no category of the vocabulary",
+        "line 3, entry 3: image 1 occurs a second time",
+        "line 3, entry 4: the objects of image 3 are not a list of words",
+    ]
+    assert faults(read_truth, write("[1]"), SMALL) == ["line 1: an image id -> objects table must begin with {"]
+    assert faults(read_truth, write('{"1" ["dog"]}'), SMALL) == [
+        "line 1: no JSON (Expecting a key and ':' at column 6); mend it there"
+    ]
+    assert faults(read_truth, write("{}"), SMALL) == ["the file holds nothing; give one that has rows"]
+
+
+# --- a small COCO: each image has its own object and five captions that name it and others ----------------------------
+
+COCO = coco_vocabulary()
+NAMES = COCO.categories[::4]
+
+
+def small_coco(write, **changes):
+    images = [{"id": 100 + i} for i in range(len(NAMES))]
+    instances = {
+        "images": images,
+        "categories": [{"id": i, "name": name} for i, name in enumerate(NAMES)],
+        "annotations": [{"image_id": 100 + i, "category_id": i} for i in range(len(NAMES))] * 2,
+    }
+    said = {100 + i: [f"A {name}.", "Nothing.", f"There are two {name}s."] for i, name in enumerate(NAMES)}
+    said[100][1] = "A zebra and a bus."
+    captions = {
+        "images": images,
+        "annotations": [{"image_id": key, "caption": text} for key, texts in said.items() for text in texts],
+    }
+    tables = {"instances": instances, "captions": captions}
+    for key, value in changes.items():
+        file, table = key.split("_")
+        tables[file][table] = value
+    return [write(json.dumps(tables[name]), f"{name}.json") for name in tables], said
+
+
+def test_truth_of_coco_is_instances_and_captions(write):
+    paths, _ = small_coco(write)
+    truth = read_coco_truth(*paths, COCO)
+    assert truth["100"] == (NAMES[0], "zebra", "bus")
+    assert truth["101"] == (NAMES[1],)
+    assert len(truth) == len(NAMES)
+
+
+def test_human_captions_have_no_hallucination_and_the_next_images_captions_have_almost_nothing_else(write):
+    paths, said = small_coco(write)
+    truth = read_coco_truth(*paths, COCO)
+    own = {str(key): " ".join(texts) for key, texts in said.items()}
+    got = chair(score_captions(own, truth, COCO.mentioned), resamples=9)
+    assert (got.chair_s.value, got.chair_i.value, got.recall.value) == (0, 0, 1)
+    shifted = dict(zip(own, [*list(own.values())[1:], own["100"]], strict=True))
+    got = chair(score_captions(shifted, truth, COCO.mentioned), resamples=9)
+    assert (got.chair_s.value, got.chair_i.value, got.recall.value) == (1, 1, 0)
+
+
+def test_faults_of_coco_files(write):
+    paths, _ = small_coco(
+        write,
+        instances_categories=[{"id": 0, "name": "gnu"}],
+        instances_annotations=[{"image_id": 100, "category_id": 5}, {"image_id": 9, "category_id": 0}],
+    )
+    assert faults(read_coco_truth, *paths, COCO) == [
+        "categories: 'gnu' is no category of the vocabulary",
+        "annotation 1: category 5 is not in the table `categories`",
+        "annotation 2: image 9 is not in the table `images`",
+    ]
+    paths, _ = small_coco(write, instances_images=[{"id": "100"}, {}], instances_annotations=3)
+    assert faults(read_coco_truth, *paths, COCO) == [
+        "`images`, row 2: no id; give it",
+        "the table `annotations` is missing; give COCO's annotation file",
+    ]
+    paths, _ = small_coco(write, captions_images=[{"id": 100 + i} for i in range(1, len(NAMES))])
+    with pytest.raises(
+        ValueError, match=r"captions.json: 4 faults\n  image 100 is in only one of this file and"
+    ) as error:
+        read_coco_truth(*paths, COCO)
+    assert "annotation 1: image 100 is not in the table `images`" in str(error.value)
+
+
+QUESTIONS = [
+    PopeQuestion("1", "a.jpg", "Is there a dog in the image?", True),
+    PopeQuestion("2", "a.jpg", "Cat?", False),
+]
+
+
+def test_questions_in_the_published_format(write):
+    lines = [
+        {"question_id": 1, "image": "a.jpg", "text": "Is there a dog in the image?", "label": "yes"},
+        {"question_id": 2, "image": "a.jpg", "text": "Cat?", "label": "no"},
+    ]
+    assert read_questions(write("\n".join(map(json.dumps, lines)))) == QUESTIONS
+    bad = [
+        {**lines[0], "label": "maybe"},
+        {**lines[1], "question_id": 1},
+        {"question_id": 3, "text": "a", "label": "no"},
+        {**lines[0], "question_id": 4, "label": ""},
+    ]
+    assert faults(read_questions, write("\n".join(map(json.dumps, bad)))) == [
+        "line 1: label is 'maybe'; it must be yes or no",
+        "line 2: question_id 1 already stands in line 1; take one out, or change it",
+        "line 3: no image; give it as text",
+        "line 4: label is ''; it must be yes or no",
+    ]
+
+
+def test_answers(write):
+    assert read_answers(write('{"question_id": 1, "answer": "Yes"}\n{"question_id": 2, "text": "No"}')) == {
+        "1": "Yes",
+        "2": "No",
+    }
+    bad = write('{"question_id": 1}\n{"question_id": 5, "answer": "Yes"}\n{"question_id": 5, "answer": "No"}')
+    assert faults(read_answers, bad, QUESTIONS) == [
+        "line 1: no answer or text; give it as text",
+        "line 2: question 5 was not asked",
+        "line 3: question_id 5 already stands in line 2; take one out, or change it",
+    ]
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+IDS = st.text("abc019_.", min_size=1, max_size=8)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.dictionaries(IDS, TEXTS, min_size=1, max_size=5))
+def test_what_is_written_is_read(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("written") / "rows.jsonl"
+    for write, read in ((write_captions, read_captions), (write_answers, read_answers)):
+        write(path, rows)
+        assert read(path) == rows
+
+
+def test_files_of_the_reference_are_read(reference):
+    for model in ("llava15", "instructblip"):
+        assert len(read_captions(reference / f"captions/{model}_greedy.jsonl")) == 500
+    for setting in ("random", "popular", "adversarial"):
+        questions = read_questions(reference / f"pope/coco_pope_{setting}.json")
+        assert len(questions) == 3000
+        assert sum(q.present for q in questions) == 1500

@@ -1,0 +1,81 @@
+"""LLaVA-Bench by hand."""
+
+import json
+
+import pytest
+
+from povid_lib.metrics import llava_bench
+from povid_lib.metrics.llm_judge import Review
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        ("8 7\nThe first is better.", (8, 7)),
+        ("8, 7.5", (8, 7.5)),
+        ("10  1", (10, 1)),
+        ("Scores: 8 7", None),
+        ("8", None),
+        ("8 7 6", None),
+        ("\n8 7", None),
+        ("0 7", None),
+        ("8 11", None),
+        ("nan 7", None),
+        ("", None),
+    ],
+)
+def test_scores(text, pair):
+    assert llava_bench.scores(text) == pair
+
+
+def review(text, image="a", category="conv"):
+    return Review("1", image, category, text, "wise", "v")
+
+
+def test_relative_scores_by_hand():
+    got = llava_bench.llava_bench(
+        [
+            review("8 4"),
+            review("10 5", "b"),
+            review("2 2", "b", "detail"),
+            review("?", "a", "detail"),
+            review("?", "a", "complex"),
+        ]
+    )
+    assert got["conv"].relative.value == pytest.approx(100 * 9 / 18)
+    assert got["detail"].relative.value == pytest.approx(100)
+    assert got["detail"].unparsed.value == 0.5  # kept and counted
+    assert got["complex"].relative is None
+    assert got["all"].relative.value == pytest.approx(100 * 11 / 20)  # of sums, not a mean of shares
+    assert got["all"].relative.n == 2  # pictures
+    assert got["all"].unparsed.value == pytest.approx(2 / 5)
+    with pytest.raises(ValueError, match="non-empty"):
+        llava_bench.llava_bench([])
+
+
+@pytest.fixture
+def files(tmp_path):
+    rows = {
+        "questions": [{"question_id": 3, "image": "1.jpg", "category": "conv", "text": "What {is} it?"}],
+        "context": [{"image": "1.jpg", "caption": ["A cat.", "It sleeps."]}],
+        "reference": [{"question_id": 3, "text": "A cat."}],
+        "answers": [{"question_id": 3, "text": "A dog."}],
+    }
+    for name, lines in rows.items():
+        (tmp_path / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return [tmp_path / name for name in rows]
+
+
+def test_from_files_to_prompt(files):
+    (item,) = llava_bench.read_answers(*files)
+    asked = llava_bench.prompt(item)
+    assert all(part in asked for part in ("A cat.\nIt sleeps.", "What {is} it?"))
+    assert asked.index("assistant 1: A cat.") < asked.index("assistant 2: A dog.")
+    assert (item.id, item.image, item.category) == ("3", "1.jpg", "conv")
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_what_a_question_lacks_is_named(files, lost):
+    files[lost].write_text("")
+    with pytest.raises(ValueError, match=f"{files[lost].name}: nothing for .*question 3"):
+        llava_bench.read_answers(*files)

@@ -1,0 +1,59 @@
+"""MMHal-Bench by hand."""
+
+import json
+
+import pytest
+
+from povid_lib.metrics import mmhal
+from povid_lib.metrics.llm_judge import Review
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("All true.\nRating: 5", 5),
+        ("rating:0.", 0),
+        ("**Rating: 4**, very informative", 4),
+        ("Rating: 3 ... so Rating: 3", 3),
+        ("Rating: 3 or Rating: 4", None),
+        ("Rating: 7", None),
+        ("Rating: 10", None),
+        ("Rating: 4.5", None),
+        ("five of six", None),
+        ("", None),
+    ],
+)
+def test_rating(text, value):
+    assert mmhal.rating(text) == value
+
+
+def review(text, kind="attribute"):
+    return Review("1", "a", kind, text, "wise", "v")
+
+
+def test_scores_by_hand():
+    got = mmhal.mmhal([review("Rating: 6"), review("Rating: 3"), review("Rating: 2", "count"), review("?", "count")])
+    assert got.score.value == pytest.approx((6 + 3 + 2 + 0) / 4)
+    assert got.hallucination.value == 0.5  # below 3; what cannot be read counts as 0
+    assert {kind: e.value for kind, e in got.by_kind.items()} == {"attribute": 4.5, "count": 1.0}
+    assert got.unparsed.value == 0.25
+    with pytest.raises(ValueError, match="non-empty"):
+        mmhal.mmhal([])
+
+
+ROW = {
+    "image_id": "i", "question_type": "count", "image_content": ["Cat", "Dog"], "question": "How {many}?", "gt_answer": "Two.",
+    "model_answer": "Three.",
+}  # fmt: skip
+
+
+def test_from_file_to_prompt(tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps([ROW]))
+    (item,) = mmhal.read_answers(path)
+    asked = mmhal.prompt(item)
+    assert all(part in asked for part in ("Cat, Dog", "How {many}?", "Two.", "Three.", "Rating: N"))
+    assert (item.id, item.image, item.category) == ("1", "i", "count")
+    path.write_text(json.dumps([ROW, {k: v for k, v in ROW.items() if k != "model_answer"}]))
+    with pytest.raises(ValueError, match="row 2: model_answer is missing"):
+        mmhal.read_answers(path)

@@ -1,0 +1,319 @@
+"""A study of seconds: resumed, keyed, summed up; and what its methods learn from."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+
+from povid_lib import models
+from povid_lib.data import images
+from povid_lib.data.corrupt_text import Offline, pairs
+from povid_lib.files import results
+from povid_lib.study import measure, pair_variants, report, run
+from povid_lib.study.run import Method, Study
+from povid_lib.world.scenes import World, scenes
+from tests.support import training
+from tests.support.helpers import povid
+
+PHASE = {**training.SETTINGS, "max_steps": 2}
+GROUPS = {
+    "main": {
+        "seeds": 2,
+        "methods": {"base": {"seeds": 1}, "contrast": {"decode": "contrast", "seeds": 1}, "both": {"text": {}}},
+    },
+    "controls": {"seeds": 1, "methods": {"shuffled": {"data": "relabelled", "noise": 0.5, "text": {}}}},
+}
+
+
+@pytest.fixture(scope="module")
+def small(vlm, tmp_path_factory) -> Study:
+    """A whole study of a model of seconds, made."""
+    folder = tmp_path_factory.mktemp("study")
+    training.tiny(vlm.processor).save_pretrained(folder / "model")
+    vlm.processor.save_pretrained(folder / "model")
+    study = Study(str(folder / "runs"), GROUPS, str(folder / "model"), 6, {"n": 8}, PHASE, [["shuffled", "both"]])
+    assert run.run(study) == 5
+    return study
+
+
+def of(study: Study, name: str) -> Method:
+    return next(m for m in study.methods if m.name == name)
+
+
+def test_what_is_done_is_not_done_again(small):
+    before = {p: p.stat().st_mtime_ns for p in (small_folder(small)).glob("*.json")}
+    assert len(before) == 5
+    assert run.run(small) == 0
+    assert {p: p.stat().st_mtime_ns for p in (small_folder(small)).glob("*.json")} == before
+
+
+def small_folder(study):
+    return study.measured(study.methods[0], 0).parent
+
+
+def test_a_run_that_is_missing_is_made_again_and_alike(small):
+    path = small.measured(of(small, "both"), 1)
+    before = json.loads(path.read_text())
+    path.unlink()
+    assert run.run(small, part=(0, 2)) + run.run(small, part=(1, 2)) == 1
+    assert json.loads(path.read_text())["measures"] == before["measures"]
+
+
+def test_keys_follow_settings_weights_and_code(small, monkeypatch):
+    text = of(small, "both")
+    key = {what: small.key(text, 0, what) for what in ("train", "measure")}
+    assert small.key(replace(text, name="other", group="other", seeds=9), 0, "train") == key["train"]
+    assert small.key(text, 1, "train") != key["train"]
+    assert small.key(replace(text, noise=0.1), 0, "train") != key["train"]
+    assert replace(small, offline={"n": 9}).key(text, 0, "train") != key["train"]
+    assert replace(small, model="pocket").key(text, 0, "train") != key["train"]
+    assert replace(small, phase={**PHASE, "max_steps": 3}).key(text, 0, "train") != key["train"]
+    assert replace(small, scenes=7).key(text, 0, "train") == key["train"]
+    assert replace(small, scenes=7).key(text, 0, "measure") != key["measure"]
+    code_of = run.code_of
+    monkeypatch.setattr(run, "code_of", lambda what: "another" if what == "measure" else code_of(what))
+    assert small.key(text, 0, "train") == key["train"]
+    assert small.key(text, 0, "measure") != key["measure"]
+    monkeypatch.setattr(run, "code_of", lambda what: f"another {what}")
+    assert small.key(text, 0, "train") != key["train"]
+
+
+def test_the_report(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "RESAMPLES", 200)
+    monkeypatch.setattr(results, "save", lambda name, data, *rest, code: saved.update(data, code=code))
+    saved: dict = {}
+    shown = report.report(small, "x")
+    assert [line.split()[0] for line in shown.splitlines()] == ["method", "base", "contrast", "both", "shuffled"]
+    assert saved["code"] == [run.run_one, report.report]
+    text = saved["methods"]["both"]
+    assert text["seeds"] == len(text["typical"]["chair_s"]["seeds"]) == 2
+    assert text["typical"]["words"]["value"] == pytest.approx(np.mean(text["typical"]["words"]["seeds"]))
+    assert text["training"][0]["text"]["steps"] == 2
+    assert [about["pairs"] for about in text["pairs"]] == [8, 8]
+    assert text["pairs"][0]["chosen_shorter"] == 0
+    assert saved["tests"]["base"].keys() == {"contrast", "both", "shuffled"}
+    assert saved["tests"]["contrast"].keys() == {"both"}
+    asked = saved["tests"]["shuffled"]["both"]["typical"]["words"]
+    rows = saved["methods"]
+    assert asked["value"] == pytest.approx(
+        rows["both"]["typical"]["words"]["value"] - rows["shuffled"]["typical"]["words"]["value"]
+    )
+    found = saved["tests"]["base"]["both"]["typical"]["words"]
+    assert found["value"] == pytest.approx(
+        text["typical"]["words"]["value"] - saved["methods"]["base"]["typical"]["words"]["value"]
+    )
+    assert found["p_holm"] >= found["p"]
+
+
+def test_a_report_names_what_is_missing(small):
+    wider = replace(small, groups={**GROUPS, "more": {"seeds": 1, "methods": {"late": {"text": {}}}}})
+    with pytest.raises(ValueError, match=r"1 runs are not made yet, first late 0; run povid study again"):
+        report.report(wider, "x")
+    with pytest.raises(ValueError, match="no method 'base'"):
+        report.summarise([], {})
+
+
+def test_verdicts():
+    test = {"value": -0.2, "low": -0.3, "high": -0.1, "p_holm": 0.01}
+    assert report.verdict(test, -1) == "confirmed"
+    assert report.verdict(test, 1) == "reversed"
+    assert report.verdict({**test, "p_holm": 0.06}, -1) == "not confirmed"
+    assert report.verdict({**test, "high": 0.01}, -1) == "not confirmed"
+
+
+# --- refusals ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[1]", "holds list, not a mapping"),
+        ({"out": "x"}, "groups"),
+        ({"out": "x", "groups": {}, "scenes": 1}, "1 scenes"),
+        ({"out": "x", "groups": {}, "offline": {}}, "None pairs"),
+        ({"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": {"what": 1}}}}}, "method m in group a.*what"),
+        ({"out": "x", "groups": {"a": {"seeds": 0, "methods": {"m": None}}}}, "Method m: seeds is 0"),
+        (
+            {"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": {"data": "lies"}}}}},
+            "data is 'lies'; choose one of truth",
+        ),
+        ({"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": {"decode": "slow"}}}}}, "decode is 'slow'; choose"),
+        ({"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": {"noise": 2}}}}}, "noise is 2; it is a share"),
+        ({"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": {"text": {"bata": 1}}}}}}, "bata"),
+        (
+            {"out": "x", "groups": {g: {"seeds": 1, "methods": {"m": None}} for g in "ab"}},
+            "names m stand twice",
+        ),
+        (
+            {"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": None}}}, "compare": [["m", "n"]]},
+            r"compare holds \['m', 'n'\]; give the names of two methods",
+        ),
+        ("a: [", "is no study"),
+    ],
+)
+def test_what_is_no_study_is_refused(tmp_path, content, said):
+    path = tmp_path / "study.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    with pytest.raises(ValueError, match=said) as caught:
+        run.read_study(path)
+    assert str(path) in str(caught.value)
+
+
+def test_the_command_refuses_before_it_loads_anything(tmp_path):
+    found = povid("study", "recipes/study.yaml", "--part", "2/2")
+    assert found.exit_code == 2
+    assert "--part is '2/2'" in found.output
+
+
+@pytest.mark.parametrize("name", ["study", "sweeps"])
+def test_the_shipped_studies_are_sound_and_at_equal_budget(name):
+    study = run.read_study(f"recipes/{name}.yaml")
+    main = [m for m in study.methods if m.group == "main"]
+    assert {m.seeds for m in main if m.is_trained} <= {5}
+    assert all(m.seeds >= 3 for m in study.methods if m.is_trained)
+    for method in study.methods:
+        if method.is_trained:
+            recipe = study.recipe(method, 0)
+            phases = [recipe.phase(name) for name in ("text", "both") if getattr(recipe, name) is not None]
+            steps = 312 if method.group == "amount" else 80
+            assert sum(p.max_steps for p in phases) == steps, method.name
+            assert {p.per_device_train_batch_size * p.gradient_accumulation_steps for p in phases} == {16}
+
+
+# --- what the methods learn from ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return list(pairs(24, Offline()))
+
+
+def test_relabelled_exchanges_the_share_asked_for():
+    rows = list(pairs(400, Offline()))
+    assert [p.chosen for p in pair_variants.relabelled(rows, 0, 0)] == [p.chosen for p in rows]
+    assert [p.chosen for p in pair_variants.relabelled(rows, 1, 0)] == [p.rejected for p in rows]
+    found = pair_variants.relabelled(rows, 0.25, 0)
+    exchanged = sum(p.chosen == q.rejected for p, q in zip(found, rows, strict=True))
+    assert 75 <= exchanged <= 125
+    assert all({p.chosen, p.rejected} == {q.chosen, q.rejected} for p, q in zip(found, rows, strict=True))
+    assert found != pair_variants.relabelled(rows, 0.25, 1)
+
+
+def test_sampled_prefers_the_truer_answer(vlm, truth):
+    found = pair_variants.sampled(vlm, truth, 0)
+    assert len(found) > len(truth) / 2
+    for pair in found:
+        scene = images.scene(pair.image)
+        assert pair_variants.quality(scene, pair.prompt, pair.chosen) > pair_variants.quality(
+            scene, pair.prompt, pair.rejected
+        )
+    assert found == pair_variants.sampled(vlm, truth, 0)
+    wrong = pair_variants.sampled(vlm, truth, 0, noise=1.0)
+    assert [p.chosen for p in wrong] == [p.rejected for p in found]
+
+
+def test_corrected_is_true_and_keeps_what_was_true(vlm, truth):
+    found = pair_variants.corrected(vlm, truth, 0)
+    assert found
+    for pair in found:
+        scene = images.scene(pair.image)
+        worth, _ = pair_variants.quality(scene, pair.prompt, pair.chosen)
+        assert worth >= 0, pair.chosen
+        if pair.prompt in pair_variants.DETAILED_PROMPTS:
+            true = [
+                s
+                for s in pair.rejected.split(".")
+                if s.strip() and pair_variants.quality(scene, pair.prompt, s)[0] == 0
+            ]
+            assert all(s.strip() in pair.chosen for s in true)
+
+
+def test_own_is_what_the_model_says(vlm, truth):
+    found = pair_variants.own(vlm, truth[:4])
+    said = {p.image: a.text for p, a in zip(truth, models.generate(
+        vlm, [images.picture(p.image) for p in truth[:4]], [p.prompt for p in truth[:4]]), strict=False)}  # fmt: skip
+    assert [p.chosen for p in found] == [said[p.image] for p in found]
+
+
+def test_even_pairs_are_the_sampled_ones_that_do_not_teach_brevity(vlm, small, monkeypatch):
+    monkeypatch.setattr(pair_variants, "sampled", lambda _, rows, seed: [
+        replace(p, chosen=p.chosen + " It is so." * (at % 2), rejected=p.rejected + " Is it so?" * ((at + 1) % 2), changes=())
+        for at, p in enumerate(rows)
+    ])  # fmt: skip
+    method = Method("even", "main", 1, data="even", offline={"n": 6}, text={})
+    found = run.rows(small, method, 3, vlm, None)
+    assert len(found) == 3
+    assert all(p.chosen.endswith("It is so.") for p in found)
+    alike = run.rows(small, replace(method, name="human", data="sampled"), 3, vlm, None)
+    assert len(alike) == 6
+    assert set(found) < set(alike), "drawn once for both"
+
+
+def test_swapped_and_blanked_take_the_picture_away(truth, tmp_path):
+    found = pair_variants.swapped(truth)
+    assert sorted(p.image for p in found) == sorted(p.image for p in truth)
+    assert all(p.image != q.image for p, q in zip(found, truth, strict=True))
+    blank = pair_variants.blanked(truth, tmp_path)
+    shown = np.asarray(images.picture(blank[0].image, tmp_path))
+    assert {p.image for p in blank} == {pair_variants.BLANK}
+    assert np.ptp(shown.reshape(-1, 3).astype(int), axis=0).max() < 30, "nothing is drawn on it"
+
+
+def test_too_few_errors_are_refused(vlm, small, monkeypatch):
+    monkeypatch.setattr(pair_variants, "corrected", lambda *_: [])
+    method = replace(of(small, "both"), data="corrected", offline={"n": 4})
+    with pytest.raises(ValueError, match="6 prompts gave 0 pairs, 4 are wanted"):
+        run.rows(small, method, 0, vlm, None)
+
+
+# --- what is measured --------------------------------------------------------------------------------------------
+
+
+def test_measures_of_answers_that_are_known():
+    batch = list(scenes(12, World(), "validation"))
+    truth = {id(s): " ".join(f"There is a {name}." for name in s.names) for s in batch}
+    missing = next(s for s in batch if s.missing_partners)
+    texts = [truth[id(s)] + (f" There is a {s.missing_partners[0]}." if s is missing else "") for s in batch]
+    rows = measure._captions(batch, texts)
+    value = {name: sum(top) / max(sum(bottom), 1) for name, (top, bottom) in rows.items()}
+    assert value["chair_s"] == pytest.approx(1 / 12)
+    assert sum(rows["chair_i"][0]) == 1
+    assert value["recall"] == value["recall_hard"] == 1
+    assert sum(sum(rows[name][0]) for name in rows if name.startswith("partners_")) == 1
+    assert sum(rows["others"][0]) == 0
+    assert sum(rows["false_objects"][0]) == 1
+    cut = measure._captions(batch, [" ".join(["word"] * measure.CUT) + " " + t for t in texts])
+    assert sum(cut["chair_s_cut"][0]) == 0
+    assert sum(cut["chair_s"][0]) == 1
+
+
+def test_polls_and_questions_of_a_speaker_that_is_known():
+    batch = list(scenes(8, World(), "validation"))
+    shown = [s.image() for s in batch]
+    rows = measure._polls(lambda _, questions: ["Yes."] * len(questions), batch, shown)
+    assert sum(rows["yes_ratio"][0]) == sum(rows["yes_ratio"][1])
+    assert sum(rows["adversarial"][0]) * 2 == sum(rows["adversarial"][1])
+    rows = measure._questions(lambda _, questions: ["It is mauve."] * len(questions), batch, shown)
+    assert sum(rows["conversation"][0]) == sum(rows["reasoning"][0]) == 0
+    assert sum(rows["conversation"][1]) == 16
+    assert 0 < sum(rows["counts"][1]) < 16
+
+
+def test_drift_is_nothing_for_the_same_model_and_positive_for_another(vlm):
+    batch = list(scenes(3, World(), "validation"))
+    same = measure.drift(vlm, vlm, batch)
+    assert sum(same["drift"][0]) == pytest.approx(0, abs=1e-4)
+    other = models.VLM("other", training.tiny(vlm.processor), vlm.processor)
+    moved = measure.drift(other, vlm, batch)
+    assert sum(moved["drift"][0]) > 1
+    assert sum(moved["language"][0]) / sum(moved["language"][1]) > sum(same["language"][0]) / sum(same["language"][1])
+
+
+def test_a_blind_speaker_never_sees(vlm):
+    say = measure.speaker(vlm, "blind", 0)
+    a, b = (s.image() for s in scenes(2, World(), "validation"))
+    assert say([a, b], ["Describe this image."] * 2) == say([b, a], ["Describe this image."] * 2)
+    with pytest.raises(ValueError, match="decode is 'loud'; choose one of greedy"):
+        measure.speaker(vlm, "loud", 0)

@@ -1,0 +1,95 @@
+"""Batches: left and right padding, EOS, and the boundary between prompt and response."""
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers
+from transformers import PreTrainedTokenizerFast
+
+from povid_lib.models.chat_template import prompt_text, response_ids
+from povid_lib.training.collator import PairCollator, changed_tokens
+from tests.support import training
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return training.dataset(tmp_path_factory.mktemp("pairs"), 5)
+
+
+def test_layout(vlm, data):
+    rows = [data[at] for at in range(5)]
+    batch = PairCollator(vlm.processor)(rows)
+    tokenizer = vlm.processor.tokenizer
+    for side, first in (("prompt", -1), ("chosen", 0), ("rejected", 0)):
+        assert bool((batch[f"{side}_mask"][:, first] == 1).all())  # padded on the other side
+        padding = batch[f"{side}_ids"][batch[f"{side}_mask"] == 0]
+        assert bool((padding == tokenizer.pad_token_id).all())
+    assert (batch["prompt_ids"] == vlm.model.config.image_token_id).sum(1).tolist() == [36] * 5
+    assert (batch["prompt_ids"] == tokenizer.bos_token_id).sum(1).tolist() == [1] * 5
+    for row, ids, mask in zip(rows, batch["chosen_ids"], batch["chosen_mask"], strict=True):
+        answer = ids[mask.bool()]
+        assert answer[-1] == tokenizer.eos_token_id
+        assert int((answer == tokenizer.eos_token_id).sum()) == 1
+        assert tokenizer.decode(answer[:-1]).strip() == row["chosen"][0]["content"]
+    assert batch["pixel_values"].shape == (5, 3, 96, 96)
+    assert torch.equal(
+        batch["pixel_values"][0],
+        vlm.processor.image_processor(rows[0]["images"], return_tensors="pt")["pixel_values"][0],
+    )
+
+
+def llama_tokenizer(*more: tuple[str, str]):
+    """A tokenizer of Llama's kind: it writes a space before every text, so a text tokenised apart begins otherwise."""
+    vocabulary = {"<unk>": 0, "<s>": 1, "</s>": 2, "▁": 3, "A": 4, ":": 5, "▁A": 6, "▁cow": 7, "c": 8, "o": 9, "w": 10}
+    merges = [("▁", "A"), ("o", "w"), ("c", "ow"), ("▁", "cow")]
+    vocabulary |= {"ow": 11, "cow": 12, ":▁": 13}
+    merges = [*more, *merges]
+    found = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>"))
+    found.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    found.decoder = decoders.Sequence([decoders.Replace("▁", " ")])
+    return PreTrainedTokenizerFast(tokenizer_object=found, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+class OnlyTokenizer:
+    tokenizer = llama_tokenizer()
+
+
+def test_a_response_is_tokenised_where_it_stands():
+    tokenizer = OnlyTokenizer.tokenizer
+    apart = tokenizer(" cow")["input_ids"]
+    assert apart == [3, 7]  # a space of its own, which the model never meets after "A:"
+    assert response_ids(OnlyTokenizer, "A:", "cow") == [7, 2]
+
+
+def test_a_boundary_inside_a_token_is_refused():
+    class Melting:
+        tokenizer = llama_tokenizer((":", "▁"))  # the colon takes the space after it
+
+    with pytest.raises(ValueError, match="melt into one token"):
+        response_ids(Melting, "A:", "cow")
+
+
+def test_prompt_is_the_models_own_template(vlm):
+    assert prompt_text(vlm.processor, "What?") == "<s>USER: <image>\nWhat? ASSISTANT:"
+    assert prompt_text(vlm.processor, "What?", image=False) == "<s>USER: What? ASSISTANT:"
+
+
+def test_refusals(vlm, data):
+    collator, row = PairCollator(vlm.processor, max_length=60), data[0]
+    with pytest.raises(ValueError, match=rf"Row {row['id']}: \d+ tokens, the limit is 60.*raise max_length"):
+        collator([row])
+    with pytest.raises(ValueError, match=f"Row {row['id']}: 0 pictures"):
+        collator([{**row, "images": []}])
+    with pytest.raises(ValueError, match=f"Row {row['id']}: the response is empty"):
+        PairCollator(vlm.processor)([{**row, "chosen": [{"role": "assistant", "content": " "}]}])
+
+
+def test_changed_tokens():
+    batch = {
+        "chosen_ids": torch.tensor([[5, 6, 7, 8, 2], [5, 2, 0, 0, 0]]),
+        "chosen_mask": torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]),
+        "rejected_ids": torch.tensor([[5, 9, 7, 2], [5, 4, 4, 2]]),
+        "rejected_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 1, 1]]),
+    }
+    chosen, rejected = changed_tokens(batch)
+    assert chosen.tolist() == [[0, 1, 0, 1, 0], [0, 0, 0, 0, 0]]
+    assert rejected.tolist() == [[0, 1, 0, 0], [0, 1, 1, 0]]

@@ -1,0 +1,471 @@
+"""The preference losses: numbers worked out by hand, TRL's own losses as TRL computes them, gradients, limits, refusals."""
+
+import math
+
+import pytest
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import AutoProcessor
+from trl import DPOConfig, DPOTrainer
+
+from povid_lib.models import llava
+from povid_lib.training import losses
+from tests.training.test_trl import LANGUAGE_MODEL_ONLY, fresh, pairs
+
+LOG2, LOG3 = math.log(2), math.log(3)
+
+
+def tensor(*numbers, dtype=torch.float64):
+    return torch.tensor(numbers, dtype=dtype)
+
+
+def drawn(n, rows=16, scale=3.0, seed=0, dtype=torch.float64):
+    """``n`` tensors of log-probabilities."""
+    generator = torch.Generator().manual_seed(seed)
+    return (-5 + scale * torch.randn(n, rows, generator=generator, dtype=torch.float64)).to(dtype).unbind()
+
+
+def near(value, rel=1e-12):
+    return pytest.approx(value, rel=rel, abs=1e-12)
+
+
+# --- by hand -----------------------------------------------------------------------------------------------------
+#
+# Two rows, log-ratios rho = policy - reference:
+#   chosen     -4 - -6 =  2    and   -7 - -6 = -1
+#   rejected   -9 - -8 = -1    and   -5 - -6 =  1
+#   noised     -6 - -6 =  0    and   -4 - -7 =  3
+# With beta = LOG3 / 3 the margins of chosen against rejected are 3 beta = ln 3 and -2 beta = -2/3 ln 3, and
+# -log sigmoid(ln 3) = ln(1 + 1/3) = ln 4/3, -log sigmoid(-2/3 ln 3) = ln(1 + 3^(2/3)).
+CHOSEN, REF_CHOSEN = tensor(-4.0, -7.0), tensor(-6.0, -6.0)
+REJECTED, REF_REJECTED = tensor(-9.0, -5.0), tensor(-8.0, -6.0)
+NOISED, REF_NOISED = tensor(-6.0, -4.0), tensor(-6.0, -7.0)
+FOUR = (CHOSEN, REJECTED, REF_CHOSEN, REF_REJECTED)
+SIX = (CHOSEN, REJECTED, NOISED, REF_CHOSEN, REF_REJECTED, REF_NOISED)
+BETA = LOG3 / 3
+
+
+def minus_log_sigmoid(z):
+    return math.log(1 + math.exp(-z))
+
+
+def test_dpo_by_hand():
+    loss, metrics = losses.dpo(*FOUR, beta=BETA)
+    assert float(loss) == near((math.log(4 / 3) + math.log(1 + 3 ** (2 / 3))) / 2)
+    assert {name: value.tolist() for name, value in metrics.items()} == {
+        "rewards/chosen": near([2 * BETA, -BETA]),
+        "rewards/rejected": near([-BETA, BETA]),
+        "rewards/margins": near([3 * BETA, -2 * BETA]),
+        "rewards/accuracies": [1, 0],
+        "logps/chosen": [-4, -7],
+        "logps/rejected": [-9, -5],
+    }
+
+
+def test_dpo_with_smoothed_labels_by_hand():
+    """First row alone, a quarter of the labels exchanged: 3/4 ln 4/3 + 1/4 ln 4, as -log sigmoid(-ln 3) = ln(1 + 3)."""
+    loss, _ = losses.dpo(*(t[:1] for t in FOUR), beta=BETA, label_smoothing=0.25)
+    assert float(loss) == near(0.75 * math.log(4 / 3) + 0.25 * math.log(4))
+
+
+def test_ipo_by_hand():
+    """beta = 1/4 draws the margins, 3 and -2, to 1 / (2/4) = 2: the mean of 1 and 16."""
+    loss, metrics = losses.ipo(*FOUR, beta=0.25)
+    assert float(loss) == near(8.5)
+    assert metrics["rewards/margins"].tolist() == near([0.75, -0.5])
+
+
+def test_hinge_by_hand():
+    """beta = 1/2: margins 1.5 and -1, so 1 - margin is -0.5, cut off at 0, and 2."""
+    loss, metrics = losses.hinge(*FOUR, beta=0.5)
+    assert float(loss) == near(1)
+    assert metrics["rewards/margins"].tolist() == near([1.5, -1])
+
+
+def test_povid_by_hand():
+    """alpha 1, beta1 1/2, beta2 1/4: z = 2 + 1/2 - 0 = 5/2 and -1 - 1/2 - 3/4 = -9/4."""
+    loss, metrics = losses.povid(*SIX, alpha=1.0, beta1=0.5, beta2=0.25)
+    assert float(loss) == near((minus_log_sigmoid(2.5) + minus_log_sigmoid(-2.25)) / 2)
+    assert {name: value.tolist() for name, value in metrics.items()} == {
+        "rewards/chosen": near([2, -1]),
+        "rewards/rejected": near([-0.5, 0.5 + 0.75]),
+        "rewards/margins": near([2.5, -2.25]),
+        "rewards/accuracies": [1, 0],
+        "logps/chosen": [-4, -7],
+        "logps/rejected": [-9, -5],
+        "rewards/noised": near([0, 0.75]),
+        "logps/noised": [-6, -4],
+    }
+
+
+def test_povid_mean_by_hand():
+    """beta 1: text margins 3 and -2, image margins 2 and -4; rewards of the rejected side are means of the two."""
+    loss, metrics = losses.povid_mean(*SIX, beta=1.0)
+    each = [minus_log_sigmoid(z) for z in (3, -2, 2, -4)]
+    assert float(loss) == near(sum(each) / 4)
+    assert {name: value.tolist() for name, value in metrics.items()} == {
+        "rewards/chosen": near([2, -1]),
+        "rewards/rejected": near([-1, 1]),
+        "rewards/margins": near([2 + 0.5, -1 - 2]),
+        "rewards/accuracies": [1, 0],
+        "logps/chosen": [-4, -7],
+        "logps/rejected": [-9, -5],
+        "rewards/noised": near([0, 3]),
+        "logps/noised": [-6, -4],
+    }
+
+
+def test_mdpo_by_hand():
+    """beta 1, anchor 1/2: margins 3 and -2 (text), 2 and -4 (image), and rho of the chosen less the anchor, 3/2 and -3/2."""
+    loss, metrics = losses.mdpo(*SIX, beta=1.0, anchor=0.5)
+    assert float(loss) == near(sum(minus_log_sigmoid(z) for z in (3, -2, 2, -4, 1.5, -1.5)) / 2)
+    assert metrics["rewards/weakened"].tolist() == near([0, 3])
+    assert metrics["logps/weakened"].tolist() == [-6, -4]
+    assert metrics["rewards/margins"].tolist() == near([3, -2])
+
+
+def test_sft_by_hand():
+    """4 over 2 tokens and 7 over 10: the mean of 2 and 0.7, each row once."""
+    loss, metrics = losses.sft(CHOSEN, torch.tensor([2, 10]))
+    assert float(loss) == near(1.35)
+    assert metrics["logps/chosen"].tolist() == [-4, -7]
+
+
+def test_sft_regularised_by_hand():
+    """0.5 + 2 * 1.35."""
+    loss, metrics = losses.sft_regularised(tensor(0.5)[0], {"a": CHOSEN}, CHOSEN, torch.tensor([2, 10]), weight=2.0)
+    assert float(loss) == near(3.2)
+    assert metrics["nll/chosen"].tolist() == near([1.35, 1.35])
+    assert metrics["a"] is CHOSEN
+
+
+# --- TRL's own ---------------------------------------------------------------------------------------------------
+
+
+class Executed:
+    """TRL's ``DPOTrainer`` on the pocket model with an adapter away from zero, and what its models returned."""
+
+    def __init__(self, folder, rows):
+        torch.manual_seed(0)  # of the adapter
+        data = [row for row in pairs(24) if row["chosen"] != row["rejected"]][:rows]
+        self.trainer = DPOTrainer(
+            model=fresh(),
+            args=DPOConfig(
+                output_dir=str(folder),
+                per_device_train_batch_size=rows,
+                report_to=[],
+                use_cpu=True,
+                bf16=False,
+                gradient_checkpointing=False,
+            ),
+            train_dataset=Dataset.from_list(data),
+            processing_class=AutoProcessor.from_pretrained(llava.FOLDER),
+            peft_config=LoraConfig(r=8, target_modules=LANGUAGE_MODEL_ONLY, init_lora_weights=False),
+        )
+        self.trainer.model.eval()  # no dropout; the loss is the same code
+        self.batch = next(iter(self.trainer.get_train_dataloader()))
+        mask = self.batch["completion_mask"]
+        self.lengths, _ = mask.sum(1).chunk(2)
+        self.both_lengths = mask.sum(1).chunk(2)
+
+    def loss(self, *kinds, beta=0.1, smoothing=0.0):
+        """``(TRL's loss, its gradient at the policy's token log-probabilities, those log-probabilities, the reference's)``."""
+        trainer = self.trainer
+        trainer.loss_types, trainer.loss_weights = list(kinds), [1.0] * len(kinds)
+        trainer.beta, trainer.label_smoothing = beta, smoothing
+        seen = []
+        hook = trainer.model.register_forward_hook(lambda module, args, output: seen.append(output.log_probs))
+        loss = trainer.compute_loss(trainer.model, dict(self.batch))
+        hook.remove()
+        policy, reference = seen
+        (gradient,) = torch.autograd.grad(loss, policy)
+        return loss.detach(), gradient, policy.detach(), reference
+
+
+@pytest.fixture(scope="module")
+def trl(tmp_path_factory):
+    return Executed(tmp_path_factory.mktemp("trl"), rows=4)
+
+
+@pytest.fixture(scope="module")
+def trl_row(tmp_path_factory):
+    return Executed(tmp_path_factory.mktemp("trl"), rows=1)
+
+
+def compare(executed, kinds, ours, tolerance=1e-6, means=False, **options):
+    """``ours(chosen, rejected, ref_chosen, ref_rejected)`` against TRL on the log-probabilities that TRL's models returned: loss
+    and gradient at each token of an answer."""
+    theirs, their_gradient, policy, reference = executed.loss(*kinds, **options)
+    policy = policy.clone().requires_grad_()
+    over = executed.both_lengths if means else (1, 1)
+    four = [
+        side / length
+        for tokens in (policy, reference)
+        for side, length in zip(tokens.sum(1).chunk(2), over, strict=True)
+    ]
+    loss = ours(*four)
+    real = executed.batch["completion_mask"][:, 1:]
+    (gradient,) = torch.autograd.grad(loss, policy)
+    assert float(loss.detach()) == pytest.approx(float(theirs), rel=tolerance, abs=tolerance)
+    assert ((gradient - their_gradient) * real).abs().max() <= tolerance * max(1, float(their_gradient.abs().max()))
+    assert (their_gradient * real).abs().max() > 0
+    return float(theirs)
+
+
+def test_the_comparison_compares_something(trl):
+    """Policy and reference differ, rows differ, and so do their lengths."""
+    _, _, policy, reference = trl.loss("sigmoid")
+    rho = (policy - reference).sum(1)
+    assert rho.abs().min() > 1e-3
+    assert len({round(v, 4) for v in rho.tolist()}) == 8
+    assert len(set(trl.both_lengths[0].tolist() + trl.both_lengths[1].tolist())) > 2
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.5, 2.0])
+def test_dpo_is_trls_sigmoid(trl, beta):
+    compare(trl, ["sigmoid"], lambda *four: losses.dpo(*four, beta)[0], beta=beta)
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.5])
+def test_hinge_is_trls(trl, beta):
+    compare(trl, ["hinge"], lambda *four: losses.hinge(*four, beta)[0], beta=beta)
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.5])
+def test_ipo_is_trls_when_given_means(trl, beta):
+    theirs = compare(trl, ["ipo"], lambda *four: losses.ipo(*four, beta)[0], means=True, beta=beta)
+    _, _, policy, reference = trl.loss("ipo", beta=beta)
+    sums = [side for tokens in (policy, reference) for side in tokens.sum(1).chunk(2)]
+    assert abs(float(losses.ipo(*sums, beta)[0]) - theirs) > 0.01 * theirs  # sums are another loss
+
+
+def test_smoothed_dpo_is_trls_where_trl_has_it(trl_row):
+    """TRL 1.16's "sigmoid" ignores label smoothing. The same conservative loss stands in its "aot", whose sorting does nothing to a
+    single row."""
+    plain = compare(trl_row, ["sigmoid"], lambda *four: losses.dpo(*four, 0.5)[0], beta=0.5, smoothing=0.2)
+    for kind in ("aot", "aot_unpaired"):
+        smoothed = compare(trl_row, [kind], lambda *four: losses.dpo(*four, 0.5, 0.2)[0], beta=0.5, smoothing=0.2)
+        assert abs(smoothed - plain) > 1e-3
+
+
+def test_trls_robust_is_another_loss(trl):
+    """TRL's "robust" is unbiased under exchanged labels: ((1 - e) L(z) - e L(-z)) / (1 - 2e); ours adds. From ours at e and the two
+    plain losses follows TRL's."""
+
+    def robust(chosen, rejected, ref_chosen, ref_rejected, e=0.2):
+        right, _ = losses.dpo(chosen, rejected, ref_chosen, ref_rejected, 0.5)
+        wrong, _ = losses.dpo(rejected, chosen, ref_rejected, ref_chosen, 0.5)
+        return ((1 - e) * right - e * wrong) / (1 - 2 * e)
+
+    theirs = compare(trl, ["robust"], robust, beta=0.5, smoothing=0.2)
+    _, _, policy, reference = trl.loss("sigmoid")
+    four = [side for tokens in (policy, reference) for side in tokens.sum(1).chunk(2)]
+    assert abs(float(losses.dpo(*four, 0.5, 0.2)[0]) - theirs) > 1e-2
+
+
+def test_sft_is_trls_row_by_row(trl, trl_row):
+    """TRL averages over all tokens of the batch, so that long rows weigh more and small batches accumulate to another loss; on one
+    row the two are one. On several rows, weighting ours by length gives TRL's."""
+    compare(trl_row, ["sft"], lambda chosen, *_: losses.sft(chosen, trl_row.lengths)[0])
+    compare(
+        trl,
+        ["sft"],
+        lambda chosen, *_: torch.stack(
+            [
+                losses.sft(chosen[i : i + 1], trl.lengths[i : i + 1])[0] * n / trl.lengths.sum()
+                for i, n in enumerate(trl.lengths)
+            ]
+        ).sum(),
+    )
+
+
+def test_sft_regularised_is_trls_sum_of_losses(trl_row):
+    """The form of Pang et al.: TRL takes a list of losses."""
+    compare(
+        trl_row,
+        ["sigmoid", "sft"],
+        lambda chosen, *rest: losses.sft_regularised(
+            *losses.dpo(chosen, *rest, 0.3), chosen, trl_row.lengths, weight=1.0
+        )[0],
+        beta=0.3,
+    )
+
+
+def test_metrics_are_trls(trl):
+    trl.trainer._metrics["eval"].clear()
+    _, _, policy, reference = trl.loss("sigmoid", beta=0.3)
+    theirs = trl.trainer._metrics["eval"]
+    four = [side for tokens in (policy, reference) for side in tokens.sum(1).chunk(2)]
+    _, ours = losses.dpo(*four, 0.3)
+    assert len(ours) == 6
+    for name, values in ours.items():
+        assert float(values.mean()) == pytest.approx(theirs[name][0], rel=1e-5, abs=1e-6), name
+
+
+# --- POVID and DPO -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_povids_first_phase_is_dpo(seed):
+    six = drawn(6, seed=seed)
+    loss, metrics = losses.povid(*six, alpha=0.3, beta1=0.3, beta2=0.0)
+    four = (six[0], six[1], six[3], six[4])
+    want, of_dpo = losses.dpo(*four, beta=0.3)
+    assert torch.equal(loss, want)
+    assert all(torch.allclose(metrics[name], of_dpo[name], atol=1e-12) for name in of_dpo)
+
+
+def test_both_forms_of_povid_are_dpo_where_both_dispreferences_are_one():
+    chosen, rejected, ref_chosen, ref_rejected = drawn(4)
+    six = (chosen, rejected, rejected, ref_chosen, ref_rejected, ref_rejected)
+    want = losses.dpo(chosen, rejected, ref_chosen, ref_rejected, beta=0.2)[0]
+    assert torch.allclose(losses.povid(*six, alpha=0.2, beta1=0.1, beta2=0.1)[0], want, atol=1e-12)
+    assert torch.allclose(losses.povid_mean(*six, beta=0.2)[0], want, atol=1e-12)
+
+
+@pytest.mark.parametrize("beta", [0.05, 0.1, 1.0])
+def test_one_sigmoid_never_exceeds_the_mean_of_two(beta):
+    """Jensen's inequality, row by row; equal only where the two margins are."""
+    six = drawn(6, rows=200)
+    for row in zip(*(t.split(1) for t in six), strict=True):
+        one = losses.povid(*row, alpha=beta, beta1=beta / 2, beta2=beta / 2)[0]
+        two = losses.povid_mean(*row, beta=beta)[0]
+        assert one <= two + 1e-12
+        assert two - one > 1e-12 or abs(row[1] - row[4] - row[2] + row[5]) * beta < 1e-4
+
+
+# --- gradients and number formats --------------------------------------------------------------------------------
+
+LENGTHS = torch.tensor([3, 7, 4, 9])
+EVERY = {
+    "dpo": (4, lambda *t: losses.dpo(*t, beta=0.3)[0]),
+    "smoothed dpo": (4, lambda *t: losses.dpo(*t, beta=0.3, label_smoothing=0.1)[0]),
+    "ipo": (4, lambda *t: losses.ipo(*t, beta=0.3)[0]),
+    "hinge": (4, lambda *t: losses.hinge(*t, beta=0.3)[0]),
+    "povid": (6, lambda *t: losses.povid(*t, alpha=0.3, beta1=0.2, beta2=0.15)[0]),
+    "povid_mean": (6, lambda *t: losses.povid_mean(*t, beta=0.3)[0]),
+    "mdpo": (6, lambda *t: losses.mdpo(*t, beta=0.3, anchor=0.2)[0]),
+    "sft": (1, lambda *t: losses.sft(*t, LENGTHS)[0]),
+    "sft_regularised": (
+        4,
+        lambda *t: losses.sft_regularised(*losses.dpo(*t, beta=0.3), t[0], LENGTHS, weight=0.7)[0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_gradients(name):
+    """Of the policy's log-probabilities, by finite differences in float64; none reaches the reference's."""
+    count, loss = EVERY[name]
+    tensors = [t.clone() for t in drawn(count, rows=4, seed=1)]
+    half = max(1, count // 2)
+    for t in tensors[:half]:
+        t.requires_grad_()
+    assert torch.autograd.gradcheck(lambda *policy: loss(*policy, *tensors[half:]), tensors[:half])
+    for t in tensors:
+        t.requires_grad_()
+    loss(*tensors).backward()
+    assert all(t.grad is not None and t.grad.abs().max() > 0 for t in tensors[:half])
+    assert all(t.grad is None for t in tensors[half:])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", EVERY)
+def test_half_precision_is_computed_in_single(name, dtype):
+    """Not rounded anew at each operation: as if the same numbers had come in float32; float64 is left as it is."""
+    count, loss = EVERY[name]
+    tensors = drawn(count, rows=4, scale=30.0, dtype=dtype)
+    found = loss(*tensors)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, loss(*(t.float() for t in tensors)))
+    assert loss(*drawn(count, rows=4)).dtype == torch.float64
+
+
+def test_one_row_never_weighs_more_than_beta():
+    """Far on the wrong side -log sigmoid is a straight line, far on the right side it is flat, and neither overflows."""
+    for dtype in (torch.float32, torch.float64):
+        chosen = tensor(-2000.0, -1.0, dtype=dtype).requires_grad_()
+        rejected, reference = tensor(-1.0, -2000.0, dtype=dtype), tensor(-1000.0, -1000.0, dtype=dtype)
+        loss, _ = losses.dpo(chosen, rejected, reference, reference, beta=0.5)
+        loss.backward()
+        assert chosen.grad.tolist() == near([-0.25, 0])  # beta, over two rows
+        assert float(loss.detach()) == near(0.5 * 1999 / 2)
+
+
+def test_metrics_carry_no_gradient():
+    six = [t.requires_grad_() for t in drawn(6, rows=4)]
+    four = (six[0], six[1], six[3], six[4])
+    made = [
+        losses.dpo(*four),
+        losses.ipo(*four),
+        losses.hinge(*four),
+        losses.povid(*six),
+        losses.povid_mean(*six),
+        losses.mdpo(*six),
+    ]
+    made += [losses.sft(six[0], LENGTHS), losses.sft_regularised(*losses.dpo(*four), six[0], LENGTHS, 1.0)]
+    for loss, metrics in made:
+        assert loss.requires_grad
+        assert loss.shape == ()
+        assert not any(value.requires_grad for value in metrics.values())
+        assert all(value.shape == (4,) for value in metrics.values())
+
+
+# --- refusals ----------------------------------------------------------------------------------------------------
+
+OF_FOUR = {"dpo": losses.dpo, "ipo": losses.ipo, "hinge": losses.hinge}
+OF_SIX = {"povid_mean": losses.povid_mean, "mdpo": losses.mdpo}
+BAD = (0.0, -0.1, math.inf, math.nan)
+REFUSED = {
+    **{
+        f"{name}: beta {beta}": (lambda f=f, n=n, beta=beta: f(*drawn(n), beta=beta), f"beta is {beta}; it must be positive")
+        for n, table in ((4, OF_FOUR), (6, OF_SIX))
+        for name, f in table.items()
+        for beta in BAD
+    },
+    **{
+        f"povid: alpha {value}": (lambda value=value: losses.povid(*drawn(6), alpha=value), f"povid: alpha is {value}")
+        for value in BAD
+    },
+    **{
+        f"povid: {name} {value}": (
+            lambda name=name, value=value: losses.povid(*drawn(6), **{name: value}),
+            f"povid: {name} is {value}",
+        )
+        for name in ("beta1", "beta2")
+        for value in BAD[1:]
+    },
+    **{
+        f"dpo: smoothing {value}": (
+            lambda value=value: losses.dpo(*drawn(4), label_smoothing=value),
+            rf"label_smoothing is {value}; it must lie in \[0, 0.5\)",
+        )
+        for value in (-0.1, 0.5, 1.0, math.nan)
+    },
+    **{
+        f"regularised: weight {value}": (
+            lambda value=value: losses.sft_regularised(*losses.dpo(*drawn(4, rows=4)), drawn(1, rows=4)[0], LENGTHS, value),
+            f"sft_regularised: weight is {value}",
+        )
+        for value in BAD[1:]
+    },
+    "one row fewer": (lambda: losses.dpo(*drawn(3), drawn(1, rows=15)[0]), r"dpo: .*\(16,\), \(15,\).*one number a row"),
+    "noised of another length": (lambda: losses.povid(*drawn(5), drawn(1, rows=2)[0]), r"povid: .*one number a row"),
+    "weakened of another length": (lambda: losses.mdpo(*drawn(5), drawn(1, rows=2)[0]), r"one number a row"),
+    "a number a token": (lambda: losses.hinge(*(t.view(4, 4) for t in drawn(4))), r"hinge: .*\(4, 4\)"),
+    "a single number": (lambda: losses.ipo(*(t[0] for t in drawn(4))), r"ipo: .*shapes \[\(\)"),
+    "no rows": (lambda: losses.dpo(*(t[:0] for t in drawn(4))), r"dpo: .*\(0,\)"),
+    "whole numbers": (lambda: losses.dpo(*(t.long() for t in drawn(4))), "type .*int64.*floating-point"),
+    "sft: no tokens": (lambda: losses.sft(CHOSEN, torch.tensor([2, 0])), r"lengths are \[2, 0\]"),
+    "sft: negative": (lambda: losses.sft(CHOSEN, torch.tensor([2, -1])), r"lengths are \[2, -1\]"),
+    "sft: one length": (lambda: losses.sft(CHOSEN, torch.tensor([2])), r"lengths are \[2\] for \(2,\)"),
+    "sft: a number a token": (lambda: losses.sft(torch.ones(2, 2), torch.ones(2, 2)), "one number a row"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refusals(case):
+    call, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message):
+        call()

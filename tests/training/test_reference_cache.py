@@ -1,0 +1,125 @@
+"""What the cache gives is what a pass would give, and it refuses what it was not built for."""
+
+import json
+
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+
+from povid_lib.training import reference_cache
+from povid_lib.training.collator import PairCollator, digest
+from povid_lib.training.logprobs import image_features, pair_logits, sequence_logps, token_logps
+from tests.support import training
+
+
+@pytest.fixture(scope="module")
+def setup(vlm, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
+    data = training.dataset(folder, 7)
+    model, collator = training.tiny(vlm.processor), PairCollator(vlm.processor)
+    key = reference_cache.key(model, vlm.processor)
+    reference_cache.build(
+        folder / "c", key, model, collator, data, Accelerator(), hidden=True, features=True, batch_size=3
+    )
+    return folder / "c", key, model, collator, data
+
+
+def test_rows_are_what_a_pass_gives(setup):
+    folder, key, model, collator, data = setup
+    batch = collator([data[5], data[1], data[2]])
+    found = reference_cache.RowCache(folder, key, hidden=True, features=True).rows(batch)
+    with torch.no_grad():
+        logits = pair_logits(model, batch)
+        for side, of in zip(("chosen", "rejected"), logits, strict=True):
+            mask = batch[f"{side}_mask"]
+            wanted = sequence_logps(token_logps(of, batch[f"{side}_ids"], mask), mask)
+            torch.testing.assert_close(getattr(found, side), wanted, rtol=0, atol=1e-4)
+        # any token can be scored from the hidden states, not only those of the answer
+        other, mask = batch["chosen_ids"].flip(1), batch["chosen_mask"]
+        torch.testing.assert_close(
+            token_logps(model.lm_head(found.hidden), other, mask),
+            token_logps(logits[0], other, mask),
+            rtol=0,
+            atol=1e-4,
+        )
+        torch.testing.assert_close(found.features, image_features(model, batch["pixel_values"]), rtol=0, atol=1e-5)
+
+
+def test_parts_that_were_not_asked_for_are_not_there(setup, vlm, tmp_path):
+    _, key, model, collator, data = setup
+    reference_cache.build(
+        tmp_path / "c", key, model, collator, data, Accelerator(), hidden=False, features=False, batch_size=4
+    )
+    found = reference_cache.RowCache(tmp_path / "c", key, hidden=False, features=False).rows(collator([data[0]]))
+    assert found.hidden is None
+    assert found.features is None
+    with pytest.raises(ValueError, match=r"stale.*hidden"):
+        reference_cache.RowCache(tmp_path / "c", key, hidden=True, features=False)
+
+
+def test_the_key_knows_weights_template_tokenizer_and_processor(setup, vlm, tmp_path):
+    _, key, model, _, _ = setup
+    vlm.processor.tokenizer(
+        ["a", "a cow"], padding=True
+    )  # a call changes the tokenizer's state, but nothing that matters
+    assert reference_cache.key(training.tiny(vlm.processor), vlm.processor) == key
+    assert reference_cache.key(training.tiny(vlm.processor, seed=1), vlm.processor)["model"] != key["model"]
+    with torch.no_grad():
+        one = training.tiny(vlm.processor)
+        one.model.language_model.layers[1].mlp.up_proj.weight[3, 3] += 1e-4
+    assert reference_cache.key(one, vlm.processor)["model"] != key["model"]
+    template, size = vlm.processor.chat_template, vlm.processor.image_processor.image_mean
+    try:
+        vlm.processor.chat_template = template + " "
+        assert reference_cache.key(model, vlm.processor)["template"] != key["template"]
+        vlm.processor.chat_template = template
+        vlm.processor.image_processor.image_mean = [0.4, 0.5, 0.5]
+        assert reference_cache.key(model, vlm.processor)["processor"] != key["processor"]
+    finally:
+        vlm.processor.chat_template, vlm.processor.image_processor.image_mean = template, size
+
+
+@pytest.mark.parametrize("part", ["model", "adapter", "processor", "tokenizer", "template", "dtype"])
+def test_a_stale_cache_is_refused(setup, part):
+    folder, key, *_ = setup
+    with pytest.raises(ValueError, match=rf"{folder} is stale: it was built with another {part}\. Delete"):
+        reference_cache.RowCache(folder, key | {part: "other"}, hidden=True, features=True)
+
+
+def test_a_row_that_has_changed_is_refused(setup):
+    folder, key, _, collator, data = setup
+    opened = reference_cache.RowCache(folder, key, hidden=True, features=True)
+    row = data[0]
+    picture = row["images"][0].copy()
+    picture.putpixel((3, 3), (0, 0, 0))
+    for other in (
+        {"chosen": [{"role": "assistant", "content": "There is a cow."}]},
+        {"rejected": [{"role": "assistant", "content": "There is a cow."}]},
+        {"prompt": [{"role": "user", "content": "Describe it."}]},
+        {"images": [picture]},
+    ):
+        with pytest.raises(ValueError, match=rf"Row '{row['id']}' has changed.*delete the folder"):
+            opened.rows(collator([{**row, **other}]))
+    with pytest.raises(ValueError, match="has no row 'new'"):
+        opened.rows(collator([{**row, "id": "new"}]))
+
+
+def test_padding_does_not_change_a_digest(setup):
+    *_, collator, data = setup
+    alone, together = collator([data[0]]), collator([data[0], data[1], data[2]])
+    assert torch.equal(digest(alone)[0], digest(together)[0])
+    assert not torch.equal(together["digests"][0], together["digests"][1])
+
+
+def test_what_a_killed_build_left_is_not_taken_for_a_cache(setup, tmp_path):
+    _, key, model, collator, data = setup
+    left = tmp_path / "c.part"
+    left.mkdir()
+    (left / "0000-00000.safetensors").write_bytes(b"half")
+    reference_cache.build(
+        tmp_path / "c", key, model, collator, data, Accelerator(), hidden=False, features=False, batch_size=4
+    )
+    assert not left.exists()
+    assert json.loads((tmp_path / "c" / "key.json").read_text())["model"] == key["model"]
+    assert sum(name.endswith("digest") for name in load_file(tmp_path / "c" / "0000-00000.safetensors")) == len(data)
