@@ -1,7 +1,7 @@
 """Exercises: a student's function against its check, and the proof that a check refuses what is wrong.
 
 A check is a function of the student's function. It calls it and raises ``AssertionError`` with what is wrong and what to look at;
-it need not think of None, of exceptions or of values that it cannot use: ``verdict`` tells those in words.
+it need not think of None, of exceptions or of values that it cannot use: ``run_check`` tells those in words.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WIDTH = 76  # characters a line of the book holds
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Outcome:
     """Whether a check passed, and if not the ``message`` for the student."""
 
     passed: bool
@@ -29,19 +29,19 @@ class Verdict:
 
 
 def attempt(check: Check, answer: Function) -> None:
-    """Run a check on a student's function and print its verdict. Nothing that the function does wrong is raised."""
-    found = verdict(check, answer)
+    """Run a check on a student's function and print what comes of it. Nothing that the function does wrong is raised."""
+    found = run_check(check, answer)
     print("Right." if found.passed else textwrap.fill(f"Not yet: {found.message}", WIDTH, subsequent_indent="  "))
 
 
-def verdict(check: Check, answer: Function) -> Verdict:
+def run_check(check: Check, answer: Function) -> Outcome:
     """Run a check on a student's function.
 
     The message is the check's own, unless the function raised, returned None, or returned what the check cannot go on with: then
     it says that. Raises what the check raises by itself, before the function has returned anything: a fault of the check.
     """
     if not callable(answer):
-        return Verdict(False, f"a function is wanted here, and this is {_said(answer)}.")
+        return Outcome(False, f"a function is wanted here, and this is {_said(answer)}.")
     name = _name(answer)
     returned: list[Any] = []
     raised: list[Exception] = []
@@ -60,24 +60,24 @@ def verdict(check: Check, answer: Function) -> Verdict:
         check(watched)
     except Exception as fault:
         if any(fault is own for own in raised):
-            return Verdict(False, f"{name} raises {_told(fault)}{_line(fault, answer)}.")
+            return Outcome(False, f"{name} raises {_told(fault)}{_line(fault, answer)}.")
         if not returned and not isinstance(fault, AssertionError):
             raise
         if returned and returned[-1] is None:
-            return Verdict(False, f"{name} returns nothing (None); does it end with a `return`?")
+            return Outcome(False, f"{name} returns nothing (None); does it end with a `return`?")
         if isinstance(fault, AssertionError):
-            return Verdict(False, str(fault) or "the check refuses it, and does not say why.")
-        return Verdict(
+            return Outcome(False, str(fault) or "the check refuses it, and does not say why.")
+        return Outcome(
             False,
             f"{name} returned {_said(returned[-1])}, and the check cannot go on with that ({_told(fault)}). "
             "Is it of the form that the exercise asks for?",
         )
-    return Verdict(True)
+    return Outcome(True)
 
 
 def must_accept(check: Check, *answers: Function) -> None:
     """The check must pass each of these right answers. Raises ``AssertionError`` that lists those it refuses, and why."""
-    found = [(answer, verdict(check, answer)) for answer in answers]
+    found = [(answer, run_check(check, answer)) for answer in answers]
     _raise(check, [f"{_name(answer)} is right and refused: {v.message}" for answer, v in found if not v.passed])
 
 
@@ -90,7 +90,7 @@ def must_refuse(check: Check, wrong: Iterable[tuple[str, Function]]) -> int:
     catalogue = list(wrong)
     if not catalogue or not all(words.strip() for words, _ in catalogue):
         raise ValueError(f"must_refuse: {_name(check)} needs wrong answers, each with words of what it is to be told.")
-    found = [(number, words, verdict(check, answer)) for number, (words, answer) in enumerate(catalogue, 1)]
+    found = [(number, words, run_check(check, answer)) for number, (words, answer) in enumerate(catalogue, 1)]
     _raise(
         check,
         [

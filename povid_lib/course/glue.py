@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -20,19 +21,19 @@ def number(record: Record, path: str) -> Any:
     """
     value: Any = record
     for key in path.split("/"):
-        if not isinstance(value, Mapping) or key not in value:
-            there = ", ".join(map(str, value)) if isinstance(value, Mapping) else "a single value"
-            raise KeyError(f"{path}: there is no {key!r}; there is {there}.")
-        value = value[key]
+        parts = _parts(value)
+        if key not in parts:
+            raise KeyError(f"{path}: there is no {key!r}; there is {', '.join(map(str, parts)) or 'a single value'}.")
+        value = parts[key]
     return value
 
 
 def glue_record(record: Record, *paths: str, prefix: str = "", sep: str = "/") -> None:
     """Glue every number below each path of a record (of all of it, if none is named) under its own path.
 
-    ``prefix`` goes before each name, and ``sep`` stands between its parts. An ``Estimate`` counts as a record of value, low and
-    high. Texts, lists, truth values and None are left out. Raises ``KeyError`` for a path that is not there, and ``ValueError``
-    for one with no number below it; nothing is glued then.
+    ``prefix`` goes before each name, and ``sep`` stands between its parts. An ``Estimate`` counts as a record of its parts.
+    Texts, lists, truth values and None are left out. Raises ``KeyError`` for a path that is not there, and ``ValueError`` for one
+    with no number below it; nothing is glued then.
     """
     found: dict[str, Any] = {}
     for path in paths or ("",):
@@ -65,10 +66,14 @@ def _plain(name: str, value: Any) -> int | float | str:
 
 
 def _numbers(value: Any, keys: list[str], sep: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Estimate):
-        value = {"value": value.value, "low": value.low, "high": value.high}
-    if isinstance(value, Mapping):
-        for key, part in value.items():
-            yield from _numbers(part, [*keys, str(key)], sep)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    for key, part in _parts(value).items():
+        yield from _numbers(part, [*keys, str(key)], sep)
+    if isinstance(value, int | float) and not isinstance(value, bool):
         yield sep.join(keys), value
+
+
+def _parts(value: Any) -> Record:
+    """What a record or an estimate is made of; nothing for all else."""
+    if isinstance(value, Estimate):
+        return asdict(value)
+    return value if isinstance(value, Mapping) else {}

@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from povid_lib.course.exercises import WIDTH, Verdict, attempt, must_accept, must_refuse, verdict
+from povid_lib.course.exercises import WIDTH, Outcome, attempt, must_accept, must_refuse, verdict
 
 
 def require(holds, otherwise):
@@ -58,18 +58,18 @@ def numberless(x):
     ],
 )
 def test_what_is_wrong_is_told(answer, told):
-    found = verdict(check_half, answer)
+    found = run_check(check_half, answer)
     assert not found.passed
     assert found.message.startswith(told)
     assert len(found.message) < 250
 
 
 def test_a_right_answer_passes_without_a_word():
-    assert verdict(check_half, half) == Verdict(True, "")
+    assert run_check(check_half, half) == Outcome(True, "")
 
 
 def test_none_on_the_second_call_only_is_none_too():
-    assert verdict(check_half, lambda x: 4.0 if x == 8 else None).message.startswith("the function returns nothing")
+    assert run_check(check_half, lambda x: 4.0 if x == 8 else None).message.startswith("the function returns nothing")
 
 
 def test_an_exception_that_the_check_wants_and_catches_is_no_fault():
@@ -85,8 +85,8 @@ def test_an_exception_that_the_check_wants_and_catches_is_no_fault():
             raise ValueError(x)
         return x
 
-    assert verdict(check, picky).passed
-    assert verdict(check, half).message == "a negative number must be refused"
+    assert run_check(check, picky).passed
+    assert run_check(check, half).message == "a negative number must be refused"
 
 
 def test_a_fault_of_the_check_itself_is_raised_and_not_the_students():
@@ -94,7 +94,7 @@ def test_a_fault_of_the_check_itself_is_raised_and_not_the_students():
         f(missing)  # noqa: F821
 
     with pytest.raises(NameError):
-        verdict(broken, half)
+        run_check(broken, half)
 
 
 def test_interrupting_an_endless_answer_is_left_to_the_student():
@@ -102,7 +102,7 @@ def test_interrupting_an_endless_answer_is_left_to_the_student():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        verdict(check_half, stopped)
+        run_check(check_half, stopped)
 
 
 def test_attempt_prints_and_raises_nothing(capsys):

@@ -39,6 +39,7 @@ def test_number_walks_the_path():
         number({"a": {"b": 1, "c": 2}}, "a/x")
     with pytest.raises(KeyError, match="a/b/c: there is no 'c'; there is a single value"):
         number({"a": {"b": 1}}, "a/b/c")
+    assert number({"a": Estimate(0.5, 0.25, 0.75, 9)}, "a/low") == 0.25
 
 
 def test_a_record_is_glued_number_by_number(glued):
@@ -56,9 +57,9 @@ def test_paths_choose(glued):
     assert glued(glue_record, record, "a/x", "c") == {"a/x/value": "1.5", "c": "4"}
 
 
-def test_an_estimate_has_three_numbers(glued):
+def test_an_estimate_is_a_record(glued):
     found = glued(glue_record, {"error": Estimate(0.5, 0.25, 0.75, 9)}, sep="-")
-    assert found == {"error-value": "0.5", "error-low": "0.25", "error-high": "0.75"}
+    assert found == {"error-value": "0.5", "error-low": "0.25", "error-high": "0.75", "error-n": "9"}
 
 
 @pytest.mark.parametrize(("path", "fault"), [("word", KeyError), ("seeds", ValueError), ("provenance", ValueError)])
