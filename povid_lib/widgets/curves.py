@@ -8,7 +8,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from povid_lib.figures.training import _SIDES, log_ratios
+from povid_lib.figures.training import SIDES, log_ratios
 from povid_lib.widgets.base import STATIC, script
 
 
@@ -42,7 +42,7 @@ def curves_spec(
             "log-ratio to the reference (nats)": {side: [found[side] for found in ratios] for side in ratios[0]},
             "log-probability as logged (nats)": {
                 side: [[entry[f"logps/{side}"] for entry in log] for log in logs]
-                for side, *_ in _SIDES
+                for side, *_ in SIDES
                 if f"logps/{side}" in logs[0][0]
             },
             "share of pairs in order": {"pairs": [[entry["rewards/accuracies"] for entry in log] for log in logs]}
