@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from povid_lib.course.exercises import WIDTH, Outcome, attempt, must_accept, must_refuse, verdict
+from povid_lib.course.exercises import WIDTH, Outcome, attempt, must_accept, must_refuse, run_check
 
 
 def require(holds, otherwise):
