@@ -17,6 +17,7 @@ from typing import Any
 
 Function = Callable[..., Any]
 Check = Callable[[Function], None]
+Catalogue = Iterable[tuple[str, Function]]  # words that the message must hold, and a wrong answer
 WIDTH = 76  # characters a line of the book holds
 
 
@@ -81,10 +82,10 @@ def must_accept(check: Check, *answers: Function) -> None:
     _raise(check, [f"{_name(answer)} is right and refused: {v.message}" for answer, v in found if not v.passed])
 
 
-def must_refuse(check: Check, wrong: Iterable[tuple[str, Function]]) -> int:
+def must_refuse(check: Check, wrong: Catalogue) -> int:
     """The check must refuse each wrong answer of a catalogue, and tell it its own fault; returns how many there are.
 
-    ``wrong``: pairs of words that the message must hold, and the wrong answer. Raises ``AssertionError`` that lists every answer
+    Raises ``AssertionError`` that lists every answer
     that passes or is told something else, and ``ValueError`` for an empty catalogue or one without the words.
     """
     catalogue = list(wrong)
