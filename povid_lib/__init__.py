@@ -15,6 +15,7 @@ The packages, in the order in which data flow through them; each imports only fr
 ``figures``     Matplotlib figures
 ``widgets``     widgets that live in the static page
 ``cli``         the ``povid`` command
+``course``      the chapters: checks of exercises, numbers glued into the text
 """
 
 from importlib.metadata import version
