@@ -43,7 +43,7 @@ def forest(
         )
     look = looks((name for of in panels.values() for row in of.values() for name in row), LOOKS)
     most = max(len(row) for of in panels.values() for row in of.values())
-    height = (0.3 * max(1.0, 0.62 * most) + 0.14 * printed) * len(rows) + 1.2
+    height = (0.3 * max(1.0, 0.5 * most) + 0.14 * printed) * len(rows) + 1.2
     names_width = 0.075 * max(len(line) for row in rows for line in row.split("\n"))
     fig, axes = plt.subplots(
         1, len(panels), figsize=(width * len(panels) + names_width + 0.4, height), sharey=True, squeeze=False,

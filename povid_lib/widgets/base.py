@@ -36,8 +36,9 @@ class SpecWidget(anywidget.AnyWidget):
     )
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        cls._esm = _read("dom.js") + _read(f"{cls.asset}.js")
-        cls._css = _read("shared.css") + _read(f"{cls.asset}.css")
+        if "asset" in vars(cls):  # and not where traitlets makes a subclass, to add the traits that these two become
+            cls._esm = _read("dom.js") + _read(f"{cls.asset}.js")
+            cls._css = _read("shared.css") + _read(f"{cls.asset}.css")
         super().__init_subclass__(**kwargs)
 
 

@@ -23,7 +23,7 @@ function render({ model, el }) {
     drawn("text", { x: 10, y: (top + height - bottom) / 2, "text-anchor": "middle", transform: `rotate(-90 10 ${(top + height - bottom) / 2})` }, "mean reward"),
     dot);
 
-  frame(el, "beta",
+  mount(el, "beta",
     element("div", { class: "beta-left" },
       element("label", {}, "\u03b2, from infinite (left) to small (right) ", slider), shown, plot, status),
     element("div", { class: "beta-right" },

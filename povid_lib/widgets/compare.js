@@ -10,7 +10,7 @@ function render({ model, el }) {
   const caption = element("caption");
   const status = element("p", { role: "status" });
 
-  frame(el, "compare",
+  mount(el, "compare",
     element("div", { class: "compare-choices" },
       choice("Measure", measures.map(m => m.label), (e) => { measure = +e.target.value; draw(); }),
       choice("Scenes", splits.map(s => s.replace("_", "-")), (e) => { split = +e.target.value; draw(); }),

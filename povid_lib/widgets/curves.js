@@ -24,7 +24,7 @@ function render({ model, el }) {
     return panel;
   });
 
-  frame(el, "curves",
+  mount(el, "curves",
     element("div", { class: "curves-top" },
       select("quantity", quantities, quantity, (i) => { quantity = i; }),
       element("label", {}, "along the training ", slider)),

@@ -24,7 +24,7 @@ function specOf(model) {
     value && Object.getPrototypeOf(value) === Object.prototype ? Object.assign(Object.create(null), value) : value);
 }
 
-function frame(el, name, ...children) {
+function mount(el, name, ...children) {
   el.classList.add("povid-widget", name);
   el.replaceChildren(...children);
 }

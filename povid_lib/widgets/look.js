@@ -76,7 +76,7 @@ function render({ model, el }) {
     patches.append(element("button", { type: "button", "aria-label": name, "aria-pressed": "false",
       onclick: () => { masked.has(i) ? masked.delete(i) : masked.add(i); update(); } }));
   }
-  frame(el, "look",
+  mount(el, "look",
     element("div", { class: "look-left" },
       element("label", {}, "Scene ", select),
       element("div", { class: "look-picture" }, canvas, patches),

@@ -14,7 +14,7 @@ function render({ model, el }) {
   const select = element("select", { onchange: () => { at = +select.value; draw(); } });
   scenes.forEach((s, i) => select.append(element("option", { value: i }, s.title)));
 
-  frame(el, "noise",
+  mount(el, "noise",
     element("div", { class: "noise-left" },
       element("label", {}, "Scene ", select), picture,
       element("label", {}, "Noise step ", slider), shown),

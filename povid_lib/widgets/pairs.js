@@ -20,7 +20,7 @@ function render({ model, el }) {
     button("Reveal", () => guess("none")),
   ];
 
-  frame(el, "pairs",
+  mount(el, "pairs",
     element("div", { class: "pairs-left" }, frame, count,
       element("div", { class: "pairs-buttons" }, button("Previous", go(-1)), button("Next", go(1)))),
     element("div", { class: "pairs-right" }, prompt,

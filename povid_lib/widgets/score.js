@@ -24,7 +24,7 @@ function render({ model, el }) {
     return element("label", {}, box, ` ${label}`);
   };
 
-  frame(el, "score",
+  mount(el, "score",
     element("div", { class: "score-left" }, element("label", {}, "Scene ", select), picture),
     element("div", { class: "score-right" },
       element("label", {}, "Caption of this scene (edit it) ", text),

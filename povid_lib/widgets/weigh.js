@@ -24,7 +24,7 @@ function render({ model, el }) {
   const sums = element("p", { class: "weigh-sums" });
   const status = element("p", { role: "status" });
 
-  frame(el, "weigh",
+  mount(el, "weigh",
     element("div", { class: "weigh-left" },
       element("label", {}, "Pair ", select), image,
       ...Object.keys(settings).map(key => element("label", {}, `${names[key]} `, shown[key], sliders[key])),

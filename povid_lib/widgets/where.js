@@ -29,7 +29,7 @@ function render({ model, el }) {
     return element("label", {}, input, ` ${name}`);
   });
 
-  frame(el, "where",
+  mount(el, "where",
     element("div", { class: "where-left" },
       element("label", {}, "Scene ", sceneSelect),
       element("label", {}, "Word ", wordSelect),
