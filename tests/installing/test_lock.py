@@ -1,4 +1,4 @@
-"""pyproject.toml is the only list of dependencies: the files made from it agree with it, and with what is imported and installed."""
+"""pyproject.toml is the only list of dependencies: the files made from it agree with it, and with what is imported."""
 
 import ast
 import sys
