@@ -63,20 +63,19 @@ def choose(
 ) -> Answers:
     """The three answers, as ``how`` chooses the noised one. ``generators``: one a row, for sampled tokens only."""
     chosen, rejected = batch["chosen"], batch["rejected"]
-    clear, ref_clear = ChosenLogits(policy.chosen, policy.noised), ChosenLogits(reference.chosen, reference.noised)
-    noised = noised_answer(batch, clear, ref_clear, how, generators)
-
-    def logps(of: Views, noised: Tensor) -> Logps:
-        return Logps(
+    pairs = [
+        Logps(
             token_logps(of.chosen, chosen["ids"], chosen["mask"]),
             token_logps(of.rejected, rejected["ids"], rejected["mask"]),
-            noised,
         )
-
+        for of in (policy, reference)
+    ]
+    clear, ref_clear = ChosenLogits(policy.chosen, policy.noised), ChosenLogits(reference.chosen, reference.noised)
+    noised = noised_answer(batch, clear, ref_clear, how, generators)
     return Answers(
         chosen["ids"], rejected["ids"], noised.ids, chosen["mask"], rejected["mask"], chosen["mask"],
-        policy=logps(policy, noised.policy),
-        reference=logps(reference, noised.reference).map(Tensor.detach),
+        policy=pairs[0]._replace(noised=noised.policy),
+        reference=pairs[1]._replace(noised=noised.reference).map(Tensor.detach),
         same_picture=how.scored_under == "clean",
     )  # fmt: skip
 
