@@ -160,6 +160,7 @@ class POVIDConfig(DPOConfig):
 
     @property
     def image_dispreference(self) -> ImageDispreference:
+        """How pictures are weakened and tokens chosen. Raises ``ValueError`` for settings that cannot be."""
         return ImageDispreference(
             weakening=self.weakening,
             masked_share=self.masked_share,

@@ -17,6 +17,7 @@ def script(name: str) -> str:
 
 
 def png(image: Image.Image) -> str:
+    """The picture as a ``data:`` address of a PNG file."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
