@@ -443,17 +443,17 @@ CASES = [
     given(corrupt_text.Offline, "no weight", ("random", 0, 0, 0, 0), "Offline | all weights are zero | give at least one kind"),
     # distort
     *(choices(f"step {step!r}", (),
-        f"ImageDispreference: step | is {step!r} | give a whole number, as the schedule has 0 to 999", step=step)
+        f"ImageDispreference: step | is {step!r} | give a whole number, as the schedule has 0 to 999", noise_step=step)
       for step in (-1, 1000, 0.5, NAN, "500")),
     *(choices(name, (), f"ImageDispreference.{name} | is 'other' | choose one of {known}", **{name: "other"})
-      for name, known in {"weakening": "noise, masking", "place": "image, pixel_values", "overflow": "clamp, wrap",
-                          "tokens": "argmax, second, sample",
+      for name, known in {"weakening": "noise, masking", "noise_place": "image, pixel_values", "noise_overflow": "clamp, wrap",
+                          "noised_tokens": "argmax, second, sample",
                           "scored_under": "noised, clean", "reference_tokens": "policy, own"}.items()),
     *(choices(f"share {share}", (), f"ImageDispreference.masked_share | is {share} | must lie in [0, 1]", masked_share=share)
       for share in (-0.1, NAN)),
     choices("wrap without bytes", (),
-            "ImageDispreference.overflow | is 'wrap', but pixel_values are never 8-bit | leave it out, or choose place=\"image\"",
-            place="pixel_values", overflow="wrap"),
+            "ImageDispreference.noise_overflow | is 'wrap', but pixel_values are never 8-bit | leave it out, or choose noise_place=\"image\"",
+            noise_place="pixel_values", noise_overflow="wrap"),
     given(arguments_module.check_choice, "unknown", ("mode", "c", ("a", "b")), "mode | is 'c' | choose one of a, b"),
     given(corrupt_image.diffuse, "step", (LOGITS, 1000, None), "diffuse: step | is 1000 | 0 to 999"),
     given(corrupt_image.diffuse, "whole numbers", (LABELS, 5, None), "diffuse: x | is of type torch.int64 | scale the picture"),
@@ -496,8 +496,6 @@ CASES = [
     *(dispreferred_tokens(f"label {label}", (LOGITS, LABELS + label, "second"),
                           f"labels | lie between {label} and {label}, outside the vocabulary of 3 | leave out positions")
       for label in (-100, 3)),
-    given(dispreference.weakened, "texts missing", (None, [PICTURE] * 2, ["What?"], dispreference.RELEASED, torch.Generator()),
-          "2 pictures | for 1 prompts | one picture for each is needed"),
     # dispreferred
     given(next_word.next_words, "nothing", (None, [], None), "next_words: | 0 dilemmas | give one at least"),
     given(next_word.window, "doses that do not fit", ([1, 2], np.zeros((3, 4)), []),

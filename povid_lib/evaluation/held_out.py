@@ -27,6 +27,7 @@ def captions(vlm: VLM, batch: Sequence[Scene], pictures: Sequence[Image.Image] |
 
 
 def score(batch: Sequence[Scene], texts: Sequence[str]) -> list[CaptionScore]:
+    """CHAIR's count of each text, against what its scene holds."""
     return [score_caption(text, scene.names, mentioned) for scene, text in zip(batch, texts, strict=True)]
 
 

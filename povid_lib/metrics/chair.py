@@ -19,6 +19,7 @@ class CaptionScore:
 
     @property
     def recalled(self) -> int:
+        """How many of the true objects are named."""
         return len(self.truth & set(self.mentioned))
 
 

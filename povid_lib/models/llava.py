@@ -37,6 +37,7 @@ class VLM:
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return self.model.device
 
     @property

@@ -14,11 +14,11 @@ from trl import DPOConfig
 
 from povid_lib.data.corrupt_image import STEPS
 from povid_lib.files import settings
-from povid_lib.files.settings import Count, Fault, NotNegative, Positive, Remedy, Share, Whole
+from povid_lib.files.settings import Count, Fault, NotNegative, Positive, Remedy, Share, Whole, one_of
+from povid_lib.training import objectives
 from povid_lib.training.dispreference import ImageDispreference
+from povid_lib.training.objectives import Dispreference, Objective
 
-Objective = Literal["povid", "povid_mean", "dpo", "ddpo", "ipo", "hinge", "mdpo", "sft"]
-Dispreference = Literal["text", "image", "both"]
 # bare names such as "q_proj" would put LoRA into the vision tower as well
 LANGUAGE_MODEL_LAYERS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 # settings of DPOConfig that change TRL's loss, which POVIDTrainer does not compute
@@ -104,11 +104,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 class POVIDConfig(DPOConfig):
     """One phase of training: TRL's ``DPOConfig`` (learning rate, batch size, ``beta``, ``seed``, ...) and these.
 
-    ``objective``: the loss (see ``losses``). ``dispreference``: phase 1 of POVID is "text", phase 2 "both"; "image" alone is the
-    paper's ablation. ``alpha``, ``beta1``, ``beta2`` belong to "povid"; ``beta`` to all others; ``anchor`` to "mdpo".
-    ``segment_weight`` to "ddpo" (see ``logprobs.segment_logps``). ``sft_weight`` adds that much cross-entropy on the chosen
-    answers. ``weakening``, ``masked_share``, ``noise_*``, ``noised_tokens``, ``scored_under``, ``reference_tokens``: see
-    ``dispreference.ImageDispreference``.
+    ``objective``: the loss (see ``objectives``, whose row says which of the coefficients it reads). ``dispreference``: phase 1 of
+    POVID is "text", phase 2 "both"; "image" alone is the paper's ablation. ``sft_weight`` adds that much cross-entropy on the
+    chosen answers; like ``label_smoothing``, it is for your own experiments. ``weakening``, ``masked_share``, ``noise_*``,
+    ``noised_tokens``, ``scored_under``, ``reference_tokens``: see ``dispreference.ImageDispreference``, whose defaults are these.
 
     Each of these can be switched off and changes nothing but time and disk: ``shared_prefix`` (see ``logprobs``),
     ``cache_reference`` (the reference reads each pair once, before training), ``cache_features`` (the vision tower too: 4.7 MB a
@@ -118,18 +117,16 @@ class POVIDConfig(DPOConfig):
     not computed here.
     """
 
-    objective: Objective = "povid"
+    objective: Annotated[str, one_of(dict.fromkeys(row.name for row in objectives.OBJECTIVES))] = "povid"
     dispreference: Dispreference = "both"
     alpha: Positive = 0.1
     beta1: NotNegative = 0.05
     beta2: NotNegative = 0.05
-    anchor: float = 0.0
-    segment_weight: Positive = 5.0
     sft_weight: NotNegative = 0.0
     weakening: Literal["noise", "masking"] = "noise"
     masked_share: Share = 0.75
     noise_step: Annotated[int, Field(ge=0, lt=STEPS), Remedy(f"give a whole number from 0 to {STEPS - 1}")] = 500
-    noise_place: Literal["image", "pixel_values"] = "image"
+    noise_place: Literal["image", "pixel_values"] = "pixel_values"
     noise_overflow: Literal["clamp", "wrap"] = "clamp"
     noised_tokens: Literal["argmax", "second", "sample"] = "argmax"
     scored_under: Literal["noised", "clean"] = "noised"
@@ -156,11 +153,19 @@ class POVIDConfig(DPOConfig):
 
     def _combined(self) -> Iterator[str]:
         """What is wrong with these settings together."""
-        if self.label_smoothing and self.objective != "dpo":
-            yield f"label_smoothing is for objective 'dpo', not {self.objective!r}; set it to 0"
-        if self.objective == "ddpo" and self.cache_reference:
+        try:
+            row = self.row
+        except ValueError as error:  # no such row in the table
+            yield str(error).removesuffix(".")
+            return
+        for name in ("label_smoothing", "sft_weight"):
+            if getattr(self, name) and name not in row.settings:
+                able = dict.fromkeys(repr(other.name) for other in objectives.OBJECTIVES if name in other.settings)
+                yield f"{name} is for objective {', '.join(able)}, not {self.objective!r}; set it to 0"
+        if row.segments and self.cache_reference:
             yield (
-                "the cache holds sums over whole answers, and objective 'ddpo' weighs their tokens; set cache_reference to False"
+                f"the cache holds sums over whole answers, and objective {self.objective!r} weighs their tokens; set "
+                "cache_reference to False"
             )
         if self.needs_noise:
             try:
@@ -185,22 +190,29 @@ class POVIDConfig(DPOConfig):
         return cls(**PRESETS[name] | own)
 
     @property
+    def row(self) -> Objective:
+        """The objective's row in the table."""
+        return objectives.find(self.objective, self.dispreference)
+
+    @property
+    def coefficients(self) -> dict[str, float]:
+        """What the objective reads of these settings."""
+        return {name: getattr(self, name) for name in self.row.settings}
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The coefficient of each answer that the objective weighs: {"chosen": alpha, ...}."""
+        return {answer: getattr(self, name) for answer, name in self.row.weights.items()}
+
+    @property
     def needs_noise(self) -> bool:
         """Whether the loss has a term for the image dispreference."""
-        return self.objective in ("povid", "povid_mean") and self.dispreference != "text"
+        return "noised" in self.row.weights
 
     @property
     def image_dispreference(self) -> ImageDispreference:
-        return ImageDispreference(
-            weakening=self.weakening,
-            masked_share=self.masked_share,
-            step=self.noise_step,
-            place=self.noise_place,
-            overflow=self.noise_overflow,
-            tokens=self.noised_tokens,
-            scored_under=self.scored_under,
-            reference_tokens=self.reference_tokens,
-        )
+        """How the noised answers are made."""
+        return ImageDispreference(**{f.name: getattr(self, f.name) for f in fields(ImageDispreference)})
 
 
 def faults(values: Mapping[str, Any]) -> list[Fault]:

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +33,7 @@ from povid_lib.training.config import PRESETS, POVIDConfig
 from povid_lib.training.trainer import POVIDTrainer
 
 PHASES = ("text", "both")
-RECIPES = Path(__file__).parent.parent.parent / "recipes"
+RECIPES = Path(str(resources.files("povid_lib"))) / "recipes"  # they travel with the library
 Pairs = Annotated[int, Field(ge=1, le=MOST), Remedy(f"give the number of pairs, from 1 to {MOST:,}")]
 _Phase = Annotated[dict[str, Any] | None, Remedy("give a mapping of settings, or null to leave the phase out")]
 _BASE = "povid_base.json"  # beside an adapter: the hash of the weights that it belongs to
@@ -113,6 +114,21 @@ def _refused(at: str, make: Callable[[], object]) -> list[Fault]:
     except (TypeError, ValueError) as error:  # from TRL or transformers
         return [Fault(at, f": {str(error).rstrip('.')}")]
     return []
+
+
+def find_recipe(name: str | Path) -> Path:
+    """The file that ``name`` means: a file of the user's, or else the shipped recipe of that name ("pocket", "pocket.yaml").
+
+    Raises ``FileNotFoundError`` that lists the shipped ones.
+    """
+    path = Path(name)
+    own = path if path.suffix else path.with_suffix(".yaml")
+    shipped = RECIPES / own
+    for file in (path, own, *([shipped] if shipped.parent == RECIPES else [])):
+        if file.is_file():
+            return file
+    known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yaml")))
+    raise FileNotFoundError(f"{path} is no file here, and no shipped recipe: {known}.")
 
 
 def read_recipe(path: str | Path) -> Recipe:

@@ -93,6 +93,7 @@ class Item:
 
     @property
     def count(self) -> int:
+        """How many of it there are: one a cell."""
         return len(self.cells)
 
     @property
@@ -116,6 +117,7 @@ class Scene:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The objects' names, in the order of drawing."""
         return tuple(item.name for item in self.items)
 
     @property

@@ -207,7 +207,7 @@ def renew_rejects(path: str | Path, rows: Sequence[Row], lines: Sequence[str]) -
     The file is replaced in one step, so that a kill leaves the old or the new one.
     """
     ids = {row.truth.id for row in rows}
-    kept = [line for id, line in read_rejects(path) if id not in ids]
+    kept = [line for of, line in read_rejects(path) if of not in ids]
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
