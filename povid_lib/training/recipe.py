@@ -187,7 +187,7 @@ def run_phase(recipe: Recipe, name: str, model: str, dataset: Any, callbacks: Se
 def train_phase(vlm: VLM, phase: POVIDConfig, dataset: Any, callbacks: Sequence[Any] = ()) -> POVIDTrainer:
     """One phase, from its last whole checkpoint if there is one; the adapter is then in ``output_dir/adapter``."""
     trainer = POVIDTrainer(vlm.model, phase, dataset, vlm.processor, list(callbacks))
-    out = Path(phase.output_dir)
+    out = Path(str(phase.output_dir))  # TRL's type allows None, which transformers replaces
     if trainer.accelerator.is_main_process:
         remove_broken_checkpoints(out)
     trainer.accelerator.wait_for_everyone()

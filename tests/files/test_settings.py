@@ -28,7 +28,7 @@ class Kettle:
 
 
 def test_sound_settings_are_kept_as_they_are():
-    made = Kettle(2, "blue", np.int64(3), True, 1)
+    made = Kettle(2, "blue", np.int64(3), True, 1)  # type: ignore[arg-type]
     assert (made.litres, made.colour, made.cups, made.on, made.full) == (2, "blue", 3, True, 1)
     assert type(made.litres) is int
 

@@ -162,7 +162,7 @@ def group(**methods) -> dict:
         ("a: [", "line 1: .* a study is YAML"),
         (
             group(m={"noise": 2, "text": {"alpha": 0}}) | {"speed": 1, "scenes": 0},
-            r"(?s)4 faults.*speed is no.*scenes is 0.*m\.noise is 2.*m\.text\.alpha is 0",
+            r"(?s)4 faults.*scenes is 0.*speed is no.*m\.noise is 2.*m\.text\.alpha is 0",
         ),
     ],
 )

@@ -64,6 +64,11 @@ def _attention(w: World) -> Any:
     return w.trainer()
 
 
+def _dropout(w: World) -> Any:
+    w.model.config.text_config.attention_dropout = 0.1
+    return w.trainer()
+
+
 def _mixed(w: World) -> Any:
     w.model.model.language_model.layers[0].to(torch.bfloat16)
     return w.trainer()
@@ -188,6 +193,13 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
         ("has adapters already", "povid merge"),
     ),
     "mixed dtypes": (_mixed, ("mixed types", "torch.bfloat16", "load the model with one dtype")),
+    "dropout in the attention": (_dropout, ("drops a share of 0.1", "set attention_dropout to 0")),
+    "noise on the embeddings": (lambda w: training.config(w.out, neftune_noise_alpha=5.0), ("is 5.0", "leave it out")),
+    "text for true": (lambda w: training.config(w.out, shared_prefix="false"), ("is 'false'", "give true or false")),
+    "no accumulation": (
+        lambda w: training.config(w.out, gradient_accumulation_steps=0),
+        ("gradient_accumulation_steps is 0", "give a whole number, 1 or more"),
+    ),
     "NaN in the weights": (_broken_weight, ("not finite", "load the model again")),
     "attention without masks": (_attention, ("'eager'", "shared prefix", "attn_implementation='sdpa'")),
     "caches of sharded weights": (_sharded, ("shards the weights", "set cache_reference")),
