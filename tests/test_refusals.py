@@ -493,8 +493,6 @@ CASES = [
     *(dispreferred_tokens(f"label {label}", (LOGITS, LABELS + label, "second"),
                           f"labels | lie between {label} and {label}, outside the vocabulary of 3 | leave out positions")
       for label in (-100, 3)),
-    given(dispreference.weakened, "texts missing", (None, [PICTURE] * 2, ["What?"], dispreference.RELEASED, torch.Generator()),
-          "2 pictures | for 1 prompts | one picture for each is needed"),
     # dispreferred
     given(next_word.next_words, "nothing", (None, [], None), "next_words: | 0 dilemmas | give one at least"),
     given(next_word.window, "doses that do not fit", ([1, 2], np.zeros((3, 4)), []),
@@ -674,10 +672,9 @@ CASES += [
     looking(attention.word_map, "layer", (*CUP, "cup", "gradient", 2), "word_map: layer | is 2 | leave it out"),
     mapping("kind", "patch_map: kind | is 'gradient' | choose one of raw, rollout", [1], "gradient"),
     mapping("layer", "patch_map: layer | 4 is not there | give one from 0 to 3", [1], layer=4),
-    mapping("head", "patch_map: head | -1 is not there | give one from 0 to 5", [1], head=-1),
     mapping("place", "patch_map: place | 40 is not there | give one from 0 to 3", [40]),
     mapping("no place", "patch_map: 0 places | do not go together | give a place at least", []),
-    mapping("rollout of a layer", "kind rollout, layer 1 | do not go together | layer or head for raw maps only",
+    mapping("rollout of a layer", "kind rollout, layer 1 | do not go together | a layer for raw maps only",
         [1], "rollout", 1),
     *(looking(occlusion.logps_without, f"hidden {what}", (*CUP, "cup", hidden),
         "logps_without: hidden | is torch | give bools, one row or more of 6 x 6")

@@ -10,11 +10,10 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from openai import DefaultHttpxClient, OpenAI
 
@@ -43,21 +42,23 @@ class Judge:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A benchmark's question. ``image``: the unit of resampling; ``category``: the kind of question."""
+class ToJudge:
+    """An answer to be judged. ``image``: the unit of resampling; ``category``: the kind of question; ``prompt``: what the judge is
+    asked."""
 
     id: str
     image: str
     category: str
-
-
-A = TypeVar("A", bound=Asked)
+    prompt: str
 
 
 @dataclass(frozen=True)
-class Review(Asked):
+class Review:
     """One review as the judge wrote it. ``judge`` and ``prompt``: the model and the version of the prompt that made it."""
 
+    id: str
+    image: str
+    category: str
     text: str
     judge: str
     prompt: str
@@ -105,9 +106,9 @@ def ask(judge: Judge, prompts: Sequence[str], cache: Path, http_client: DefaultH
     return [known[key] for key in keys]
 
 
-def review(items: Sequence[A], prompt: Callable[[A], str], version: str, judge: Judge, cache: Path) -> list[Review]:
-    """Have every item reviewed. ``prompt``, ``version``: the benchmark's, what is asked and its version. Raises as ``ask`` does."""
-    texts = ask(judge, [prompt(item) for item in items], cache)
+def review(items: Sequence[ToJudge], version: str, judge: Judge, cache: Path) -> list[Review]:
+    """Have every answer reviewed. ``version``: of the benchmark's prompt. Raises as ``ask`` does."""
+    texts = ask(judge, [item.prompt for item in items], cache)
     return [
         Review(item.id, item.image, item.category, text, judge.model, version)
         for item, text in zip(items, texts, strict=True)
@@ -141,9 +142,3 @@ def write_reviews(path: Path, reviews: Sequence[Review]) -> None:
     """Write reviews as JSONL, one a line, in the given order."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(asdict(review)) + "\n" for review in reviews))
-
-
-def read_reviews(path: Path) -> list[Review]:
-    """Read what ``write_reviews`` wrote. Raises ``ValueError`` that names file and line."""
-    fields = tuple(Review.__dataclass_fields__)
-    return [Review(**{field: row[field] for field in fields}) for row in read_lines(path, fields)]

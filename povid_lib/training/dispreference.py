@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor
 from transformers import BatchFeature, LlavaProcessor
 
-from povid_lib import models
 from povid_lib.arguments import _check_share, check_choice
 from povid_lib.data.corrupt_image import POVID_STEP, Overflow, _check_step, diffuse, noised
 from povid_lib.models.llava import VLM
@@ -153,16 +152,3 @@ def noised_pixels(
         return processor.image_processor(shown, return_tensors="pt")["pixel_values"].to(pixel_values)
     rows = [diffuse(row, choices.step, g) for row, g in zip(pixel_values, generators, strict=True)]
     return torch.stack(rows)
-
-
-def weakened(
-    vlm: VLM,
-    images: Sequence[Image.Image],
-    texts: Sequence[str],
-    choices: ImageDispreference,
-    generator: torch.Generator,
-) -> BatchFeature:
-    """``models.encode`` of the pictures with noise on them, fresh at every call. Raises as ``models.encode`` and ``noised`` do."""
-    batch = models.encode(vlm, images, texts)
-    pixels = noised_pixels(images, batch["pixel_values"], choices, vlm.processor, [generator] * len(images))
-    return BatchFeature({**batch, "pixel_values": pixels})

@@ -24,7 +24,14 @@ from povid_lib.data.corrupt_image import (
     noised,
     patches_shuffled,
 )
-from povid_lib.training.dispreference import PAPER, RELEASED, dispreferred_tokens, image_tokens_masked, masked, weakened
+from povid_lib.training.dispreference import (
+    PAPER,
+    RELEASED,
+    dispreferred_tokens,
+    image_tokens_masked,
+    masked,
+    noised_pixels,
+)
 from povid_lib.world.scenes import scenes
 
 
@@ -182,9 +189,9 @@ def test_noise_goes_where_the_choice_says(vlm):
     (picture,) = (s.image() for s in scenes(1, split="validation"))
     text = [models.chat(vlm, "Describe this image.")]
     clean = models.encode(vlm, [picture], text)["pixel_values"]
-    after = weakened(vlm, [picture], text, PAPER, seeded())["pixel_values"]
+    after = noised_pixels([picture], clean, PAPER, vlm.processor, [seeded()])
     assert torch.allclose(after, diffuse(clean, POVID_STEP, seeded()))
-    before = weakened(vlm, [picture], text, RELEASED, seeded())["pixel_values"]
+    before = noised_pixels([picture], clean, RELEASED, vlm.processor, [seeded()])
     wrapped = models.encode(vlm, [noised(picture, POVID_STEP, seeded(), "wrap")], text)["pixel_values"]
     assert torch.equal(before, wrapped)
     assert not torch.allclose(before, after, atol=0.1)

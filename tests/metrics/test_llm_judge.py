@@ -8,8 +8,8 @@ import httpx2
 import openai
 import pytest
 
-from povid_lib.metrics import llava_bench, llm_judge, mmhal
-from povid_lib.metrics.llm_judge import Judge, Review, ask, read_lines, read_reviews, review, write_reviews
+from povid_lib.metrics import llm_judge
+from povid_lib.metrics.llm_judge import Judge, Review, ToJudge, ask, read_lines, review, write_reviews
 
 JUDGE = Judge("wise", base_url="https://judge.test/v1", retries=2)
 
@@ -122,24 +122,16 @@ def test_the_key_is_never_written(tmp_path):
     assert "a key of" not in (tmp_path / "c").read_text()
 
 
-@pytest.mark.parametrize(
-    ("bench", "item"),
-    [
-        (mmhal, mmhal.Answered("1", "a.jpg", "count", ("cat",), "How many?", "Two.", "Three.")),
-        (llava_bench, llava_bench.Answered("1", "a.jpg", "conv", "Two cats.", "How many?", "Two.", "Three.")),
-    ],
-)
-def test_a_benchmark_is_reviewed_with_its_own_prompt(tmp_path, monkeypatch, bench, item):
+def test_answers_are_reviewed_with_their_own_prompts(tmp_path, monkeypatch):
     monkeypatch.setattr(llm_judge, "ask", lambda judge, prompts, cache: [f"re: {prompt}" for prompt in prompts])
-    (got,) = review([item], bench.prompt, bench.PROMPT_VERSION, JUDGE, tmp_path)
-    assert got == Review("1", "a.jpg", item.category, f"re: {bench.prompt(item)}", "wise", bench.PROMPT_VERSION)
+    (got,) = review([ToJudge("1", "a.jpg", "count", "How?")], "v1", JUDGE, tmp_path)
+    assert got == Review("1", "a.jpg", "count", "re: How?", "wise", "v1")
 
 
 def test_reviews_as_jsonl(tmp_path):
     reviews = [Review("1", "a.jpg", "conv", "8 7\nfine", "wise", "v1"), Review("2", "b.jpg", "conv", "é", "wise", "v1")]
     write_reviews(tmp_path / "r.jsonl", reviews)
-    assert read_reviews(tmp_path / "r.jsonl") == reviews
-    assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 2
+    assert [Review(**row) for row in read_lines(tmp_path / "r.jsonl", ["text"])] == reviews
 
 
 def test_bad_lines_are_named(tmp_path):
@@ -150,8 +142,6 @@ def test_bad_lines_are_named(tmp_path):
     path.write_text('{"key": "1"}\n')
     with pytest.raises(ValueError, match="line 1: an object with key, text"):
         ask(JUDGE, ["a"], path)
-    with pytest.raises(ValueError, match="line 1"):
-        read_reviews(path)
 
 
 @pytest.mark.parametrize(
