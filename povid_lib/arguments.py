@@ -5,7 +5,8 @@ from __future__ import annotations
 from PIL import Image
 
 
-def _check_share(what: str, share: float) -> None:
+def check_share(what: str, share: float) -> None:
+    """Raises ``ValueError`` for a share outside [0, 1]."""
     if not 0 <= share <= 1:
         raise ValueError(f"{what} is {share}; it must lie in [0, 1].")
 
@@ -16,10 +17,9 @@ def check_choice(what: str, value: str, known: tuple[str, ...]) -> None:
         raise ValueError(f"{what} is {value!r}; choose one of {', '.join(known)}.")
 
 
-def _check_picture(what: str, image: Image.Image) -> None:
+def check_picture(what: str, image: Image.Image) -> None:
+    """Raises ``ValueError`` for what is no PIL picture, or one without pixels."""
     if not isinstance(image, Image.Image):
-        raise ValueError(
-            f"{what}: image is of type {type(image).__name__}; give a PIL picture, as `images.picture` opens."
-        )
+        raise ValueError(f"{what} is of type {type(image).__name__}; give a PIL picture, as `images.picture` opens.")
     if 0 in image.size:
-        raise ValueError(f"{what}: image has {image.width} x {image.height} pixels; give one that has any.")
+        raise ValueError(f"{what} has {image.width} x {image.height} pixels; give one that has any.")

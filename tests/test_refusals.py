@@ -36,6 +36,7 @@ from povid_lib.training import dispreference
 from tests.support.rewriting import CONFIG, REASONED, SECRET
 
 MODULES = (
+    arguments_module,
     pairs_module, pair_files, povid_json, trl_dataset, true_answers, images_module, audit, corrupt_text, corrupt_image,
     dispreference, next_word, token_changes,
     rewriter, request, prompts, journal, client, batch, attention, occlusion,
@@ -658,7 +659,9 @@ CASES += [
     looking(attention.read, "no answer", (*CUP[:2], " "), "the response | is empty | give it at least one word"),
     given(attention.inputs, "no picture", ("read", None, None, "What?", "A cup."),
         "read: image | is of type NoneType | give a PIL picture"),
-    given(attention.check_picture, "path", ("fill", Path("a.png")), "fill | is of type | give a PIL picture"),
+    given(arguments_module.check_share, "share", ("part", 1.5), "part | is 1.5 | it must lie in [0, 1]"),
+    given(corrupt_image.check_step, "step", ("noise", 1000), "noise: step | is 1000 | give a whole number"),
+    given(arguments_module.check_picture, "path", ("fill", Path("a.png")), "fill | is of type | give a PIL picture"),
     given(attention.side_of, "no square", (EYED, {"input_ids": torch.tensor([[1, 9, 9, 5]])}),
         "The picture | has 2 image tokens, which form no square | use a model of the LLaVA-1.5 family"),
     *(given(attention.rolled_on, what, shapes, "rolled_on: weights | do not fit | give two square matrices")

@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import BatchFeature
 
 from povid_lib import models
-from povid_lib.arguments import check_choice
+from povid_lib.arguments import check_choice, check_picture
 from povid_lib.models.chat_template import response_ids
 from povid_lib.models.llava import VLM
 
@@ -223,12 +223,6 @@ def inputs(who: str, vlm: VLM, image: Image.Image, question: str, answer: str) -
     batch = models.encode(vlm, [image], [f"{prompt} {answer}"])
     side_of(vlm, batch)
     return batch, batch["input_ids"].shape[1] - length
-
-
-def check_picture(what: str, image: Image.Image) -> None:
-    """Raises ``ValueError`` for what is no picture."""
-    if not isinstance(image, Image.Image):
-        raise ValueError(f"{what} is of type {type(image).__name__}; give a PIL picture, as `images.picture` opens.")
 
 
 def side_of(vlm: VLM, batch: BatchFeature) -> int:

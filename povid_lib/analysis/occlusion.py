@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from povid_lib.analysis import attention
+from povid_lib.arguments import check_picture
 from povid_lib.models.llava import VLM
 
 
@@ -45,7 +46,7 @@ def logps_without(
     pixels = batch["pixel_values"]
     paint = pixels.mean((2, 3), keepdim=True)
     if fill is not None:
-        attention.check_picture("logps_without: fill", fill)
+        check_picture("logps_without: fill", fill)
         paint = vlm.processor.image_processor([fill], return_tensors="pt")["pixel_values"].to(pixels)
     patch = pixels.shape[-1] // side
     rows = [first - 1 + place for place in places]

@@ -1,4 +1,4 @@
-"""Image dispreferences: weaken the picture, so that what the language expects shows in its place.
+"""Pictures weakened: the noise schedule, and other ways to take away what a picture shows.
 
 The noise is one step of forward diffusion with the schedule of Visual Contrastive Decoding (Leng et al., 2023, arXiv
 2311.16922), which POVID takes over (arXiv 2402.11411, section 3.2).
@@ -14,14 +14,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from povid_lib.arguments import _check_picture, check_choice
+from povid_lib.arguments import check_choice, check_picture
 
 STEPS = 1000
 POVID_STEP = 500  # the paper's choice
 Overflow = Literal["clamp", "wrap"]
 
 
-def _check_step(what: str, step: int) -> None:
+def check_step(what: str, step: int) -> None:
+    """Raises ``ValueError`` for a step that the schedule does not have."""
     if not isinstance(step, Integral) or not 0 <= step < STEPS:
         raise ValueError(f"{what}: step is {step!r}; give a whole number, as the schedule has 0 to {STEPS - 1}.")
 
@@ -45,7 +46,7 @@ def diffuse(x: Tensor, step: int, generator: torch.Generator) -> Tensor:
     ``x``: ``pixel_values`` for noise after preprocessing, as VCD does it. Nothing is clamped. Raises ``ValueError`` for a step
     outside 0 to 999, or values that are not floating-point.
     """
-    _check_step("diffuse", step)
+    check_step("diffuse", step)
     if not isinstance(x, Tensor):
         raise ValueError(f"diffuse: x is of type {type(x).__name__}; give a tensor, or a picture to `noised`.")
     if not x.is_floating_point():
@@ -62,9 +63,9 @@ def noised(image: Image.Image, step: int, generator: torch.Generator, overflow: 
     them modulo 256, as the released code does without saying so (-127.5 becomes 129 and 280.5 becomes 24).
     Raises ``ValueError`` for a step outside 0 to 999, another ``overflow``, or what is no picture.
     """
-    _check_step("noised", step)
+    check_step("noised", step)
     check_choice("noised: overflow", overflow, get_args(Overflow))
-    _check_picture("noised", image)
+    check_picture("noised: image", image)
     x = torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 255)
     return Image.fromarray(eight_bit(diffuse(x, step, generator).numpy() * 255, overflow))
 
@@ -88,7 +89,7 @@ def eight_bit(values: np.ndarray, overflow: Overflow) -> np.ndarray:
 
 def flat(image: Image.Image) -> Image.Image:
     """One colour, the picture's mean, in its size: no evidence at all. Raises ``ValueError`` for what is no picture."""
-    _check_picture("flat", image)
+    check_picture("flat: image", image)
     mean = np.asarray(image.convert("RGB")).mean((0, 1)).round().astype(int).tolist()
     return Image.new("RGB", image.size, tuple(mean))
 
@@ -98,7 +99,7 @@ def cropped(image: Image.Image, share: float, generator: torch.Generator) -> Ima
 
     Raises ``ValueError`` for a share outside (0, 1], or what is no picture.
     """
-    _check_picture("cropped", image)
+    check_picture("cropped: image", image)
     if not 0 < share <= 1:
         raise ValueError(f"cropped: share is {share}; the share of the area that is kept must lie in (0, 1].")
     width, height = (max(1, round(side * share**0.5)) for side in image.size)
@@ -112,7 +113,7 @@ def patches_shuffled(image: Image.Image, grid: int, generator: torch.Generator) 
 
     Raises ``ValueError`` if the picture has fewer pixels than patches along a side, or is none.
     """
-    _check_picture("patches_shuffled", image)
+    check_picture("patches_shuffled: image", image)
     if not isinstance(grid, Integral) or not 1 <= grid <= min(image.size):
         raise ValueError(
             f"patches_shuffled: grid is {grid!r}, and the picture {image.width} x {image.height} pixels; give a whole number from "
@@ -131,7 +132,7 @@ def downscaled(image: Image.Image, factor: int) -> Image.Image:
 
     Raises ``ValueError`` for a factor that is no whole number from 1, or what is no picture.
     """
-    _check_picture("downscaled", image)
+    check_picture("downscaled: image", image)
     if not isinstance(factor, Integral) or factor < 1:
         raise ValueError(f"downscaled: factor is {factor!r}; it must be a whole number, at least 1.")
     small = image.resize([max(1, side // factor) for side in image.size], Image.Resampling.BOX)

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 from transformers import BatchFeature, LlavaProcessor
 
-from povid_lib.arguments import _check_share, check_choice
-from povid_lib.data.corrupt_image import POVID_STEP, Overflow, _check_step, diffuse, noised
+from povid_lib.arguments import check_choice, check_share
+from povid_lib.data.corrupt_image import POVID_STEP, Overflow, check_step, diffuse, noised
 from povid_lib.models.llava import VLM
 
 Weakening = Literal["noise", "masking"]
@@ -42,8 +42,8 @@ class ImageDispreference:
     reference_tokens: Literal["policy", "own"] = "policy"
 
     def __post_init__(self) -> None:
-        _check_step("ImageDispreference", self.step)
-        _check_share("ImageDispreference.masked_share", self.masked_share)
+        check_step("ImageDispreference", self.step)
+        check_share("ImageDispreference.masked_share", self.masked_share)
         for name, known in (
             ("weakening", get_args(Weakening)),
             ("place", ("image", "pixel_values")),
@@ -70,7 +70,7 @@ def image_tokens_masked(vlm: VLM, batch: BatchFeature, share: float, generator: 
 
     Raises ``ValueError`` for a share outside [0, 1], or a row without image tokens.
     """
-    _check_share("image_tokens_masked: share", share)
+    check_share("image_tokens_masked: share", share)
     is_image = batch["input_ids"] == vlm.model.config.image_token_id
     mask = masked(batch["attention_mask"], is_image, share, [generator] * len(is_image))
     return BatchFeature({**batch, "attention_mask": mask})
