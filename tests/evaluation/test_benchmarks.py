@@ -75,7 +75,12 @@ def test_amber(cli, tmp_path):
     assert made["amber"]["generative"]["cover"]["value"] == 1
     assert made["amber"]["discriminative"]["all"]["accuracy"]["value"] == 0.5
     config = made["provenance"]["config"]
-    assert (config["benchmark"], config["n"], config["answered"], config["answers"]) == ("amber", 2, 3, "responses.json")
+    assert (config["benchmark"], config["n"], config["answered"], config["answers"]) == (
+        "amber",
+        2,
+        3,
+        "responses.json",
+    )
     assert config["unclear"] == {"yes/no": {"unclear": 1, "of": 2}}
     assert (config["vocabulary"]["lemmatiser"], config["vocabulary"]["words"]) == ("pattern_singular", 3)
     assert "unclear answers, yes/no                      1 of 2" in result.output
