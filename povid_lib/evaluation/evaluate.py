@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from povid_lib import models
+from povid_lib.data.images import open_picture
 from povid_lib.evaluation.held_out import SPLITS, ask, captions, held_out
 from povid_lib.metrics import files
 from povid_lib.metrics import pope as pope_module
@@ -147,8 +148,8 @@ def read_pictures(folder: Path | None, images: Sequence[str]) -> dict[str, Image
     pictures, broken = {}, []
     for image, path in find_pictures(folder, images).items():
         try:
-            pictures[image] = Image.open(path).convert("RGB")
-        except (OSError, SyntaxError) as error:  # Pillow raises the second for a broken PNG
+            pictures[image] = open_picture(path).image
+        except ValueError as error:
             broken.append(f"{path.name} ({error})")
     if broken:
         raise ValueError(
