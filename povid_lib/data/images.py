@@ -1,7 +1,7 @@
 """The picture that a name stands for: a file in a folder, or ``scene:split/kind/index`` of the pocket world.
 
-``open_picture`` is the one way in which a file becomes pixels, so that training, evaluation, rewriter and exported data sets see the
-same ones.
+``open_picture`` is the one way in which a file becomes pixels, so that training, evaluation, rewriter and exported data sets see
+the same ones.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def picture(image: str, images: str | Path | None = None) -> Image.Image:
 
 @dataclass(frozen=True)
 class Opened:
-    """A picture of a file. ``image``: RGB, 8 bits, upright; ``kind``: Pillow's name of the format, such as JPEG; ``moves``: whether it
-    has several frames, of which ``image`` is the first; ``turned``: whether it had to be turned upright; ``deep``: whether it had 16
-    bits."""
+    """A picture of a file. ``image``: RGB, 8 bits, upright; ``kind``: Pillow's name of the format, such as JPEG; ``moves``: whether
+    it has several frames, of which ``image`` is the first; ``turned``: whether it had to be turned upright; ``deep``: whether it
+    had 16 bits."""
 
     image: Image.Image
     kind: str
@@ -79,8 +79,8 @@ def open_picture(source: str | Path | bytes, name: str = "", most: int = PIXELS)
     """A file, or its bytes, as a picture: turned as its EXIF orientation says, 16-bit grey scaled to 8 bits, all else as Pillow
     converts it to RGB (of a transparent picture the colours beneath). ``name``: in errors; the path if it is not given.
 
-    Raises ``ValueError`` for a file that is not there, a pipe or a device, for more than ``most`` pixels, for 32-bit greys, of which
-    nobody knows what is white, and for what cannot be read.
+    Raises ``ValueError`` for a file that is not there, a pipe or a device, for more than ``most`` pixels, for 32-bit greys, of
+    which nobody knows what is white, and for what cannot be read.
     """
     if not isinstance(source, bytes):
         check_file(source)

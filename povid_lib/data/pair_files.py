@@ -138,8 +138,8 @@ def _checked(path: str | Path, images: str | Path | None) -> tuple[int, Faults]:
         if isinstance(image, str) and image.strip():
             if image not in looked_at:
                 looked_at[image] = images_module.fault(image, images)
-            if fault := looked_at[image]:
-                at.add(fault)
+            if unseen := looked_at[image]:
+                at.add(unseen)
         if isinstance(row.get("id"), str) and row["id"].strip():
             at.repeated("id", row["id"])
         if not text_faults(row):

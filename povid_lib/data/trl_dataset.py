@@ -86,9 +86,9 @@ def from_trl(dataset: Dataset) -> Iterator[Pair]:
 
 
 def write_trl(path: str | Path, pairs: Iterable[Pair], images: str | Path | None = None) -> int:
-    """Pairs as a Parquet file of the same columns, with the pictures themselves in it (scenes and 16-bit greys as PNG, other files as they are); how many
-    they were. ``datasets.load_dataset("parquet", data_files=...)`` makes of it what TRL's ``DPOTrainer`` takes, anywhere, and
-    ``read_trl`` the pairs. Memory stays flat. The file is there, or replaced, once it is whole.
+    """Pairs as a Parquet file of the same columns, with the pictures themselves in it (scenes and 16-bit greys as PNG, other files
+    as they are); how many they were. ``datasets.load_dataset("parquet", data_files=...)`` makes of it what TRL's ``DPOTrainer``
+    takes, anywhere, and ``read_trl`` the pairs. Memory stays flat. The file is there, or replaced, once it is whole.
 
     Raises ``ValueError`` for a picture or folder that is not there, a picture that cannot be read, and what is no ``Pair``.
     """

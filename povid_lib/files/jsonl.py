@@ -135,6 +135,11 @@ def parse(text: str) -> Any:
     return _DECODER.decode(text)
 
 
+def parse_at(text: str, at: int) -> tuple[Any, int]:
+    """The JSON value that begins at a place, and where it ends. Raises as ``parse`` does."""
+    return _DECODER.raw_decode(text, at)
+
+
 def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(members)
     if len(found) < len(members):
@@ -226,12 +231,12 @@ def _members(faults: Faults, text: str, opening: str, what: str) -> list[Row]:
     try:
         while text[at : at + 1] != closing or members:
             line, counted = line + text.count("\n", counted, at), at
-            value, at = _DECODER.raw_decode(text, at)
+            value, at = parse_at(text, at)
             at = _skip(text, at)
             if opening == "{":
                 if not isinstance(value, str) or text[at : at + 1] != ":":
                     raise json.JSONDecodeError("Expecting a key and ':'", text, at)
-                inner, at = _DECODER.raw_decode(text, _skip(text, at + 1))
+                inner, at = parse_at(text, _skip(text, at + 1))
                 value, at = (value, inner), _skip(text, at)
             members.append((f"line {line}, entry {len(members) + 1}", value))
             if text[at : at + 1] == closing:
