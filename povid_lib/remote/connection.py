@@ -22,7 +22,8 @@ _SECRET = 16  # characters; a shorter key is a local server's dummy, which answe
 
 class Tries(threading.local):
     """Of the request that a thread has under way. ``charged``: how many tries the server may charge; ``late``: whether the last one
-    was cut off by the time-out; ``unread``: why its answer was not read to the end. The client's own time-out is between two pieces of an answer only, so a timer ends the try."""
+    was cut off by the time-out; ``unread``: why its answer was not read to the end. The client's own time-out is between two pieces
+    of an answer only, so a timer ends the try."""
 
     charged, late, unread = 0, False, ""
     stream: Any = None

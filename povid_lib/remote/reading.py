@@ -62,8 +62,8 @@ def words_in(body: str) -> str:
     return content if isinstance(content, str) else ""
 
 
-def json_in(text: str) -> Any:
-    """The JSON value of a text that is one, or has an object within: in a fence, after or before other words.
+def json_in(text: str, keys: set[str]) -> Any:
+    """The JSON value of a text that is one, or has an object with these keys within: in a fence, after or before other words.
 
     Raises ``ValueError`` or ``RecursionError`` as ``files.jsonl.parse`` does if there is none.
     """
@@ -75,9 +75,11 @@ def json_in(text: str) -> Any:
             if (at := text.find("{", at + 1)) < 0:
                 break
             try:
-                return parse_at(text, at)[0]
+                found = parse_at(text, at)[0]
             except (ValueError, RecursionError):
                 continue
+            if isinstance(found, dict) and found.keys() >= keys:
+                return found
         raise error
 
 

@@ -1,5 +1,5 @@
-"""A server on 127.0.0.1 that speaks chat completions, rewrites captions by a table of words, answers a judge's prompt with "re: " and
-the prompt, and fails as servers do.
+"""A server on 127.0.0.1 that speaks chat completions, rewrites captions by a table of words, answers a judge's prompt with "re: "
+and the prompt, and fails as servers do.
 
 It counts what a provider would charge for: every answer that it began to send, whether or not that arrived.
 """
@@ -137,19 +137,16 @@ class _Handler(BaseHTTPRequestHandler):
             data = data.replace(b"chatcmpl", self.headers["Authorization"].split()[1].encode())
         if fault == "echo in codes":
             key = self.headers["Authorization"].split()[1]
-            codes = (
-                "".join(f"\\u{ord(c):04x}" for c in key),
-                "".join(f"%{ord(c):02X}" for c in key),
-                base64.b64encode(key.encode()).decode(),
-            )
-            data = data.replace(b"chatcmpl", " ".join(codes).encode())
+            codes = "".join(f"\\u{ord(c):04x}" for c in key), "".join(f"%{ord(c):02X}" for c in key)
+            data = data.replace(b"chatcmpl", " ".join((*codes, base64.b64encode(key.encode()).decode())).encode())
         if fault == "bomb":
             return self._send(200, bomb(), {"Content-Type": kind, "Content-Encoding": "gzip"})
         return self._send(200, data, {"Content-Type": kind}, fault)
 
     def _send(self, status: int, data: bytes, headers: dict[str, str], fault: str = "") -> None:
         if fault in ("drip of headers", "flood"):
-            return self._without_end(fault)
+            self._without_end(fault)
+            return
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

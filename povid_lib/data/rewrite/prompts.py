@@ -18,6 +18,7 @@ from povid_lib.remote.reading import content_of, json_in
 PROMPT_VERSION = "rewrite-1"  # a new one for every change of the texts below; pairs carry it
 CAPTION_KINDS, REASONING_KINDS = ("object", "relation", "attribute"), ("step", "result")
 LENGTHS = (2 / 3, 3 / 2)  # least and most words of the rewritten answer, as a share of the truth's
+_REPLY = {"answer", "changes"}  # the fields of an answer
 _MOST_STEPS = 1_000_000  # comparisons of one verification
 _SYSTEM = """\
 You write the false answer of a preference pair. You see a picture, a question about it, and an answer that is true of it. \
@@ -99,10 +100,10 @@ def read_reply(body: str, kinds: Sequence[str]) -> tuple[str, tuple[Change, ...]
     """
     content = content_of(body)
     try:
-        reply = json_in(content)
+        reply = json_in(content, _REPLY)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"no JSON: {error}") from error
-    if not isinstance(reply, dict) or set(reply) != {"answer", "changes"}:
+    if not isinstance(reply, dict) or set(reply) != _REPLY:
         raise ValueError("wrong shape: an object with answer and changes was asked for")
     answer, changes = reply["answer"], reply["changes"]
     if not isinstance(answer, str) or not isinstance(changes, list):
