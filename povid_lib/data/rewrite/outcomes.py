@@ -14,9 +14,7 @@ from povid_lib.files.jsonl import replacing
 from povid_lib.remote.ledger import Event
 
 _FIELDS = ("id", "reason", "raw")
-_FORM = journal.Form(
-    "line of a rejects file", b'{"id": ', lambda row: isinstance(row, dict) and row.keys() >= set(_FIELDS)
-)
+_FORM = journal.Form("reject", b'{"id": ', lambda row: isinstance(row, dict) and row.keys() >= set(_FIELDS))
 
 
 def outcome(row: Row, ended: Event) -> Pair | str:
