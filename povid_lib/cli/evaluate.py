@@ -39,6 +39,9 @@ def evaluate(
     judge_url: Annotated[
         str, typer.Option(help="Its server, OpenAI-compatible. The key: $OPENAI_API_KEY.")
     ] = "https://api.openai.com/v1",
+    input_price: Annotated[float, typer.Option(help="The judge's price, dollars for a million input tokens.")] = 0.0,
+    output_price: Annotated[float, typer.Option(help="The judge's price, dollars for a million output tokens.")] = 0.0,
+    spending_limit: Annotated[float, typer.Option(help="Dollars that the judge may cost at most.")] = 5.0,
     name: Annotated[str, typer.Option(help="Name of the file in results/.")] = "evaluation",
     n: Annotated[int, typer.Option(help="Scenes of a pocket split.")] = 500,
 ) -> None:
@@ -81,9 +84,9 @@ def evaluate(
             if benchmark is None:
                 measured = kinds.evaluate_truth_file(path, captions, words, source)
             else:
-                rater = Judge(judge, judge_url) if judge else None
+                rater = Judge(judge, input_price, output_price, spending_limit, judge_url) if judge else None
                 measured = benchmarks.evaluate_benchmark(benchmark, path, source, rater, captions, words)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise typer.BadParameter(str(error)) from error
     for line in kinds.lines(measured):
         typer.echo(line)

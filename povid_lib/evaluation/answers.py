@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from povid_lib import models
 from povid_lib.data import images
+from povid_lib.files.journal import Form, appending
 from povid_lib.files.jsonl import read_texts
 from povid_lib.models.llava import VLM
 
@@ -34,30 +35,24 @@ def kept(file: Path | None, names: Names, ids: Sequence[str], answer: Answer, ba
     """The answer to each id: from the file where it has one, else asked for, ``batch`` rows at a time, and added to the file, a
     line each. ``file=None`` keeps nothing and asks for all rows at once.
 
-    A last line that the end of a run has torn is taken off. Raises ``ValueError`` with the faults of the other lines.
+    A last line that the end of a run has torn is taken off. Raises ``ValueError`` with the faults of the other lines, and if
+    another run writes to the file.
     """
     if file is None:
         return list(answer(range(len(ids))))
-    known = _whole(file, names)
-    missing = [i for i, key in enumerate(ids) if key not in known]
+    form = Form("answer", json.dumps({names.key: ""})[:-2].encode(), lambda row: names.key in row, plain=True)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with open(file, "a", encoding="utf-8") as out, tqdm(total=len(missing), desc=file.stem, disable=None) as bar:
-        for at in range(0, len(missing), batch):
-            rows = missing[at : at + batch]
-            for i, text in zip(rows, answer(rows), strict=True):
-                known[ids[i]] = text
-                out.write(json.dumps({names.key: ids[i], names.text: text}, ensure_ascii=False) + "\n")
-            out.flush()
-            bar.update(len(rows))
+    with appending(file, form, alone=True) as write:
+        known = read_texts(file, names.key, (names.text,)) if file.stat().st_size else {}
+        missing = [i for i, key in enumerate(ids) if key not in known]
+        with tqdm(total=len(missing), desc=file.stem, disable=None) as bar:
+            for at in range(0, len(missing), batch):
+                rows = missing[at : at + batch]
+                new = dict(zip([ids[i] for i in rows], answer(rows), strict=True))
+                write(*({names.key: key, names.text: text} for key, text in new.items()))
+                known |= new
+                bar.update(len(rows))
     return [known[key] for key in ids]
-
-
-def _whole(file: Path, names: Names) -> dict[str, str]:
-    """The file's answers; what follows its last line end is taken off."""
-    data = file.read_bytes() if file.exists() else b""
-    if len(whole := data[: data.rfind(b"\n") + 1]) < len(data):
-        file.write_bytes(whole)
-    return read_texts(file, names.key, (names.text,)) if whole.strip() else {}
 
 
 @dataclass(frozen=True)

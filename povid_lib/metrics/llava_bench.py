@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from povid_lib.files.jsonl import id_of, read_rows, read_texts, repeated, sound, text_of, words_of
+from povid_lib.files.jsonl import read_rows, read_texts, words_of
 from povid_lib.metrics.llm_judge import Review, ToJudge
 from povid_lib.metrics.stats import Estimate, mean, ratio
 
@@ -48,33 +48,32 @@ def read_questions(questions: Path, context: Path, reference: Path) -> list[Ques
     """
     captions, first = _read_context(context), read_answers(reference)
     rows, faults = read_rows(questions)
-    seen: dict[str, str] = {}
     joined = []
     for where, row in rows:
-        key = id_of(row, "question_id", where, faults)
-        image, category, text = (text_of(row, (field,), where, faults) for field in ("image", "category", "text"))
-        if key is None or repeated("question_id", key, where, seen, faults):
+        at = faults.at(where)
+        key = at.id_of(row, "question_id")
+        image, category, text = (at.text_of(row, (field,)) for field in ("image", "category", "text"))
+        if key is None or at.repeated("question_id", key):
             continue
         for path, table, needed in ((context, captions, image), (reference, first, key)):
             if needed not in table:
-                faults.append(
-                    f"{where}: question {key} needs {needed}, which {path} lacks; use the files of one release"
-                )
+                at.add(f"question {key} needs {needed}, which {path} lacks; use the files of one release")
         joined.append(Question(key, image, category, text, captions.get(image, ""), first.get(key, "")))
-    return sound(questions, joined, faults)
+    return faults.sound(joined)
 
 
 def _read_context(path: Path) -> dict[str, str]:
     rows, faults = read_rows(path)
     found = {}
     for where, row in rows:
-        image = text_of(row, ("image",), where, faults)
+        at = faults.at(where)
+        image = at.text_of(row, ("image",))
         captions = row.get("caption") if isinstance(row, dict) else None
         parts = [captions] if isinstance(captions, str) else words_of(captions)
         if parts is None:
-            faults.append(f"{where}: no caption; give it as text, or as a list of texts")
+            at.add("no caption; give it as text, or as a list of texts")
         found[image] = "\n".join(parts or ())
-    return sound(path, found, faults)
+    return faults.sound(found)
 
 
 def read_answers(path: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from povid_lib.files.jsonl import read_rows, sound, text_of, words_of
+from povid_lib.files.jsonl import read_rows, words_of
 from povid_lib.metrics.llm_judge import Review, ToJudge
 from povid_lib.metrics.stats import Estimate, mean
 
@@ -53,12 +53,13 @@ def read_questions(path: Path) -> list[Question]:
     questions = []
     for number, (where, row) in enumerate(rows, start=1):
         fields = ("image_id", "question_type", "question", "gt_answer")
-        image, category, question, reference = (text_of(row, (field,), where, faults) for field in fields)
+        at = faults.at(where)
+        image, category, question, reference = (at.text_of(row, (field,)) for field in fields)
         objects = words_of(row.get("image_content")) if isinstance(row, dict) else None
         if objects is None:
-            faults.append(f"{where}: no image_content; give it as a list of words")
+            at.add("no image_content; give it as a list of words")
         questions.append(Question(str(number), image, category, objects or (), question, reference))
-    return sound(path, questions, faults)
+    return faults.sound(questions)
 
 
 def read_answers(path: Path, questions: Sequence[Question]) -> dict[str, str]:
@@ -68,13 +69,13 @@ def read_answers(path: Path, questions: Sequence[Question]) -> dict[str, str]:
     """
     rows, faults = read_rows(path)
     if rows and len(rows) != len(questions):
-        faults.append(f"{len(rows)} rows for {len(questions)} questions; give an answer to each, in their order")
+        faults.add(f"{len(rows)} rows for {len(questions)} questions; give an answer to each, in their order")
     answers = {}
     for (where, row), question in zip(rows, questions, strict=False):  # their number is checked above
-        answers[question.id] = text_of(row, ("model_answer",), where, faults)
+        answers[question.id] = faults.at(where).text_of(row, ("model_answer",))
         if isinstance(row, dict) and row.get("question", question.question) != question.question:
-            faults.append(f"{where}: not the question that stands there in the template; keep its order")
-    return sound(path, answers, faults)
+            faults.at(where).add("not the question that stands there in the template; keep its order")
+    return faults.sound(answers)
 
 
 def to_judge(questions: Sequence[Question], answers: Mapping[str, str]) -> list[ToJudge]:

@@ -209,7 +209,7 @@ def test_every_fault_of_a_file_is_named_with_its_line(files):
     kinds = ", ".join(DIMENSIONS)
     assert str(error.value).split("\n  ")[1:] == [
         f"line 1, entry 1: type None is not generative or one of {kinds}",
-        "line 2, entry 2: no id; give the row one",
+        "line 2, entry 2: no id (3 is no object); give the row one",
         "line 4, entry 4: id 3 already stands in line 3, entry 3; take one out, or change it",
         "line 5, entry 5: a generative row needs lists of words in truth and hallu",
         f"line 6, entry 6: type ['taste'] is not generative or one of {kinds}",
