@@ -9,7 +9,7 @@ BIN := .venv/bin
 HTML := _build/html
 LIBRARY := $(shell find povid_lib -name '*.py' -o -name '*.js' -o -name '*.safetensors' -o -name '*.json')
 CHAPTERS := $(wildcard notebooks/*.ipynb)
-PAGES := $(wildcard book/*.md book/*.bib) _config.yml _toc.yml $(wildcard _ext/*.py assets/css/* assets/js/*) scripts/status.py
+PAGES := $(wildcard book/*.md book/*.bib) _config.yml _toc.yml $(wildcard _ext/*.py assets/css/* assets/js/*) scripts/status.py scripts/api_pages.py
 START := $(shell date +%s)
 
 .PHONY: help book test setup lint library-tests browser clean pocket results
@@ -86,5 +86,6 @@ scratch/.executed: .venv/.done $(CHAPTERS) $(LIBRARY) $(wildcard results/*.json)
 $(HTML)/index.html: scratch/.executed assets/vendor/.done assets/models/pocket.onnx $(PAGES)
 	cp -r book assets _ext _config.yml _toc.yml README.md scratch/
 	$(BIN)/python scripts/status.py scratch/times.xml scratch/book/status.md
+	$(BIN)/python scripts/api_pages.py scratch/book/api
 	$(BIN)/jupyter-book build scratch --path-output . --all -W -n --keep-going --quiet
 	touch $@

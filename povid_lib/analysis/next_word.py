@@ -1,7 +1,4 @@
-"""What a weakened picture makes the model say, in the pocket world: between truth and habit, and token by token.
-
-The measurements of chapter 05. ``corrupt_image`` weakens pictures and picks tokens; here they are sorted, by a truth that is known.
-"""
+"""What a model says next under a weakened picture: the true object, or the missing companion of one already named (chapter 05)."""
 
 from __future__ import annotations
 

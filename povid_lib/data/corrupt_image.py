@@ -1,4 +1,4 @@
-"""Image dispreferences: weaken the picture, so that what the language expects shows in its place.
+"""Pictures weakened: the noise schedule, and other ways to take away what a picture shows.
 
 The noise is one step of forward diffusion with the schedule of Visual Contrastive Decoding (Leng et al., 2023, arXiv
 2311.16922), which POVID takes over (arXiv 2402.11411, section 3.2).

@@ -1,4 +1,4 @@
-"""Preference pairs to and from POVID's public JSON and TRL's columns.
+"""Preference pairs to and from TRL's columns.
 
 Nothing is lost without a word: what a pair cannot hold is a named fault. Of POVID's rows that is a conversation of several rounds,
 because a pair is one question with two answers, and its other rounds would have nowhere to stand.

@@ -1,4 +1,6 @@
-"""Intervals. The resampling unit is the picture, so answers about one picture are never treated as independent."""
+"""Means, shares and differences with intervals and p-values.
+
+The resampling unit is the picture, so answers about one picture are never treated as independent."""
 
 from __future__ import annotations
 

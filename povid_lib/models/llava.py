@@ -1,4 +1,4 @@
-"""Loading a LLaVA (the pocket one or a real one) and asking it things. One implementation for both scales."""
+"""Loading a LLaVA, the pocket one or a real one, and what it reads: prompt and batch. One implementation for both scales."""
 
 from __future__ import annotations
 
