@@ -45,7 +45,7 @@ MODULES = (
 # public, and without input that they could refuse: why, and which
 TOTAL = {
     "records of what was found": "Audit Dilemma DryRun Opened Request Ledger NextWords Reading Row Sorted Window",
-    "take any text or number": "reasoned request_of settled differences word_distance numbered kinds_for dollars usage_of hash_of",
+    "take any text or number": "reasoned request_of settled differences word_distance numbered kinds_for dollars hash_of",
     "take nothing, or records that were checked when they were made": "betas alpha_bars pair_of dilemmas is_left "
     "most_dollars new_event outcome reject append_reject eager shares",
     "give the faults back": "fault turn_faults verify text_faults text_fault word_faults half_character",
@@ -580,7 +580,7 @@ CASES = [
           ('{"event": "reserved", "key": 1, "dollars": 1}\n', ", line 1 | key is 1 | mend the line"),
           ('{"event": "batch", "requests": {"k": -1}}\n', ", line 1 | requests is {'k': -1} | mend the line"),
       )),
-    *(within(rewriter.rewrite, f"rejects: {content[:9]!r}", asking(), f"rejects{said} | give the file", rejects=content)
+    *(within(rewriter.rewrite, f"rejects: {content[:9]!r}", asking(), f"rejects{said} | give", rejects=content)
       for content, said in ((line() + "\n", ", line 1 | no reject"),
                             ("my notes", ": 1 fault\n  the last line, | is no reject"),
                             (b"\xff\xd8\xff", ": 1 fault\n  the last line, | is no reject"))),

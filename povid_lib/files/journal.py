@@ -1,4 +1,4 @@
-"""Files of JSON lines that are only ever appended to: whole lines or none, whoever is killed, however many write.
+"""JSON lines that are only ever appended to: whole lines or none, whoever is killed, however many write.
 
 A line is handed to the system at once and under a lock, so that what stands unfinished at the end of a file while the lock is held
 was left by a kill. That alone is taken off.

@@ -54,6 +54,8 @@ class FaultServer(ThreadingHTTPServer):
     ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.faults, self.rate, self.drawn, self.too_late, self.usage = list(faults), rate, drawn, too_late, usage
+        if "bomb" in (*faults, *drawn):
+            bomb()  # made once, before anybody waits for it
         self.random, self.lock = random.Random(seed), threading.Lock()
         self.log: list[str] = []
         self.bodies: list[dict[str, Any]] = []
