@@ -84,7 +84,9 @@ def test_what_a_question_lacks_is_named(files, lost, row):
 
 def test_every_fault_is_named(files):
     files[0].write_text('{"question_id": 3, "image": "1.jpg", "category": "conv"}\n[]\n')
-    assert faults(llava_bench.read_questions, *files[:3])[0] == "line 1: no text; give it as text"
+    assert faults(llava_bench.read_questions, *files[:3])[0] == (
+        "line 1: no text (its keys: question_id, image, category); give it as text"
+    )
     files[1].write_text('{"image": "1.jpg", "caption": 3}\n')
     with pytest.raises(ValueError, match="line 1: no caption; give it as text, or as a list of texts"):
         llava_bench.read_questions(*files[:3])

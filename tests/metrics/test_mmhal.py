@@ -64,7 +64,7 @@ def test_faults_are_named_with_their_lines(tmp_path):
     )
     assert faults(mmhal.read_questions, path) == [
         "line 1, entry 2: no image_content; give it as a list of words",
-        "line 1, entry 3: no gt_answer; give it as text",
+        "line 1, entry 3: no gt_answer (its keys: image_id, question_type, image_content, question, model_answer); give it as text",
     ]
     path.write_text(json.dumps([ROW] * 3))
     questions = mmhal.read_questions(path)
