@@ -69,6 +69,7 @@ class Method:
 
     @property
     def is_trained(self) -> bool:
+        """Whether it trains at all: base, decoding and their like do not."""
         return self.text is not None or self.both is not None
 
 
@@ -112,6 +113,7 @@ class Study:
 
     @property
     def methods(self) -> list[Method]:
+        """All methods, in the file's order, with their groups' settings under their own. Raises ``ValueError`` for unknown ones."""
         found = []
         for group, content in self.groups.items():
             shared = {k: v for k, v in content.items() if k != "methods"}
@@ -205,8 +207,7 @@ def run_one(study: Study, method: Method, seed: int, base: VLM) -> dict[str, Any
         made = folder / "rows.jsonl"
         if not made.is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            with jsonl.replacing(made) as part:
-                count = pair_files.write(part, rows(study, method, seed, base, folder))
+            count = pair_files.write(made, rows(study, method, seed, base, folder))
             print(f"{method.name} {seed}: {count} pairs", flush=True)
         model = models.load(recipes.run(recipe))
         report = _training(recipe)
@@ -237,8 +238,7 @@ def rows(study: Study, method: Method, seed: int, base: VLM, folder: Path) -> li
         if not drawn.is_file():  # methods that differ in their labels' noise only have the same answers
             candidates = list(pairs(round(MORE * n), Offline(**settings)))
             make = pair_variants.corrected if method.data == "corrected" else pair_variants.sampled
-            with jsonl.replacing(drawn) as part:
-                pair_files.write(part, make(base, candidates, seed))
+            pair_files.write(drawn, make(base, candidates, seed))
         found = list(pair_files.read(drawn))
         if len(found) < n:
             raise ValueError(

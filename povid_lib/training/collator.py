@@ -54,6 +54,7 @@ class PairCollator:
     max_length: int = 2048
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> Batch:
+        """The batch of these rows. Raises ``ValueError`` that names the row that does not have one picture, or is too long."""
         images, prompts = [], []
         for row in rows:
             if len(row["images"]) != 1:
