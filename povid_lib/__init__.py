@@ -16,6 +16,9 @@ The packages, in the order in which data flow through them; each imports only fr
 ``figures``     Matplotlib figures
 ``widgets``     widgets that live in the static page
 ``cli``         the ``povid`` command
+``course``      the chapters: checks of exercises, numbers glued into the text
 """
 
-__version__ = "0.1.0"
+from importlib.metadata import version
+
+__version__ = version("povid-lib")

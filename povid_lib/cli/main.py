@@ -81,20 +81,20 @@ def evaluate(
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A YAML file such as recipes/pocket.yaml.")],
+    recipe: Annotated[Path, typer.Argument(help='A YAML file, or the name of a shipped recipe such as "pocket".')],
     out: Annotated[Path | None, typer.Option(help="Another folder than the recipe's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's, for both phases.")] = None,
 ) -> None:
     """Train both phases of POVID. A run that was stopped goes on when the same command is given again.
 
-    On several processes: accelerate launch --num-processes 2 -m povid_lib.cli train recipes/pocket.yaml
+    On several processes: accelerate launch --num-processes 2 -m povid_lib.cli train pocket
     """
     from dataclasses import replace
 
     from povid_lib.training import recipe as recipes
 
     try:
-        found = recipes.read_recipe(recipe)
+        found = recipes.read_recipe(recipes.find_recipe(recipe))
         if out is not None:
             found = replace(found, out=str(out))
         if seed is not None:
@@ -108,7 +108,7 @@ def train(
 
 @app.command()
 def study(
-    file: Annotated[Path, typer.Argument(help="A YAML file such as recipes/study.yaml.")],
+    file: Annotated[Path, typer.Argument(help='A YAML file, or the name of a shipped study such as "study".')],
     only: Annotated[list[str] | None, typer.Option(help="Names of methods or groups; give it once for each.")] = None,
     part: Annotated[str, typer.Option(help='"0/2" and "1/2" share the runs between two processes.')] = "0/1",
 ) -> None:
@@ -118,8 +118,10 @@ def study(
     made; the table needs the command once without it.
     """
     from povid_lib.study import report, run
+    from povid_lib.training.recipe import find_recipe
 
     try:
+        file = find_recipe(file)
         found = run.read_study(file)
         at, _, number = part.partition("/")
         if not (at.isdigit() and number.isdigit() and int(at) < int(number)):

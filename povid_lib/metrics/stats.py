@@ -4,8 +4,9 @@ The resampling unit is the picture, so answers about one picture are never treat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,17 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    def through(self, monotone: Callable[[float], float]) -> Estimate:
+        """The estimate of ``monotone(value)``, such as a percentage or one less a share; a falling function exchanges the ends."""
+        low, high = monotone(self.low), monotone(self.high)
+        return Estimate(monotone(self.value), *((high, low) if high < low else (low, high)), self.n)
+
+
+def estimate_of(record: Mapping[str, Any]) -> Estimate:
+    """An estimate as it stands in a results file: an object with its four fields, perhaps among others, where null is nan."""
+    value, low, high = (float("nan") if record[key] is None else float(record[key]) for key in ("value", "low", "high"))
+    return Estimate(value, low, high, record["n"])
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from povid_lib.training.config import PRESETS, POVIDConfig
 from povid_lib.training.trainer import POVIDTrainer
 
 PHASES = ("text", "both")
-RECIPES = Path(__file__).parent.parent.parent / "recipes"
+RECIPES = Path(str(resources.files("povid_lib"))) / "recipes"  # they travel with the library
 _BASE = "povid_base.json"  # beside an adapter: the hash of the weights that it belongs to
 
 
@@ -75,6 +76,21 @@ class Recipe:
             return POVIDConfig.preset(self.preset, **own)
         except TypeError as error:
             raise ValueError(f"Recipe.{name}: {error}. See POVIDConfig for the settings that there are.") from error
+
+
+def find_recipe(name: str | Path) -> Path:
+    """The file that ``name`` means: a file of the user's, or else the shipped recipe of that name ("pocket", "pocket.yaml").
+
+    Raises ``FileNotFoundError`` that lists the shipped ones.
+    """
+    path = Path(name)
+    own = path if path.suffix else path.with_suffix(".yaml")
+    shipped = RECIPES / own
+    for file in (path, own, *([shipped] if shipped.parent == RECIPES else [])):
+        if file.is_file():
+            return file
+    known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yaml")))
+    raise FileNotFoundError(f"{path} is no file here, and no shipped recipe: {known}.")
 
 
 def read_recipe(path: str | Path) -> Recipe:

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import anywidget
-import traitlets
-
 from povid_lib.analysis.loss_gradient import Answers, shared_words
 from povid_lib.models.llava import VLM
-from povid_lib.widgets.base import STATIC, png, script
+from povid_lib.widgets.base import SpecWidget, png
 from povid_lib.world.scenes import Scene
 
 
-class Weigh(anywidget.AnyWidget):
+class Weigh(SpecWidget):
     """Move alpha, beta1 and beta2, and see what the POVID loss weighs, word by word. Needs no model and no kernel."""
 
-    _esm = script("weigh.js")
-    _css = STATIC / "weigh.css"
-    spec = traitlets.Dict().tag(sync=True)
+    asset = "weigh"
 
     def __init__(self, vlm: VLM, scored: Mapping[str, Answers], scenes: Sequence[Scene], rows: Sequence[int]) -> None:
         super().__init__(spec=weigh_spec(vlm, scored, scenes, rows))

@@ -223,3 +223,24 @@ def test_broken_checkpoints_are_passed_over(tmp_path):
     recipes.remove_broken_checkpoints(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-2", "checkpoint-10"}
     assert recipes.last_checkpoint(tmp_path / "none") is None
+
+
+class TestNamesOfRecipes:
+    def test_a_bare_name_is_a_shipped_recipe(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert recipes.find_recipe("pocket") == recipes.find_recipe("pocket.yaml") == recipes.RECIPES / "pocket.yaml"
+        assert recipes.read_recipe(recipes.find_recipe("pocket")).model == "pocket"
+
+    def test_a_file_of_the_users_comes_first(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        own = tmp_path / "pocket.yaml"
+        own.write_text("out: here\n")
+        assert recipes.find_recipe("pocket").resolve() == recipes.find_recipe("pocket.yaml").resolve() == own
+
+    def test_anything_else_is_refused_with_the_names_that_there_are(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "pocket").mkdir()  # a folder is no recipe, and hides none
+        assert recipes.find_recipe("pocket") == recipes.RECIPES / "pocket.yaml"
+        for name in ("pockets", "recipes/pocket.yaml", "../recipes/pocket", str(tmp_path / "pocket.yaml")):
+            with pytest.raises(FileNotFoundError, match=r"no shipped recipe: .*pocket, .*study"):
+                recipes.find_recipe(name)

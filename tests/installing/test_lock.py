@@ -1,0 +1,130 @@
+"""pyproject.toml is the only list of dependencies: the files made from it agree with it, and with what is imported."""
+
+import ast
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from scripts import lock
+
+ROOT = Path(__file__).parents[2]
+PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+PINS = lock.read_pins((ROOT / "constraints.txt").read_text(encoding="utf-8"))
+
+
+def test_requirements_are_made_from_pyproject():
+    made = lock.requirements(PYPROJECT, PINS)
+    assert made == (ROOT / "requirements.txt").read_text(encoding="utf-8"), "run `make lock`"
+
+
+def test_a_changed_pyproject_is_seen():
+    other = PYPROJECT.replace('"tqdm>=4.66"', '"tqdm>=99"')
+    assert other != PYPROJECT
+    with pytest.raises(ValueError, match=r"run make lock: tqdm>=99"):
+        lock.requirements(other, PINS)
+    reworded = PYPROJECT.replace("# progress bars", "# bars")
+    assert lock.requirements(reworded, PINS) != lock.requirements(PYPROJECT, PINS)
+    without = PYPROJECT.replace('"tqdm>=4.66",             # progress bars', '"tqdm>=4.66",')
+    assert without != PYPROJECT
+    with pytest.raises(ValueError, match=r"tqdm>=4.66: put each on a line of its own, with its reason"):
+        lock.reasons(without)
+
+
+def beneath(names: set[str]) -> set[str]:
+    """Everything that the installed packages of these names ask for here, themselves among it."""
+    found, left = set(), [(name, ()) for name in names]
+    while left:
+        name, extras = left.pop()
+        if (name, extras) in found:
+            continue
+        found.add((name, extras))
+        for line in metadata.requires(name) or []:
+            requirement = Requirement(line)
+            if requirement.marker is None or any(requirement.marker.evaluate({"extra": e}) for e in ("", *extras)):
+                left.append((canonicalize_name(requirement.name), tuple(sorted(requirement.extras))))
+    return {name for name, _ in found if not name.startswith(lock.ON_GPU_ONLY)}
+
+
+def test_the_lock_holds_what_is_beneath_the_direct_dependencies_and_nothing_else():
+    direct = {
+        canonicalize_name(Requirement(line).name) for listed in lock.sections(PYPROJECT).values() for line in listed
+    }
+    needed = beneath(direct)
+    assert not needed - set(PINS), "not locked; run `make lock`"
+    if sys.version_info[:2] == (3, 11):  # the Python that the lock is made with; newer ones need a little less
+        assert not set(PINS) - needed, "locked, and needed by nothing; run `make lock`"
+
+
+def test_the_environment_is_the_lock():
+    installed = {name: metadata.version(name).partition("+")[0] for name in PINS}
+    assert installed == PINS
+
+
+def imported(*folders: str) -> set[str]:
+    """Distributions whose modules the Python files of some folders import."""
+    of_module = metadata.packages_distributions()
+    modules = set()
+    for file in (file for folder in folders for file in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                modules.add(node.module.split(".")[0])
+    own = {path.name for path in ROOT.iterdir()} | {"povid_lib"}
+    foreign = {module for module in modules if module not in sys.stdlib_module_names and module not in own}
+    assert foreign, f"{folders} import nothing?"
+    unknown = {module for module in foreign if module not in of_module}
+    assert not unknown, f"{folders} import what is not installed: {unknown}"
+    return {canonicalize_name(of_module[module][0]) for module in foreign}
+
+
+@pytest.mark.parametrize("folders", [("povid_lib",), ("tests", "benchmarks", "scripts", "experiments", "_ext")])
+def test_what_is_imported_is_declared(folders):
+    project = tomllib.loads(PYPROJECT)["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    if folders != ("povid_lib",):
+        lists += tomllib.loads(PYPROJECT)["dependency-groups"].values()
+    declared = {canonicalize_name(Requirement(line).name) for listed in lists for line in listed}
+    lacking = imported(*folders) - declared
+    assert not lacking, f"{', '.join(lacking)}: name them in pyproject.toml"
+
+
+COLAB = {  # Google Colab, August 2026
+    "torch": "2.11.0",
+    "transformers": "5.15.1",
+    "peft": "0.20.0",
+    "accelerate": "1.14.0",
+    "datasets": "4.0.0",
+    "numpy": "2.1.3",
+    "pillow": "11.3.0",
+    "ipywidgets": "7.7.1",
+}
+
+
+def test_colab_keeps_what_it_brings():
+    project = tomllib.loads(PYPROJECT)["project"]
+    extras = project["optional-dependencies"]
+    lines = project["dependencies"] + extras["notebook"] + extras["colab"]
+    wanted = [Requirement(line) for line in lines]
+    for name, version in COLAB.items():
+        asked = [r for r in wanted if canonicalize_name(r.name) == name]
+        assert asked, name
+        assert all(r.specifier.contains(version) for r in asked), f"{name}: Colab's {version} would be replaced"
+    trl = [r.specifier for r in wanted if r.name == "trl"]
+    assert not any(all(s.contains(v) for s in trl) for v in ("1.0.0", "1.16.0")), "TRL 1 wants a newer datasets"
+    assert all(s.contains("0.29.1") for s in trl)
+    assert "3.13.0" in Requirement(f"x{project['requires-python']}").specifier
+
+
+def test_one_version_number():
+    import povid_lib
+
+    version = tomllib.loads(PYPROJECT)["project"]["version"]
+    assert povid_lib.__version__ == version
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == version
