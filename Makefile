@@ -1,18 +1,18 @@
-# Two commands matter: `make book` and `make test`. Both do all the set-up on a fresh Debian machine with Python 3.11.
+# Two commands matter: `make book` and `make test`. Both do all the set-up on a fresh Debian machine with Python 3.11, 3.12 or 3.13.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DELETE_ON_ERROR:
 
-BASE_PYTHON ?= python3.11
+BASE_PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v))))
 BIN := .venv/bin
 HTML := _build/html
-LIBRARY := $(shell find povid_lib -name '*.py' -o -name '*.js' -o -name '*.safetensors' -o -name '*.json')
+LIBRARY := $(shell find povid_lib -name '*.py' -o -name '*.js' -o -name '*.safetensors' -o -name '*.json' -o -name '*.yaml')
 CHAPTERS := $(wildcard notebooks/*.ipynb)
 PAGES := $(wildcard book/*.md book/*.bib) _config.yml _toc.yml $(wildcard _ext/*.py assets/css/* assets/js/*) scripts/status.py scripts/api_pages.py
 START := $(shell date +%s)
 
-.PHONY: help book test setup lint library-tests browser clean pocket results
+.PHONY: help book test quick setup lint library-tests browser browser-tests wheel lock coverage mutants links clean pocket results
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -20,9 +20,12 @@ help:  ## show this list
 book: $(HTML)/index.html  ## run the notebooks and build the book into _build/html
 	@echo "The book is in $(HTML)/index.html ($$(( $$(date +%s) - $(START) )) s)."
 
-test: lint library-tests book browser  ## lint, types, library tests, the book with all notebooks, browser tests
-	$(BIN)/pytest tests/book -q -n 2
+test: lint library-tests browser-tests  ## lint, types, library tests, the book with all notebooks, browser tests
 	@echo "make test took $$(( $$(date +%s) - $(START) )) s."
+
+quick: lint  ## lint, types, and the library tests that take less than about three seconds each: two minutes
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore tests/book -q -n 2 -m "not slow"
+	@echo "make quick took $$(( $$(date +%s) - $(START) )) s."
 
 setup: .venv/.done assets/vendor/.done  ## Python environment and front-end files, nothing else
 
@@ -35,6 +38,26 @@ lint: .venv/.done  ## ruff, mypy, notebooks without outputs
 
 library-tests: .venv/.done  ## the library's own tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore tests/book -q -n 2 --dist loadfile
+
+browser-tests: book browser  ## the built pages in headless Chromium
+	$(BIN)/pytest tests/book -q -n 2
+
+coverage: .venv/.done  ## which lines of the library its tests do not reach
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore tests/book -q -n 2 --dist loadfile --cov povid_lib --cov-branch --cov-report term-missing:skip-covered
+
+mutants: .venv/.done  ## break losses, log-probabilities, metrics and corrupted texts in many small ways; print what no test notices
+	$(BIN)/python scripts/mutants.py
+
+links: $(HTML)/index.html  ## do the book's links lead anywhere? Needs the network
+	$(BIN)/jupyter-book build scratch --path-output _build/links --builder linkcheck --quiet
+
+wheel: .venv/.done  ## build the library's wheel into _build/wheel
+	rm -rf build _build/wheel
+	$(BIN)/python -m build --wheel --no-isolation --outdir _build/wheel .
+	rm -rf build
+
+lock: .venv/.done  ## requirements.txt and constraints.txt from pyproject.toml; UPGRADE=1 takes the newest that it allows
+	$(BIN)/python scripts/lock.py $(if $(UPGRADE),--upgrade)
 
 browser:  ## Debian's Chromium, for the browser tests; needs root and apt
 	@if command -v chromium >/dev/null; then exit 0; fi
@@ -56,8 +79,8 @@ clean:  ## remove what was built, but not the environment
 	rm -rf _build scratch assets/vendor assets/models
 
 .venv/.done: requirements.txt constraints.txt pyproject.toml
-	@if ! command -v $(BASE_PYTHON) >/dev/null; then
-	  echo "$(BASE_PYTHON) is needed; on Debian: apt-get install python3.11 python3.11-venv" >&2; exit 1
+	@if [ -z "$(BASE_PYTHON)" ] || ! command -v "$(BASE_PYTHON)" >/dev/null; then
+	  echo "Python 3.11, 3.12 or 3.13 is needed; on Debian: apt-get install python3.11 python3.11-venv" >&2; exit 1
 	fi
 	$(BASE_PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt

@@ -3,14 +3,15 @@
     python scripts/compare_glue.py OLD NEW
 
 OLD and NEW are folders of executed notebooks (``scratch/notebooks``); those that are in both are compared. Prints one line for
-every name whose value differs, that the new notebook lacks, or that it glues twice; then what is new, as a count. Exits with 1 if
-a line was printed.
+every name whose value differs, that the new notebook's text names and does not get, or that it glues twice; names that are gone and
+that no text names are counted. Exits with 1 if such a line was printed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,13 @@ def glued(notebook: Path) -> tuple[dict[str, str], list[str]]:
     return values, twice
 
 
+def printed(notebook: Path, name: str) -> bool:
+    """Whether the notebook's text prints a glued name, in a role (with or without a format) or in a directive."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return re.search(rf"\{{glue(:\w+)?\}}(`{re.escape(name)}[`:]| *{re.escape(name)}$)", text, re.MULTILINE) is not None
+
+
 def _shown(kind: str, content: Any) -> str:
     text = content if isinstance(content, str) else "".join(content)
     return text if kind == "text/plain" else f"{kind} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
@@ -54,14 +62,18 @@ def compare(old: Path, new: Path) -> list[str]:
     for name in names:
         before, _ = glued(old / name)
         after, twice = glued(new / name)
-        faults = [f"{name}: {key!r} was {before[key]}, is missing" for key in before if key not in after]
+        gone = [key for key in before if key not in after]
+        faults = [f"{name}: {key!r} was {before[key]}, is missing" for key in gone if printed(new / name, key)]
+        idle = len(gone) - len(faults)
         faults += [
             f"{name}: {key!r} was {before[key]}, is {after[key]}"
             for key in before
             if key in after and before[key] != after[key]
         ]
         faults += [f"{name}: {key!r} is glued twice" for key in twice]
-        print(f"{name}: {len(before)} names before, {len(after)} after, {len(faults)} to look at")
+        print(
+            f"{name}: {len(before)} names before, {len(after)} after, {idle} that no text names gone, {len(faults)} to look at"
+        )
         lines += faults
     return lines
 

@@ -19,9 +19,17 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
-EXTRAS = ("notebook", "judge", "browser-export")  # not gpu (a CPU makes the book) and not colab (other versions, on purpose)
+EXTRAS = (
+    "notebook",
+    "judge",
+    "browser-export",
+)  # not gpu (a CPU makes the book) and not colab (other versions, on purpose)
 GROUPS = ("numbers", "book", "test", "dev")
-ON_GPU_ONLY = ("nvidia-", "cuda-", "triton")  # what a CUDA build of torch brings along; a CPU build must not be held to it
+ON_GPU_ONLY = (
+    "nvidia-",
+    "cuda-",
+    "triton",
+)  # what a CUDA build of torch brings along; a CPU build must not be held to it
 _LINE = re.compile(r'^\s*"(?P<requirement>[^"]+)",?\s*(#\s*(?P<reason>.*\S))?\s*$')
 
 HEAD = """\
@@ -52,7 +60,9 @@ def reasons(text: str) -> dict[str, str]:
     found = {match["requirement"]: match["reason"] or "" for match in matches if match["requirement"] in listed}
     lacking = sorted(requirement for requirement in listed if not found.get(requirement))
     if lacking:
-        raise ValueError(f"pyproject.toml: {', '.join(lacking)}: put each on a line of its own, with its reason beside it.")
+        raise ValueError(
+            f"pyproject.toml: {', '.join(lacking)}: put each on a line of its own, with its reason beside it."
+        )
     return found
 
 
@@ -121,7 +131,9 @@ def main(argv: list[str] | None = None) -> None:
     reasons(text)
     pins = resolve(text, read_pins(file.read_text(encoding="utf-8")), upgrade)
     (ROOT / "requirements.txt").write_text(requirements(text, pins), encoding="utf-8")
-    file.write_text(HEAD_CONSTRAINTS + "".join(f"{name}=={version}\n" for name, version in pins.items()), encoding="utf-8")
+    file.write_text(
+        HEAD_CONSTRAINTS + "".join(f"{name}=={version}\n" for name, version in pins.items()), encoding="utf-8"
+    )
     print(f"{len(pins)} versions locked.")
 
 

@@ -22,12 +22,17 @@ two at a time with one thread each; a cell that fails stops the build.
 
 
 def page(times: Path) -> str:
-    """The page as Markdown, from pytest's JUnit file. Raises ``ValueError`` if no notebook ran, or one did not pass."""
+    """The page as Markdown, from pytest's JUnit file. Raises ``ValueError`` if no notebook ran, one did not pass, or git tells no
+    commit: a page that is published says what it was built from."""
     cases = list(ET.parse(times).getroot().iter("testcase"))
     if not cases or any(len(case) for case in cases):
         raise ValueError(f"{times} holds {len(cases)} notebooks, and not all passed; run make book again.")
     rows = sorted((case.get("name", "").removesuffix(".ipynb"), float(case.get("time", 0))) for case in cases)
     origin = results.provenance({}, 0)
+    if not origin["commit"]:
+        raise ValueError(
+            "git tells no commit here; build from a clone that belongs to you, or name it in git's safe.directory."
+        )
     lines = [f"| {name} | {seconds:.0f} |" for name, seconds in rows]
     versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
     lines.append(f"| **all together** | {sum(seconds for _, seconds in rows):.0f} |")

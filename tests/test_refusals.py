@@ -442,17 +442,17 @@ CASES = [
     given(corrupt_text.Offline, "no weight", ("random", 0, 0, 0, 0), "Offline | all weights are zero | give at least one kind"),
     # distort
     *(choices(f"step {step!r}", (),
-        f"ImageDispreference: step | is {step!r} | give a whole number, as the schedule has 0 to 999", step=step)
+        f"ImageDispreference: step | is {step!r} | give a whole number, as the schedule has 0 to 999", noise_step=step)
       for step in (-1, 1000, 0.5, NAN, "500")),
     *(choices(name, (), f"ImageDispreference.{name} | is 'other' | choose one of {known}", **{name: "other"})
-      for name, known in {"weakening": "noise, masking", "place": "image, pixel_values", "overflow": "clamp, wrap",
-                          "tokens": "argmax, second, sample",
+      for name, known in {"weakening": "noise, masking", "noise_place": "image, pixel_values", "noise_overflow": "clamp, wrap",
+                          "noised_tokens": "argmax, second, sample",
                           "scored_under": "noised, clean", "reference_tokens": "policy, own"}.items()),
     *(choices(f"share {share}", (), f"ImageDispreference.masked_share | is {share} | must lie in [0, 1]", masked_share=share)
       for share in (-0.1, NAN)),
     choices("wrap without bytes", (),
-            "ImageDispreference.overflow | is 'wrap', but pixel_values are never 8-bit | leave it out, or choose place=\"image\"",
-            place="pixel_values", overflow="wrap"),
+            "ImageDispreference.noise_overflow | is 'wrap', but pixel_values are never 8-bit | leave it out, or choose noise_place=\"image\"",
+            noise_place="pixel_values", noise_overflow="wrap"),
     given(arguments_module.check_choice, "unknown", ("mode", "c", ("a", "b")), "mode | is 'c' | choose one of a, b"),
     given(corrupt_image.diffuse, "step", (LOGITS, 1000, None), "diffuse: step | is 1000 | 0 to 999"),
     given(corrupt_image.diffuse, "whole numbers", (LABELS, 5, None), "diffuse: x | is of type torch.int64 | scale the picture"),
@@ -495,8 +495,6 @@ CASES = [
     *(dispreferred_tokens(f"label {label}", (LOGITS, LABELS + label, "second"),
                           f"labels | lie between {label} and {label}, outside the vocabulary of 3 | leave out positions")
       for label in (-100, 3)),
-    given(dispreference.weakened, "texts missing", (None, [PICTURE] * 2, ["What?"], dispreference.RELEASED, torch.Generator()),
-          "2 pictures | for 1 prompts | one picture for each is needed"),
     # dispreferred
     given(next_word.next_words, "nothing", (None, [], None), "next_words: | 0 dilemmas | give one at least"),
     given(next_word.window, "doses that do not fit", ([1, 2], np.zeros((3, 4)), []),
@@ -682,10 +680,9 @@ CASES += [
     looking(attention.word_map, "layer", (*CUP, "cup", "gradient", 2), "word_map: layer | is 2 | leave it out"),
     mapping("kind", "patch_map: kind | is 'gradient' | choose one of raw, rollout", [1], "gradient"),
     mapping("layer", "patch_map: layer | 4 is not there | give one from 0 to 3", [1], layer=4),
-    mapping("head", "patch_map: head | -1 is not there | give one from 0 to 5", [1], head=-1),
     mapping("place", "patch_map: place | 40 is not there | give one from 0 to 3", [40]),
     mapping("no place", "patch_map: 0 places | do not go together | give a place at least", []),
-    mapping("rollout of a layer", "kind rollout, layer 1 | do not go together | layer or head for raw maps only",
+    mapping("rollout of a layer", "kind rollout, layer 1 | do not go together | a layer for raw maps only",
         [1], "rollout", 1),
     *(looking(occlusion.logps_without, f"hidden {what}", (*CUP, "cup", hidden),
         "logps_without: hidden | is torch | give bools, one row or more of 6 x 6")

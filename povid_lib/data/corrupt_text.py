@@ -69,6 +69,7 @@ class Offline:
 
     @property
     def weights(self) -> dict[str, float]:
+        """How often each kind of falsehood is written, as given; they need not sum to 1."""
         return {
             "object": self.objects,
             "relation": self.relations,

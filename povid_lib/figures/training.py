@@ -61,11 +61,13 @@ class LiveCurves(TrainerCallback):
         self._handle: DisplayHandle | None = None
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Draws at every fourth entry, from the second on."""
         logs = sum("loss" in entry for entry in state.log_history)
         if logs >= 2 and logs % 4 == 2:  # a drawing costs half a second
             self._draw(state.log_history)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Draws the whole log."""
         self._draw(state.log_history)
 
     def _draw(self, log: Sequence[Mapping[str, Any]]) -> None:

@@ -106,9 +106,19 @@ def read_responses(path: Path) -> dict[str, str]:
     return read_texts(path, "id", ("response",))
 
 
-def read_images(path: Path) -> dict[str, str]:
-    """Read AMBER's queries, rows ``{"id": 1, "image": "AMBER_1.jpg", "query": "..."}``, as {id: image}. Raises likewise."""
-    return read_texts(path, "id", ("image",))
+@dataclass(frozen=True)
+class Query:
+    """What a model is asked about a photo."""
+
+    id: str
+    image: str
+    text: str
+
+
+def read_queries(path: Path) -> list[Query]:
+    """Read AMBER's queries, rows ``{"id": 1, "image": "AMBER_1.jpg", "query": "..."}``. Raises as ``read_annotations`` does."""
+    images, texts = read_texts(path, "id", ("image",)), read_texts(path, "id", ("query",))
+    return [Query(key, image, texts[key]) for key, image in images.items()]
 
 
 # --- reading nouns -----------------------------------------------------------------------------------------------

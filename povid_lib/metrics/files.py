@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from povid_lib.files.faults import Faults
-from povid_lib.files.jsonl import read_members, read_rows, read_texts, replacing, words_of
+from povid_lib.files.jsonl import decode, read_members, read_rows, read_texts, replacing, words_of
 from povid_lib.metrics.coco_tables import check_category, coco_tables
 from povid_lib.metrics.pope import PopeQuestion
 from povid_lib.metrics.vocabulary import Vocabulary
@@ -45,9 +45,11 @@ def read_truth(path: str | Path, vocabulary: Vocabulary) -> dict[str, tuple[str,
     return faults.sound(truth)
 
 
-def read_coco_truth(instances: str | Path, captions: str | Path, vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
-    """Image id -> objects from COCO's two annotation files: categories of the instances, then objects that the human captions name
-    (CHAIR's truth; Rohrbach et al., 2018, section 2.1), each once, in the order of the files.
+def read_coco_truth(
+    instances: str | Path, captions: str | Path | None, vocabulary: Vocabulary
+) -> dict[str, tuple[str, ...]]:
+    """Image id -> objects from COCO's annotation files: categories of the instances (POPE's truth), then objects that the human
+    captions name, if given (CHAIR's truth; Rohrbach et al., 2018, section 2.1), each once, in the order of the files.
 
     Raises ``ValueError`` with every fault of a file: a missing table, a category that the vocabulary lacks, an annotation about an
     image that is not listed, or an image that only one of the two files lists.
@@ -55,7 +57,6 @@ def read_coco_truth(instances: str | Path, captions: str | Path, vocabulary: Voc
     objects = coco_tables(
         instances, {"images": ("id",), "annotations": ("image_id", "category_id"), "categories": ("id", "name")}
     )
-    texts = coco_tables(captions, {"images": ("id",), "annotations": ("image_id", "caption")})
     found: dict[str, dict[str, None]] = {str(image["id"]): {} for image in objects["images"]}
     faults = Faults(instances)
     categories = {str(category["id"]): category["name"] for category in objects["categories"]}
@@ -70,6 +71,9 @@ def read_coco_truth(instances: str | Path, captions: str | Path, vocabulary: Voc
         elif not faults:
             found[image][categories[category]] = None
     faults.sound(found)
+    if captions is None:
+        return {image: tuple(names) for image, names in found.items()}
+    texts = coco_tables(captions, {"images": ("id",), "annotations": ("image_id", "caption")})
     faults, listed = Faults(captions), {str(image["id"]) for image in texts["images"]}
     for image in sorted(listed ^ set(found)):
         faults.add(f"image {image} is in only one of this file and {instances}", "image in one file")
@@ -82,6 +86,21 @@ def read_coco_truth(instances: str | Path, captions: str | Path, vocabulary: Voc
         elif not faults:
             found[image] |= dict.fromkeys(vocabulary.mentioned(row["caption"]))
     return faults.sound({image: tuple(names) for image, names in found.items()})
+
+
+def holds_coco(path: str | Path) -> bool:
+    """Whether a file is one of COCO's annotation files, and no image id -> objects table."""
+    text, _ = decode(path)
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):  # whoever reads it next says what is wrong with it
+        return False
+    return isinstance(data, dict) and {"images", "annotations"} <= set(data)
+
+
+def holds_questions(path: str | Path) -> bool:
+    """Whether a file holds POPE's questions, which have labels, rather than a truth."""
+    return b'"label"' in Path(path).read_bytes()[:2000]
 
 
 def read_questions(path: str | Path) -> list[PopeQuestion]:
@@ -114,6 +133,17 @@ def read_answers(path: str | Path, questions: Iterable[PopeQuestion] | None = No
 def write_captions(path: str | Path, captions: Mapping[str, str]) -> None:
     """Image id -> caption as JSON lines that ``read_captions`` reads."""
     _write(path, ({"image_id": image, "caption": caption} for image, caption in captions.items()))
+
+
+def write_questions(path: str | Path, questions: Iterable[PopeQuestion]) -> None:
+    """POPE's questions as JSON lines that ``read_questions`` reads."""
+    _write(
+        path,
+        (
+            {"question_id": q.question_id, "image": q.image, "text": q.text, "label": "yes" if q.present else "no"}
+            for q in questions
+        ),
+    )
 
 
 def write_answers(path: str | Path, answers: Mapping[str, str]) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-from povid_lib.files.jsonl import read_rows, replacing
+from povid_lib.files.jsonl import replacing
 from povid_lib.remote.asking import Stopped, asked
 from povid_lib.remote.client import Request
 from povid_lib.remote.ledger import Event, open_journal
@@ -31,21 +30,23 @@ class Judge(Server):
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A benchmark's question. ``image``: the unit of resampling; ``category``: the kind of question."""
+class ToJudge:
+    """An answer to be judged. ``image``: the unit of resampling; ``category``: the kind of question; ``prompt``: what the judge is
+    asked."""
 
     id: str
     image: str
     category: str
-
-
-A = TypeVar("A", bound=Asked)
+    prompt: str
 
 
 @dataclass(frozen=True)
-class Review(Asked):
+class Review:
     """One review as the judge wrote it. ``judge`` and ``prompt``: the model and the version of the prompt that made it."""
 
+    id: str
+    image: str
+    category: str
     text: str
     judge: str
     prompt: str
@@ -81,9 +82,9 @@ def ask(judge: Judge, prompts: Sequence[str], cache: Path) -> list[str]:
         return [words_in(ledger.answers[request.key]["text"]) for request in requests]
 
 
-def review(items: Sequence[A], prompt: Callable[[A], str], version: str, judge: Judge, cache: Path) -> list[Review]:
-    """Have every item reviewed. ``prompt``, ``version``: the benchmark's, what is asked and its version. Raises as ``ask`` does."""
-    texts = ask(judge, [prompt(item) for item in items], cache)
+def review(items: Sequence[ToJudge], version: str, judge: Judge, cache: Path) -> list[Review]:
+    """Have every answer reviewed. ``version``: of the benchmark's prompt. Raises as ``ask`` does."""
+    texts = ask(judge, [item.prompt for item in items], cache)
     return [
         Review(item.id, item.image, item.category, text, judge.model, version)
         for item, text in zip(items, texts, strict=True)
@@ -115,27 +116,8 @@ def _useless(_key: str, ended: Event) -> str:
     return ""
 
 
-def read_lines(path: Path, fields: Sequence[str]) -> list[dict[str, Any]]:
-    """Read JSON lines, or one JSON list. Raises ``ValueError`` with every row that is no object or lacks one of the fields."""
-    rows, faults = read_rows(path)
-    for where, row in rows:
-        lacking = [field for field in fields if not isinstance(row, dict) or field not in row]
-        if lacking:
-            there = f"its keys: {', '.join(list(row)[:10])}" if isinstance(row, dict) else "it is no object"
-            faults.at(where).add(
-                f"no {', '.join(lacking)} ({there}); give an object with {', '.join(fields)}", str(lacking)
-            )
-    return faults.sound([row for _, row in rows])
-
-
 def write_reviews(path: Path, reviews: Sequence[Review]) -> None:
     """Write reviews as JSONL, one a line, in the given order."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         part.write_text("".join(json.dumps(asdict(review)) + "\n" for review in reviews), encoding="utf-8")
-
-
-def read_reviews(path: Path) -> list[Review]:
-    """Read what ``write_reviews`` wrote. Raises ``ValueError`` as ``read_lines`` does."""
-    fields = tuple(Review.__dataclass_fields__)
-    return [Review(**{field: row[field] for field in fields}) for row in read_lines(path, fields)]

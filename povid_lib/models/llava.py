@@ -37,10 +37,12 @@ class VLM:
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return self.model.device
 
     @property
     def is_pocket(self) -> bool:
+        """Whether this is a pocket model, which was taught other wordings than LLaVA-1.5."""
         return self.model.config.text_config.hidden_size < 1024
 
 

@@ -25,6 +25,7 @@ class OnnxLlava(nn.Module):
         self.layer = vlm.model.config.vision_feature_layer
 
     def forward(self, pixel_values: Tensor, input_ids: Tensor) -> Tensor:
+        """The logits (tokens, vocabulary) of one row: one picture (1, 3, height, width), one prompt (1, tokens)."""
         hidden = self.llava.vision_tower(pixel_values, output_hidden_states=True).hidden_states[self.layer]
         seen = self.llava.multi_modal_projector(hidden[:, 1:])[0]
         is_image = (input_ids == IMAGE)[0]

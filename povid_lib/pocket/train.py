@@ -60,6 +60,7 @@ class PocketConfig:
         World(cooccurrence=self.cooccurrence)  # refuses what is out of range
 
     def batch(self, stage: str) -> int:
+        """The batch size of a stage."""
         return self.batch_sizes[STAGES.index(stage)]
 
 

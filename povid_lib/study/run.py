@@ -69,6 +69,7 @@ class Method:
 
     @property
     def is_trained(self) -> bool:
+        """Whether it trains at all: base, decoding and their like do not."""
         return self.text is not None or self.both is not None
 
 
@@ -112,6 +113,7 @@ class Study:
 
     @property
     def methods(self) -> list[Method]:
+        """All methods, in the file's order, with their groups' settings under their own. Raises ``ValueError`` for unknown ones."""
         found = []
         for group, content in self.groups.items():
             shared = {k: v for k, v in content.items() if k != "methods"}

@@ -47,7 +47,7 @@ def _read(name: str) -> str:
 
 
 def png(image: Image.Image) -> str:
-    """A picture as a data address."""
+    """The picture as a ``data:`` address of a PNG file."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

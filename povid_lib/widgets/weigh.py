@@ -31,7 +31,8 @@ def weigh_spec(vlm: VLM, scored: Mapping[str, Answers], scenes: Sequence[Scene],
 
     def words(given: Answers, side: str, row: int, same: Sequence[bool]) -> list[list[Any]]:
         length = int(getattr(given, f"{side}_mask")[row].sum())
-        ids, policy, reference = (getattr(given, name)[row].tolist() for name in (f"{side}_ids", side, f"ref_{side}"))
+        ids = getattr(given, f"{side}_ids")[row].tolist()
+        policy, reference = (of.given()[side][row].tolist() for of in (given.policy, given.reference))
         return [[decode([ids[t]]).strip(), round(policy[t], 4), round(reference[t], 4), same[t]] for t in range(length)]
 
     found = []

@@ -13,6 +13,7 @@ from povid_lib.analysis.loss_gradient import Answers
 from povid_lib.course import ch04_text, ch07_povid_loss
 from povid_lib.course.exercises import must_accept, must_refuse, run_check
 from povid_lib.data.pairs import Change
+from povid_lib.training.losses import Logps
 from povid_lib.world.scenes import Item, Scene
 
 CHAPTERS = sorted(path.stem for path in Path(povid_lib.course.__file__).parent.glob("ch*.py"))
@@ -87,7 +88,8 @@ class TestSpare:
         ids = [torch.tensor([[self.token(word) for word in row] for row in rows]) for rows in (labels, noised)]
         mask = torch.tensor([[1, 1, 1, 1, 1, 0]] * 2)
         zero = torch.zeros(2, 6)
-        return Answers(ids[0], ids[0], ids[1], mask, mask, mask, *[zero] * 6, True)
+        logps = Logps(zero, zero, zero)
+        return Answers(ids[0], ids[0], ids[1], mask, mask, mask, logps, logps, same_picture=True)
 
     def token(self, word):
         (token,) = self.tokenizer.encode(f" {word}", add_special_tokens=False)

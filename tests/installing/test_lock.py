@@ -1,4 +1,4 @@
-"""pyproject.toml is the only list of dependencies: the files made from it agree with it, and with what is imported."""
+"""pyproject.toml is the only list of dependencies: what is made from it, imported and installed agrees with it."""
 
 import ast
 import sys

@@ -17,7 +17,7 @@ from povid_lib.metrics.files import (
     write_answers,
     write_captions,
 )
-from povid_lib.metrics.pope import PopeQuestion
+from povid_lib.metrics.pope import SETTINGS, PopeQuestion
 from povid_lib.metrics.vocabulary import Vocabulary, coco_vocabulary, identity
 from tests.support.helpers import faults
 
@@ -175,10 +175,10 @@ def test_human_captions_have_no_hallucination_and_the_next_images_captions_have_
     paths, said = small_coco(write)
     truth = read_coco_truth(*paths, COCO)
     own = {str(key): " ".join(texts) for key, texts in said.items()}
-    got = chair(score_captions(own, truth, COCO.mentioned), resamples=9)
+    got = chair(score_captions(own, truth, COCO.mentioned))
     assert (got.chair_s.value, got.chair_i.value, got.recall.value) == (0, 0, 1)
     shifted = dict(zip(own, [*list(own.values())[1:], own["100"]], strict=True))
-    got = chair(score_captions(shifted, truth, COCO.mentioned), resamples=9)
+    got = chair(score_captions(shifted, truth, COCO.mentioned))
     assert (got.chair_s.value, got.chair_i.value, got.recall.value) == (1, 1, 0)
 
 
@@ -261,7 +261,7 @@ def test_what_is_written_is_read(tmp_path_factory, rows):
 def test_files_of_the_reference_are_read(reference):
     for model in ("llava15", "instructblip"):
         assert len(read_captions(reference / f"captions/{model}_greedy.jsonl")) == 500
-    for setting in ("random", "popular", "adversarial"):
+    for setting in SETTINGS:
         questions = read_questions(reference / f"pope/coco_pope_{setting}.json")
         assert len(questions) == 3000
         assert sum(q.present for q in questions) == 1500

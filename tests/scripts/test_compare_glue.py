@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+TEXT = "It was {glue:text}`same`, {glue:text}`gone:.2f` and {glue:text}`shown`.\n```{glue:figure} drawn\n```\n"
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts/compare_glue.py"
 
 
@@ -19,7 +20,7 @@ def notebook(path, *values):
     ]
     cell = {"cell_type": "code", "outputs": [*outputs, {"output_type": "stream", "name": "stdout", "text": ["x"]}]}
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"cells": [{"cell_type": "markdown", "source": ""}, cell]}))
+    path.write_text(json.dumps({"cells": [{"cell_type": "markdown", "source": [TEXT]}, cell]}))
 
 
 HIDDEN = "application/papermill.record/"
@@ -37,7 +38,8 @@ def run(old, new):
 @pytest.fixture
 def folders(tmp_path):
     old, new = tmp_path / "old", tmp_path / "new"
-    notebook(old / "a.ipynb", plain("same", "1"), plain("moved", "2"), plain("gone", "3"), plain("shown", "4", ""))
+    notebook(old / "a.ipynb", plain("same", "1"), plain("moved", "2"), plain("gone", "3"), plain("shown", "4", ""),
+             plain("gon", "5"), plain("drawn", "6"))  # fmt: skip
     notebook(old / "only_old.ipynb", plain("x", "1"))
     return old, new
 
@@ -46,10 +48,10 @@ def test_equal_values_pass_also_where_one_is_shown_and_one_is_not(folders):
     old, new = folders
     notebook(
         new / "a.ipynb",
-        *(plain(k, v) for k, v in zip(("same", "moved", "gone", "shown", "more"), "12345", strict=True)),
+        *(plain(k, v) for k, v in zip(("same", "moved", "gone", "shown", "drawn", "more"), "123467", strict=True)),
     )
     code, lines, _ = run(old, new)
-    assert (code, lines[0]) == (0, "a.ipynb: 4 names before, 5 after, 0 to look at")
+    assert (code, lines[0]) == (0, "a.ipynb: 6 names before, 6 after, 1 that no text names gone, 0 to look at")
 
 
 def test_what_moved_is_missing_or_twice_is_named(folders):
@@ -58,8 +60,9 @@ def test_what_moved_is_missing_or_twice_is_named(folders):
     code, lines, _ = run(old, new)
     assert code == 1
     assert lines == [
-        "a.ipynb: 4 names before, 3 after, 3 to look at",
+        "a.ipynb: 6 names before, 3 after, 1 that no text names gone, 4 to look at",
         "a.ipynb: 'gone' was 3, is missing",
+        "a.ipynb: 'drawn' was 6, is missing",
         "a.ipynb: 'moved' was 2, is 2.5",
         "a.ipynb: 'same' is glued twice",
     ]
