@@ -85,9 +85,9 @@ def released(
         length = max(batch[f"{side}_ids"].shape[1] for side in sides)  # type: ignore[literal-required]
         fill = [
             [
-                nn.functional.pad(batch[f"{side}_{what}"], (0, length - batch[f"{side}_{what}"].shape[1]))
+                nn.functional.pad(batch[f"{side}_{what}"], (0, length - batch[f"{side}_{what}"].shape[1]))  # type: ignore[literal-required]
                 for side in sides
-            ]  # type: ignore[literal-required]
+            ]
             for what in ("ids", "mask")
         ]
         prompt = [torch.cat([batch[f"prompt_{what}"]] * len(sides)) for what in ("ids", "mask")]  # type: ignore[literal-required]
@@ -121,7 +121,7 @@ def released(
         policy_noised = read(pixels, "chosen")
         with model.disable_adapter():  # type: ignore[operator]
             reference = score(read(batch["pixel_values"], "chosen", "rejected"), read(pixels, "chosen"))
-    loss, _ = losses.povid_mean(*score(policy_logits, policy_noised), *reference, trainer.args.beta)
+    loss, _ = losses.povid_mean(*score(policy_logits, policy_noised), *reference, trainer.args.beta)  # type: ignore[call-arg,arg-type]
     return loss
 
 
@@ -224,7 +224,7 @@ def main() -> None:
         "gradient_difference": difference,
         "cache_seconds_a_pair": {name: value / given.rows for name, value in built.items()},
         "threads": torch.get_num_threads(),
-        "tokens": {side: int(batch[f"{side}_mask"].sum()) for side in ("prompt", "chosen", "rejected")},  # type: ignore[literal-required]
+        "tokens": {side: int(batch[f"{side}_mask"].sum()) for side in ("prompt", "chosen", "rejected")},
     }
     for name in ("text_times", "released_times", "policy_tokens_times", "gradient_difference"):
         print(name, report[name])
