@@ -5,7 +5,8 @@
 "pocket" is the shipped model, "medium" an untrained LLaVA of hidden size 512 with 8 layers and 576 image tokens, with prompts of
 60 and answers of 100 tokens beside them. Every way computes loss and gradients of the same batch, in turns; the time is the median
 over the steps, without an optimiser's step, which is the same for all. The reference's cache is built beforehand and its time is
-given by itself: it is paid once and used in every epoch.
+given by itself: it is paid once and used in every epoch. The gradients of the two ways to the same loss must be equal; where they
+are not, nothing is reported.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from peft import LoraConfig
@@ -30,13 +31,29 @@ from povid_lib.data.pair_files import write
 from povid_lib.data.trl_dataset import to_trl
 from povid_lib.files import results
 from povid_lib.pocket import architecture
-from povid_lib.training import dispreference, losses
-from povid_lib.training.collator import Batch
+from povid_lib.training import dispreference, losses, pair_scores
+from povid_lib.training.collator import SIDES, Batch, Side
 from povid_lib.training.config import LANGUAGE_MODEL_LAYERS, POVIDConfig
 from povid_lib.training.logprobs import sequence_logps, token_logps
 from povid_lib.training.trainer import POVIDTrainer
 
 Ways = dict[str, Callable[[], Tensor]]
+SAME = (
+    1e-4  # how far two gradients of one loss may be apart, in units of the largest entry: float32 sums in another order
+)
+# every setting that changes the loss, so that no preset's default can: compared is what is named here
+NOISE = {"weakening": "noise", "noise_step": 500, "noised_tokens": "argmax", "scored_under": "clean"}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "text": {"objective": "dpo", "dispreference": "text", "beta": 0.1, "label_smoothing": 0.0, "sft_weight": 0.0},
+    "released": {
+        "objective": "povid_mean", "dispreference": "both", "beta": 0.1, "sft_weight": 0.0, **NOISE,
+        "noise_place": "image", "noise_overflow": "wrap", "reference_tokens": "own",
+    },
+    "ours": {
+        "objective": "povid", "dispreference": "both", "alpha": 0.1, "beta1": 0.05, "beta2": 0.05, "sft_weight": 0.0, **NOISE,
+        "noise_place": "pixel_values", "noise_overflow": "clamp", "reference_tokens": "policy",
+    },
+}  # fmt: skip
 
 
 def model_of(size: str) -> tuple[LlavaForConditionalGeneration, Any]:
@@ -75,26 +92,25 @@ def rows_of(size: str, n: int, folder: Path) -> Any:
 def released(
     model: nn.Module, batch: Batch, choices: dispreference.ImageDispreference, trainer: POVIDTrainer
 ) -> Tensor:
-    """Phase 2 step by step as the released code does it: whole rows with all logits, policy and reference, clean and noised."""
-    generators = [trainer._generator(row_id) for row_id in batch["row_ids"]]
+    """Phase 2 step by step as the released code does it: whole rows with all logits, policy and reference, clean and noised.
+    Written apart from ``pair_scores`` on purpose; only the chance is the same."""
+    generators = [
+        pair_scores.chance(trainer.args.seed, row_id, trainer.state.global_step) for row_id in batch["row_ids"]
+    ]
     pixels = dispreference.noised_pixels(
         batch["images"], batch["pixel_values"], choices, trainer.processing_class, generators
     )
 
-    def rows(*sides: str) -> tuple[Tensor, Tensor, int]:
-        length = max(batch[f"{side}_ids"].shape[1] for side in sides)  # type: ignore[literal-required]
-        fill = [
-            [
-                nn.functional.pad(batch[f"{side}_{what}"], (0, length - batch[f"{side}_{what}"].shape[1]))  # type: ignore[literal-required]
-                for side in sides
-            ]
-            for what in ("ids", "mask")
-        ]
-        prompt = [torch.cat([batch[f"prompt_{what}"]] * len(sides)) for what in ("ids", "mask")]  # type: ignore[literal-required]
-        ids, mask = (torch.cat([p, torch.cat(f)], 1) for p, f in zip(prompt, fill, strict=True))
-        return ids, mask, length
+    def rows(*sides: Side) -> tuple[Tensor, Tensor, int]:
+        length = max(batch[side]["ids"].shape[1] for side in sides)
 
-    def read(shown: Tensor, *sides: str) -> Tensor:
+        def stacked(part: Literal["ids", "mask"]) -> Tensor:
+            padded = [nn.functional.pad(batch[side][part], (0, length - batch[side][part].shape[1])) for side in sides]
+            return torch.cat([torch.cat([batch["prompt"][part]] * len(sides)), torch.cat(padded)], 1)
+
+        return stacked("ids"), stacked("mask"), length
+
+    def read(shown: Tensor, *sides: Side) -> Tensor:
         ids, mask, length = rows(*sides)
         logits = model(
             input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0),
@@ -103,30 +119,38 @@ def released(
         return logits[:, -length - 1 : -1]
 
     n = len(batch["row_ids"])
-    ids, mask = batch["chosen_ids"], batch["chosen_mask"]
-    width, other = ids.shape[1], batch["rejected_ids"].shape[1]
+    ids, mask = batch["chosen"]["ids"], batch["chosen"]["mask"]
+    lost, lost_mask = batch["rejected"]["ids"], batch["rejected"]["mask"]
+    width, other = ids.shape[1], lost.shape[1]
 
-    def score(logits: Tensor, noised: Tensor) -> list[Tensor]:
-        found = []
-        for of, labels, where in (
-            (logits[:n, :width], ids, mask),
-            (logits[n:, :other], batch["rejected_ids"], batch["rejected_mask"]),
-            (logits[:n, :width], noised[:, :width].argmax(-1), mask),
-        ):
-            found.append(sequence_logps(token_logps(of, labels, where), where))
-        return found
+    def score(logits: Tensor, noised: Tensor) -> losses.Logps:
+        return losses.Logps(
+            sequence_logps(token_logps(logits[:n, :width], ids, mask), mask),
+            sequence_logps(token_logps(logits[n:, :other], lost, lost_mask), lost_mask),
+            sequence_logps(token_logps(logits[:n, :width], noised[:, :width].argmax(-1), mask), mask),
+        )
 
     policy_logits = read(batch["pixel_values"], "chosen", "rejected")
     with torch.no_grad():
         policy_noised = read(pixels, "chosen")
         with model.disable_adapter():  # type: ignore[operator]
             reference = score(read(batch["pixel_values"], "chosen", "rejected"), read(pixels, "chosen"))
-    loss, _ = losses.povid_mean(*score(policy_logits, policy_noised), *reference, trainer.args.beta)  # type: ignore[call-arg,arg-type]
+    loss, _ = losses.povid_mean(score(policy_logits, policy_noised), reference, trainer.args.beta)
     return loss
 
 
 def gradients(model: nn.Module) -> Tensor:
     return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+
+def same_gradient(found: dict[str, Tensor], one: str, other: str) -> float:
+    """The largest difference of two ways' gradients. Raises ``AssertionError`` if they are not of one loss."""
+    apart, size = float((found[one] - found[other]).abs().max()), float(found[one].abs().max())
+    if not (size > 0 and apart <= SAME * size):
+        raise AssertionError(
+            f"The gradients of {one!r} and {other!r} differ by {apart:.3g}, the largest entry is {size:.3g}."
+        )
+    return apart
 
 
 def main() -> None:
@@ -141,16 +165,7 @@ def main() -> None:
 
     trainers: dict[str, Any] = {}
     built: dict[str, float] = {}
-    for name, settings in {
-        "text": {"dispreference": "text", "objective": "dpo"},
-        "released": {
-            "objective": "povid_mean",
-            "reference_tokens": "own",
-            "noise_place": "image",
-            "noise_overflow": "wrap",
-        },
-        "ours": {"objective": "povid", "scored_under": "clean"},
-    }.items():
+    for name, settings in SETTINGS.items():
         model, processor = model_of(given.model)
         args = POVIDConfig.preset(
             "pocket",
@@ -210,8 +225,8 @@ def main() -> None:
             found[name] = gradients(model)
     rate = {name: given.rows / statistics.median(times) for name, times in seconds.items()}
     difference = {
-        "text": float((found["text: TRL's DPOTrainer"] - found["text: POVIDTrainer"]).abs().max()),
-        "both": float((found["both: released procedure"] - found["both: POVIDTrainer, preset released"]).abs().max()),
+        "text": same_gradient(found, "text: TRL's DPOTrainer", "text: POVIDTrainer"),
+        "both": same_gradient(found, "both: released procedure", "both: POVIDTrainer, preset released"),
     }
     for name, value in rate.items():
         print(f"{name:<38} {value:7.2f} pairs a second")
@@ -224,7 +239,7 @@ def main() -> None:
         "gradient_difference": difference,
         "cache_seconds_a_pair": {name: value / given.rows for name, value in built.items()},
         "threads": torch.get_num_threads(),
-        "tokens": {side: int(batch[f"{side}_mask"].sum()) for side in ("prompt", "chosen", "rejected")},
+        "tokens": {side: int(batch[side]["mask"].sum()) for side in ("prompt", *SIDES)},
     }
     for name in ("text_times", "released_times", "policy_tokens_times", "gradient_difference"):
         print(name, report[name])

@@ -10,7 +10,6 @@ control`` writes ``results/choices_control.json``: the effect of a step if the s
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import tempfile
 import time
@@ -26,7 +25,6 @@ from torch import Tensor
 from povid_lib import models
 from povid_lib.analysis.loss_gradient import (
     Answers,
-    Views,
     Weights,
     choose,
     compare,
@@ -34,7 +32,6 @@ from povid_lib.analysis.loss_gradient import (
     povid_weights,
     sums,
     token_weights,
-    views,
 )
 from povid_lib.data import images
 from povid_lib.data.corrupt_text import Offline, pairs
@@ -45,16 +42,17 @@ from povid_lib.files import results
 from povid_lib.metrics.stats import Estimate, mean
 from povid_lib.models.llava import VLM
 from povid_lib.training import losses, recipe
-from povid_lib.training.collator import Batch, PairCollator
+from povid_lib.training.collator import SIDES, Batch, PairCollator
 from povid_lib.training.config import POVIDConfig
-from povid_lib.training.dispreference import PAPER, RELEASED, ImageDispreference, noised_pixels
+from povid_lib.training.dispreference import RELEASED, ImageDispreference
 from povid_lib.training.logprobs import pair_logits, token_logps
+from povid_lib.training.pair_scores import Views, chance, views, weaken
 from povid_lib.training.trainer import POVIDTrainer
 from povid_lib.world.captions import NUMBERS, WORDS
 from povid_lib.world.scenes import COLOURS, POSITIONS, SIZES, Scene
 
 STEPS, TRAINED_ON, BATCHES, ROWS, HELD_OUT, DEALS = 40, 1280, 20, 12, 48, 2000
-OURS = PAPER  # POVIDConfig's defaults are the same
+OURS = ImageDispreference()  # the defaults, those of the paper
 GROUPS = ("true objects, up", "true objects, down", "false objects, down", "details", "other words")
 DETAILS = {*COLOURS, *SIZES, *NUMBERS, *(word for place in POSITIONS for word in place.split())}
 
@@ -65,8 +63,9 @@ def one(answers: Answers, average: bool = False, **coefficients: float) -> Tenso
 
 def margin(answers: Answers) -> Tensor:
     """What stands in the one sigmoid, (rows,)."""
-    chosen, rejected, noised, *ref = sums(answers)
-    return 0.1 * (chosen - ref[0]) - 0.05 * (rejected - ref[1]) - 0.05 * (noised - ref[2])
+    policy, reference = (of.given() for of in sums(answers))
+    rho = {name: policy[name] - reference[name] for name in policy}
+    return 0.1 * rho["chosen"] - 0.05 * rho["rejected"] - 0.05 * rho["noised"]
 
 
 def two(answers: Answers) -> Tensor:
@@ -80,23 +79,23 @@ def dropped(answers: Answers) -> Tensor:
 
 
 def truth(answers: Answers) -> Tensor:
-    return losses.sft(sums(answers)[0], answers.chosen_mask.sum(1))[0]
+    return losses.sft(*sums(answers), answers.chosen_mask.sum(1))[0]
 
 
 # name -> how the noised answer is made, and the loss of the answers; what is not said is the default
 CHOICES: dict[str, tuple[ImageDispreference, Callable[[Answers], Tensor]]] = {
-    "second": (replace(OURS, tokens="second"), one),
-    "sample": (replace(OURS, tokens="sample"), one),
+    "second": (replace(OURS, noised_tokens="second"), one),
+    "sample": (replace(OURS, noised_tokens="sample"), one),
     "clean": (replace(OURS, scored_under="clean"), one),
     "own": (replace(OURS, reference_tokens="own"), one),
     "two": (OURS, two),
     "dropped": (OURS, dropped),
     "clean_dropped": (replace(OURS, scored_under="clean"), dropped),
     "average": (OURS, partial(one, average=True)),
-    "image": (replace(OURS, place="image"), one),
-    "wrap": (replace(OURS, place="image", overflow="wrap"), one),
+    "image": (replace(OURS, noise_place="image"), one),
+    "wrap": (replace(OURS, noise_place="image", noise_overflow="wrap"), one),
     "released": (RELEASED, two),
-    "released_before": (replace(RELEASED, tokens="second"), two),
+    "released_before": (replace(RELEASED, noised_tokens="second"), two),
     "text_only": (OURS, partial(one, alpha=0.1, beta1=0.1, beta2=0.0)),
     "image_only": (OURS, partial(one, alpha=0.1, beta1=0.0, beta2=0.1)),
     "sft": (OURS, truth),
@@ -111,8 +110,8 @@ SPLIT: dict[str, tuple[ImageDispreference, Coefficients]] = {
     "both": (OURS, (0.1, 0.05, 0.05)),
     "image, clean": (replace(OURS, scored_under="clean"), (0.1, 0.0, 0.1)),
     "both, clean": (replace(OURS, scored_under="clean"), (0.1, 0.05, 0.05)),
-    "second, clean": (replace(OURS, scored_under="clean", tokens="second"), (0.1, 0.0, 0.1)),
-    "step 0, clean": (replace(OURS, scored_under="clean", step=0), (0.1, 0.0, 0.1)),
+    "second, clean": (replace(OURS, scored_under="clean", noised_tokens="second"), (0.1, 0.0, 0.1)),
+    "step 0, clean": (replace(OURS, scored_under="clean", noise_step=0), (0.1, 0.0, 0.1)),
 }
 
 
@@ -124,33 +123,28 @@ class Reader:
         self._views: dict[tuple[int, str, str, int], tuple[Views, Views, Views]] = {}
 
     def answers(self, how: ImageDispreference, draw: int = 0, reference: str = "adapters off") -> Answers:
-        key = (how.step, how.place, how.overflow, draw)
+        key = (how.noise_step, how.noise_place, how.noise_overflow, draw)
         if key not in self._views:
-            pixels = noised_pixels(
-                self._batch["images"], self._batch["pixel_values"], how, self._vlm.processor, self._chance(draw)
-            )
-            policy = views(self._model, self._batch, pixels)
+            shown = weaken(self._batch, how, self._vlm.processor, self._chance(draw))
+            policy = views(self._model, self._batch, shown)
             with torch.no_grad():
                 with self._model.disable_adapter():
-                    off = views(self._model, self._batch, pixels)
-                before = views(self._before, self._batch, pixels)
+                    off = views(self._model, self._batch, shown)
+                before = views(self._before, self._batch, shown)
             self._views[key] = policy, off, before
         policy, off, before = self._views[key]
         return choose(self._batch, policy, before if reference == "before" else off, how, self._chance(draw + 100))
 
     def plain(self) -> Answers:
         """The default, computed with two rows a pair."""
-        pixels = noised_pixels(
-            self._batch["images"], self._batch["pixel_values"], OURS, self._vlm.processor, self._chance(0)
-        )
-        policy = views(self._model, self._batch, pixels, shared_prefix=False)
+        shown = weaken(self._batch, OURS, self._vlm.processor, self._chance(0))
+        policy = views(self._model, self._batch, shown, shared_prefix=False)
         with torch.no_grad(), self._model.disable_adapter():
-            off = views(self._model, self._batch, pixels, shared_prefix=False)
+            off = views(self._model, self._batch, shown, shared_prefix=False)
         return choose(self._batch, policy, off, OURS, self._chance(100))
 
     def _chance(self, draw: int) -> list[torch.Generator]:
-        digests = (hashlib.blake2b(f"{draw}|{row}".encode(), digest_size=6) for row in self._batch["row_ids"])
-        return [torch.Generator().manual_seed(int.from_bytes(d.digest(), "little")) for d in digests]
+        return [chance(draw, row, digest_size=6) for row in self._batch["row_ids"]]
 
 
 def batches_of(vlm: VLM, made: list[Pair], size: int) -> Data:
@@ -198,8 +192,8 @@ def split(
 ) -> dict[str, Tensor]:
     """Minus the gradient, which is where a step goes, as a sum of parts, one for each group of words."""
     net = token_weights(answers, povid_weights(*sums(answers), *coefficients))
-    logps = (answers.chosen, answers.rejected, answers.noised)
-    rows = len(answers.chosen)
+    logps = answers.policy.given().values()
+    rows = len(answers.chosen_ids)
     return {
         name: gradient(
             sum((w.detach() * mask * lp).sum() for w, mask, lp in zip(net, of_group, logps, strict=True)) / rows,
@@ -215,16 +209,16 @@ def held_out_gradients(
     """Of the mean log-probability of the true objects in unseen true answers, and of the false ones in their rejected answers."""
     chosen, rejected = pair_logits(model, batch)
     decode = vlm.processor.tokenizer.decode
-    of_true = token_logps(chosen, batch["chosen_ids"], batch["chosen_mask"])
-    of_false = token_logps(rejected, batch["rejected_ids"], batch["rejected_mask"])
+    of_true = token_logps(chosen, batch["chosen"]["ids"], batch["chosen"]["mask"])
+    of_false = token_logps(rejected, batch["rejected"]["ids"], batch["rejected"]["mask"])
     true, false = (
         torch.tensor(
             [
                 [sort_of_word(decode([i]), s) == sort for i in row]
-                for row, s in zip(batch[ids].tolist(), scenes, strict=True)
+                for row, s in zip(batch[side]["ids"].tolist(), scenes, strict=True)
             ]
         )
-        for sort, ids in (("true", "chosen_ids"), ("false", "rejected_ids"))
+        for sort, side in zip(("true", "false"), SIDES, strict=True)
     )
     return {
         "true": gradient((of_true * true).sum() / true.sum(), parameters),
@@ -273,8 +267,8 @@ def measure(
                     effects[f"{name}|{target}|{group}"].append(float(part @ vector) / unit)
         for name, how in (
             ("argmax", OURS),
-            ("second", replace(OURS, tokens="second")),
-            ("step 0", replace(OURS, step=0)),
+            ("second", replace(OURS, noised_tokens="second")),
+            ("step 0", replace(OURS, noise_step=0)),
         ):
             answers = reader.answers(how)
             equal = (answers.noised_ids == answers.chosen_ids) & (answers.chosen_mask == 1)

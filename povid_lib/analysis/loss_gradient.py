@@ -16,32 +16,24 @@ from typing import NamedTuple
 
 import torch
 from peft import PeftModel
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import LlavaProcessor
 
 from povid_lib.training.collator import Batch
-from povid_lib.training.dispreference import ImageDispreference, dispreferred_tokens, noised_pixels
-from povid_lib.training.logprobs import chosen_logits, pair_logits, sequence_logps, token_logps
-
-
-class Views(NamedTuple):
-    """One model's logits at the places of the answers: (rows, C or R, vocabulary).
-
-    ``noised``: at the places of the chosen answer, with its words before them (teacher-forced), under the noised picture.
-    """
-
-    chosen: Tensor
-    rejected: Tensor
-    noised: Tensor
+from povid_lib.training.dispreference import ImageDispreference
+from povid_lib.training.logprobs import sequence_logps, token_logps
+from povid_lib.training.losses import Logps
+from povid_lib.training.pair_scores import ChosenLogits, Views, noised_answer, views, weaken
 
 
 @dataclass(frozen=True)
 class Answers:
     """A batch's three answers, token by token, under policy and reference.
 
-    ``*_ids``, ``*_mask``: int64 (rows, C) for the chosen and the noised answer, (rows, R) for the rejected one. The others are
-    log-probabilities in the same shapes, 0 where the mask is. ``same_picture``: whether the noised answer is scored under the
-    clean picture, as the others are. The reference's log-probabilities of the noised answer may be those of its own tokens.
+    ``*_ids``, ``*_mask``: int64 (rows, C) for the chosen and the noised answer, (rows, R) for the rejected one. ``policy`` and
+    ``reference``: log-probabilities in the same shapes, 0 where the mask is; ``noised`` is there. ``same_picture``: whether the
+    noised answer is scored under the clean picture, as the others are. The reference's log-probabilities of the noised answer may
+    be those of its own tokens.
     """
 
     chosen_ids: Tensor
@@ -50,12 +42,8 @@ class Answers:
     chosen_mask: Tensor
     rejected_mask: Tensor
     noised_mask: Tensor
-    chosen: Tensor
-    rejected: Tensor
-    noised: Tensor
-    ref_chosen: Tensor
-    ref_rejected: Tensor
-    ref_noised: Tensor
+    policy: Logps
+    reference: Logps
     same_picture: bool
 
 
@@ -70,32 +58,25 @@ class Weights(NamedTuple):
     noised: Tensor
 
 
-def views(model: nn.Module, batch: Batch, noised_pixels: Tensor, shared_prefix: bool = True) -> Views:
-    """What a model says of a batch. ``noised_pixels``: (rows, 3, height, width), see ``dispreference.noised_pixels``."""
-    chosen, rejected = pair_logits(model, batch, shared_prefix)
-    return Views(chosen, rejected, chosen_logits(model, batch, noised_pixels))
-
-
 def choose(
     batch: Batch, policy: Views, reference: Views, how: ImageDispreference, generators: Sequence[torch.Generator]
 ) -> Answers:
-    """The three answers, as ``how`` chooses the noised one. ``generators``: one a row, for ``how.tokens == "sample"`` only."""
-    ids, mask = batch["chosen_ids"], batch["chosen_mask"]
-    clean, kinds = how.scored_under == "clean", [how.tokens] * len(ids)
-    tokens, own = (
-        torch.stack([dispreferred_tokens(*row) for row in zip(seen.noised, ids, kinds, generators, strict=True)])
-        for seen in (policy, reference)
-    )
-    ref_tokens = own if how.reference_tokens == "own" else tokens
+    """The three answers, as ``how`` chooses the noised one. ``generators``: one a row, for sampled tokens only."""
+    chosen, rejected = batch["chosen"], batch["rejected"]
+    pairs = [
+        Logps(
+            token_logps(of.chosen, chosen["ids"], chosen["mask"]),
+            token_logps(of.rejected, rejected["ids"], rejected["mask"]),
+        )
+        for of in (policy, reference)
+    ]
+    clear, ref_clear = ChosenLogits(policy.chosen, policy.noised), ChosenLogits(reference.chosen, reference.noised)
+    noised = noised_answer(batch, clear, ref_clear, how, generators)
     return Answers(
-        ids, batch["rejected_ids"], tokens, mask, batch["rejected_mask"], mask,
-        token_logps(policy.chosen, ids, mask),
-        token_logps(policy.rejected, batch["rejected_ids"], batch["rejected_mask"]),
-        token_logps(policy.chosen if clean else policy.noised, tokens, mask),
-        token_logps(reference.chosen, ids, mask).detach(),
-        token_logps(reference.rejected, batch["rejected_ids"], batch["rejected_mask"]).detach(),
-        token_logps(reference.chosen if clean else reference.noised, ref_tokens, mask).detach(),
-        clean,
+        chosen["ids"], rejected["ids"], noised.ids, chosen["mask"], rejected["mask"], chosen["mask"],
+        policy=pairs[0]._replace(noised=noised.policy),
+        reference=pairs[1]._replace(noised=noised.reference).map(Tensor.detach),
+        same_picture=how.scored_under == "clean",
     )  # fmt: skip
 
 
@@ -103,43 +84,43 @@ def answers(
     model: PeftModel, batch: Batch, how: ImageDispreference, processor: LlavaProcessor, generators: Sequence[torch.Generator]
 ) -> Answers:  # fmt: skip
     """``choose`` for a model with adapters; the reference is the same model with them switched off."""
-    pixels = noised_pixels(batch["images"], batch["pixel_values"], how, processor, generators)
-    policy = views(model, batch, pixels)
+    shown = weaken(batch, how, processor, generators)
+    policy = views(model, batch, shown)
     with torch.no_grad(), model.disable_adapter():
-        reference = views(model, batch, pixels)
+        reference = views(model, batch, shown)
     return choose(batch, policy, reference, how, generators)
 
 
-def sums(given: Answers, average: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The six arguments (rows,) of ``losses.povid`` and ``losses.povid_mean``; with ``average``, means over the tokens."""
-    masks = (given.chosen_mask, given.rejected_mask, given.noised_mask)
-    policy = (given.chosen, given.rejected, given.noised)
-    reference = (given.ref_chosen, given.ref_rejected, given.ref_noised)
-    pairs = zip(policy + reference, masks * 2, strict=True)
-    return tuple(sequence_logps(logps, mask, average) for logps, mask in pairs)  # type: ignore[return-value]
+def sums(given: Answers, average: bool = False) -> tuple[Logps, Logps]:
+    """The records (rows,) of policy and reference that the losses take; with ``average``, means over the tokens."""
+    masks = {"chosen": given.chosen_mask, "rejected": given.rejected_mask, "noised": given.noised_mask}
+
+    def summed(of: Logps) -> Logps:
+        tokens = of.given()
+        return Logps(**{name: sequence_logps(tokens[name], mask, average) for name, mask in masks.items()})
+
+    return summed(given.policy), summed(given.reference)
 
 
 # --- weights -----------------------------------------------------------------------------------------------------
 
 
 def povid_weights(
-    chosen: Tensor, rejected: Tensor, noised: Tensor, ref_chosen: Tensor, ref_rejected: Tensor, ref_noised: Tensor,
-    alpha: float = 0.1, beta1: float = 0.05, beta2: float = 0.05,
-) -> Weights:  # fmt: skip
+    policy: Logps, reference: Logps, alpha: float = 0.1, beta1: float = 0.05, beta2: float = 0.05
+) -> Weights:
     """Of ``losses.povid``: ``sigmoid(-z)`` times alpha, -beta1, -beta2, where ``z`` is the argument of its one sigmoid."""
-    z = alpha * (chosen - ref_chosen) - beta1 * (rejected - ref_rejected) - beta2 * (noised - ref_noised)
-    left = torch.sigmoid(-z)
+    p, r = policy.map(Tensor.detach).given(), reference.map(Tensor.detach).given()
+    rho = {name: p[name] - r[name] for name in p}
+    left = torch.sigmoid(-(alpha * rho["chosen"] - beta1 * rho["rejected"] - beta2 * rho["noised"]))
     return Weights(alpha * left, -beta1 * left, -beta2 * left)
 
 
-def povid_mean_weights(
-    chosen: Tensor, rejected: Tensor, noised: Tensor, ref_chosen: Tensor, ref_rejected: Tensor, ref_noised: Tensor,
-    beta: float = 0.1,
-) -> Weights:  # fmt: skip
+def povid_mean_weights(policy: Logps, reference: Logps, beta: float = 0.1) -> Weights:
     """Of ``losses.povid_mean``: each dispreferred answer has a sigmoid of its own, and the chosen one the sum of both."""
-    rho = chosen - ref_chosen
-    text = beta / 2 * torch.sigmoid(-beta * (rho - rejected + ref_rejected))
-    image = beta / 2 * torch.sigmoid(-beta * (rho - noised + ref_noised))
+    p, r = policy.map(Tensor.detach).given(), reference.map(Tensor.detach).given()
+    rho = p["chosen"] - r["chosen"]
+    text = beta / 2 * torch.sigmoid(-beta * (rho - p["rejected"] + r["rejected"]))
+    image = beta / 2 * torch.sigmoid(-beta * (rho - p["noised"] + r["noised"]))
     return Weights(text + image, -text, -image)
 
 

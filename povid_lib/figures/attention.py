@@ -1,4 +1,4 @@
-"""Figures of chapter 10: maps over a picture, and estimates side by side. White paper and colours as in ``estimates``."""
+"""Where a model looks: maps over a picture, shares by layer and head, and what changes with them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from povid_lib.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, Interval, plain
+from povid_lib.figures.style import BLUE, LOOKS, RED, looks, plain
 
 
 def maps_over(
@@ -18,14 +18,13 @@ def maps_over(
     maps: Mapping[str, Tensor],
     own: Tensor | None = None,
     largest: float | None = None,
-    columns: int = 4,
 ) -> Figure:
     """Maps, (side, side), over a greyed picture, the picture itself first; the redder the more, and from 0.1 of the scale on
     the value stands in the patch.
 
     ``own``: bool (side, side), patches to frame. ``largest``: the value that is drawn fully, default each map's own largest.
     """
-    columns = min(columns, len(maps) + 1)
+    columns = min(4, len(maps) + 1)
     rows = -(-(len(maps) + 1) // columns)
     fig, axes = plt.subplots(rows, columns, figsize=(2.6 * columns, 2.85 * rows), squeeze=False, layout="constrained")
     for ax in axes.flat:
@@ -56,41 +55,6 @@ def maps_over(
     return fig
 
 
-def forest(
-    panels: Mapping[str, Mapping[str, Mapping[str, Interval]]],
-    levels: Mapping[str, float] | None = None,
-    width: float = 3.4,
-) -> Figure:
-    """Estimates with 95% intervals as points: panel -> row -> series; every panel has the same rows and an axis of its own.
-
-    ``levels``: a value to mark by a line in a panel, for what nothing at all would give.
-    """
-    names = list(next(iter(panels.values())))
-    series = list(dict.fromkeys(name for rows in panels.values() for row in rows.values() for name in row))
-    looks = dict(zip(series, zip((BLUE, ORANGE, GREEN, PURPLE, RED, GREY), "osD^vX", strict=True), strict=False))
-    height = 0.3 * len(names) * max(1.0, 0.62 * len(series)) + 1.1
-    fig, axes = plt.subplots(
-        1, len(panels), figsize=(width * len(panels) + 1.6, height), sharey=True, squeeze=False, layout="constrained"
-    )
-    for ax, (title, rows) in zip(axes[0], panels.items(), strict=True):
-        for at, name in enumerate(names):
-            ax.axhspan(at - 0.5, at + 0.5, color="#000000", alpha=0.04 * (at % 2), lw=0)
-            for which, (value, low, high) in rows[name].items():
-                colour, marker = looks[which]
-                y = at + (series.index(which) - (len(series) - 1) / 2) * 0.8 / len(series)
-                ax.plot([low, high], [y, y], color=colour, lw=1.6)
-                ax.plot([value], [y], marker, color=colour, ms=6)
-        if levels and title in levels:
-            ax.axvline(levels[title], color="black", lw=0.9, ls="--")
-        ax.set(title=title, yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
-        ax.title.set_fontsize(9)
-        plain(ax)
-    if len(series) > 1:
-        handles = [plt.Line2D([], [], color=c, marker=m, label=name) for name, (c, m) in looks.items()]
-        fig.legend(handles=handles, loc="outside lower center", ncols=len(series), frameon=False, fontsize=8)
-    return fig
-
-
 def layers_and_heads(shares: Tensor, title: str) -> Figure:
     """The picture's share of attention for every layer and head, (layers, heads), as a table with shaded cells."""
     layers, heads = shares.shape
@@ -114,10 +78,10 @@ def against(
     fig, axes = plt.subplots(
         1, len(panels), figsize=(3.9 * len(panels) + 1.4, 3.3), sharey=True, squeeze=False, layout="constrained"
     )
+    look = looks((name for series in panels.values() for name in series), LOOKS)
     for ax, (title, series) in zip(axes[0], panels.items(), strict=True):
-        for (name, points), colour, marker in zip(
-            series.items(), (BLUE, ORANGE, GREEN, PURPLE, RED, GREY), "osD^vX", strict=False
-        ):
+        for name, points in series.items():
+            colour, marker = look[name]
             x, y = zip(*points, strict=True)
             ax.plot(x, y, marker, color=colour, ms=7, alpha=0.85, label=name)
         if level is not None:

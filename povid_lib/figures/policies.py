@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from povid_lib.figures.style import BLUE, GREY, ORANGE, RED, plain
+from povid_lib.figures.style import BLUE, GREY, ORANGE, RED, literal, looks, plain
 
 Point = tuple[float, float]
 
@@ -20,12 +20,12 @@ def answer_bars(
     """Probabilities of answers under one policy or up to three; an answer that is a lie says so, and one policy's bar turns red."""
     fig, ax = plt.subplots(figsize=(7, 0.34 * len(texts) * (1 + len(policies) / 3) + 0.9), layout="constrained")
     height = 0.8 / len(policies)
-    for k, ((name, probs), colour) in enumerate(zip(policies.items(), (GREY, BLUE, ORANGE), strict=False)):
+    for k, (name, colour) in enumerate(looks(policies, (GREY, BLUE, ORANGE)).items()):
         y = np.arange(len(texts)) + (k - (len(policies) - 1) / 2) * height
         colours = colour if len(policies) > 1 else [RED if lie else BLUE for lie in lies]
-        bars = ax.barh(y, probs, height * 0.92, color=colours, label=name)
-        ax.bar_label(bars, [f"{p:.2f}" for p in probs], fontsize=8, padding=2)
-    labels = [f"{text}  {'false' if lie else 'true'}" for text, lie in zip(texts, lies, strict=True)]
+        bars = ax.barh(y, policies[name], height * 0.92, color=colours, label=name)
+        ax.bar_label(bars, [f"{p:.2f}" for p in policies[name]], fontsize=8, padding=2)
+    labels = [f"{literal(text)}  {'false' if lie else 'true'}" for text, lie in zip(texts, lies, strict=True)]
     ax.set(yticks=range(len(texts)), yticklabels=labels, xlim=(0, 1.02), xlabel="probability", title=title)
     for label, lie in zip(ax.get_yticklabels(), lies, strict=True):
         label.set(fontweight="normal" if lie else "bold")

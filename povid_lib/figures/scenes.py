@@ -1,15 +1,15 @@
-"""Pictures, their patches, and words written over them."""
+"""One scene: its picture and patches, the tokens that a model reads, and the words that it expects."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from povid_lib.figures.style import GREY
+from povid_lib.figures.style import BLUE, GREY, ORANGE, literal, looks, plain
 from povid_lib.world.patches import PATCH
 
 
@@ -24,13 +24,13 @@ def show_scenes(images: Sequence[Image.Image], titles: Sequence[str], columns: i
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
         ax.imshow(image, interpolation="nearest")
         ax.set(xticks=[], yticks=[])
-        ax.set_xlabel(title, fontsize=9)
+        ax.set_xlabel(literal(title), fontsize=9)
     return fig
 
 
-def show_patches(image: Image.Image, patch: int = PATCH) -> Figure:
+def show_patches(image: Image.Image) -> Figure:
     """A picture, its grid of patches, and the patches laid out in the order in which the model reads them."""
-    pixels = np.asarray(image.convert("RGB"))
+    pixels, patch = np.asarray(image.convert("RGB")), PATCH
     side = pixels.shape[0] // patch
     fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.2), width_ratios=[1, 1.75], layout="constrained")
     left.imshow(pixels, interpolation="nearest")
@@ -51,17 +51,53 @@ def show_patches(image: Image.Image, patch: int = PATCH) -> Figure:
     return fig
 
 
-def word_map(image: Image.Image, words: Sequence[str], weights: Sequence[float], patch: int = PATCH) -> Figure:
+def word_map(image: Image.Image, words: Sequence[str], weights: Sequence[float]) -> Figure:
     """A word written over each patch of a picture, darker where its weight (0 to 1) is larger."""
-    side = image.width // patch
+    patch, side = PATCH, image.width // PATCH
     fig, ax = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
     ax.imshow(image, interpolation="nearest", alpha=0.55)
     for i, (word, weight) in enumerate(zip(words, weights, strict=True)):
         ax.text(
-            i % side * patch + patch / 2, i // side * patch + patch / 2, word, ha="center", va="center", fontsize=7.5,
+            i % side * patch + patch / 2, i // side * patch + patch / 2, literal(word), ha="center", va="center", fontsize=7.5,
             color="black", alpha=0.25 + 0.75 * float(weight), fontweight="bold" if weight > 0.5 else "normal",
         )  # fmt: skip
     ax.set(xticks=np.arange(0, image.width, patch) - 0.5, yticks=np.arange(0, image.width, patch) - 0.5)
     ax.grid(color=GREY, lw=0.4)
     ax.tick_params(length=0, labelbottom=False, labelleft=False)
+    return fig
+
+
+def token_strip(tokens: Sequence[str], is_image: Sequence[bool], is_answer: Sequence[bool]) -> Figure:
+    """A sequence of tokens as boxes: image, prompt and answer in three colours, numbered by position."""
+    per_row = 12
+    rows = -(-len(tokens) // per_row)
+    fig, ax = plt.subplots(figsize=(8, 0.62 * rows), layout="constrained")
+    for i, token in enumerate(tokens):
+        x, y = i % per_row, -(i // per_row)
+        colour = ORANGE if is_image[i] else BLUE if is_answer[i] else GREY
+        ax.add_patch(plt.Rectangle((x, y), 0.94, 0.62, facecolor=colour, alpha=0.22, edgecolor=colour))
+        label = "img" if is_image[i] else token.replace("\n", "\\n").strip() or "␣"
+        ax.text(x + 0.47, y + 0.31, literal(label), ha="center", va="center", fontsize=7.5)
+        ax.text(x + 0.03, y + 0.66, str(i), fontsize=5, color="#666666")
+    handles = [plt.Rectangle((0, 0), 1, 1, facecolor=c, alpha=0.35) for c in (ORANGE, GREY, BLUE)]
+    names = ["image", "prompt", "answer"]
+    ax.legend(handles, names, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3, frameon=False, fontsize=8)
+    ax.set(xlim=(-0.1, per_row), ylim=(-rows + 0.9, 1))
+    ax.axis("off")
+    return fig
+
+
+def compare_probs(words: Sequence[str], views: Mapping[str, Sequence[float]], title: str) -> Figure:
+    """Probabilities of a few words under several views of one scene, as grouped horizontal bars."""
+    fig, ax = plt.subplots(figsize=(7, 0.55 * len(words) + 1.1), layout="constrained")
+    height = 0.8 / len(views)
+    for k, (view, colour) in enumerate(looks(views, (BLUE, GREY, ORANGE)).items()):
+        y = np.arange(len(words)) + (k - (len(views) - 1) / 2) * height
+        bars = ax.barh(y, views[view], height * 0.92, color=colour, label=view)
+        ax.bar_label(bars, [f"{p:.2f}" for p in views[view]], fontsize=7, padding=2)
+    ax.set(yticks=range(len(words)), yticklabels=map(literal, words), xlim=(0, 1.08), xlabel="probability")
+    ax.set_title(literal(title))
+    ax.invert_yaxis()
+    plain(ax)
+    ax.legend(frameon=False, fontsize=8)
     return fig

@@ -1,26 +1,48 @@
-"""Colours and marks that all figures share. The colours are Okabe and Ito's, which colour-blind readers can tell apart."""
+"""What all figures share: white paper, colours and marks, error bars, and text from outside that is no formula.
+
+The colours are Okabe and Ito's, which colour-blind readers can tell apart; nothing is told by colour alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
 
+from povid_lib.metrics.stats import Estimate, estimate_of
+
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 SKY, PURPLE = "#56B4E9", "#CC79A7"
-Interval = tuple[float, float, float]  # value, low, high
+LOOKS = ((BLUE, "o"), (RED, "s"), (GREEN, "^"), (ORANGE, "D"), (PURPLE, "v"), (SKY, "P"), (GREY, "X"), ("black", "*"))
+
+Look = TypeVar("Look")
+# What a figure draws with its interval: an estimate, or its record in a results file. None was not measured and is left out.
+Value = Estimate | Mapping[str, Any] | None
 
 
-def interval(record: Mapping[str, float]) -> Interval:
-    """An ``Estimate`` as read from a results file, as ``(value, low, high)``."""
-    return record["value"], record["low"], record["high"]
-
-
-def mid_and_error(values: Sequence[Interval]) -> tuple[np.ndarray, np.ndarray]:
+def mid_and_error(values: Sequence[Value]) -> tuple[np.ndarray, np.ndarray]:
     """Values (n,) and their distances to low and high (2, n), as Matplotlib's error bars take them."""
-    mid, low, high = np.array(values).T
+    known = [estimate_of(v) if isinstance(v, Mapping) else v for v in values]
+    rows = [(e.value, e.low, e.high) if e else (np.nan,) * 3 for e in known]
+    mid, low, high = np.array(rows, dtype=float).T
     return mid, np.stack([mid - low, high - mid]).clip(0)
+
+
+def looks(names: Iterable[str], among: Sequence[Look]) -> dict[str, Look]:
+    """What each series looks like, in order ``among`` what there is. Raises ``ValueError`` for more than can be told apart."""
+    listed = list(dict.fromkeys(names))
+    if len(listed) > len(among):
+        raise ValueError(
+            f"This figure can tell {len(among)} series apart, not {len(listed)}; draw fewer, or two figures."
+        )
+    return dict(zip(listed, among, strict=False))
+
+
+def literal(text: str) -> str:
+    """Text that a model or a file wrote, to be drawn as it stands: a dollar sign begins no formula."""
+    return text.replace("$", r"\$")
 
 
 def add_levels(ax: plt.Axes, levels: Mapping[str, float]) -> None:

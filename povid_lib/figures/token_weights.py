@@ -1,4 +1,4 @@
-"""Figures of chapters 07 and 08: words with their weights, the two forms of the loss, and estimates laid under each other."""
+"""What a loss does: words with their weights, its two forms, and the shares of its gradient."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from povid_lib.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, Interval, mid_and_error, plain
+from povid_lib.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, Value, literal, looks, mid_and_error, plain
 
 
-def weighted_words(answers: Mapping[str, Sequence[tuple[str, float]]], per_row: int = 8) -> Figure:
+def weighted_words(answers: Mapping[str, Sequence[tuple[str, float]]]) -> Figure:
     """Answers as rows of words in boxes, each with its weight in print: blue is pushed up, orange down, white is left alone."""
+    per_row = 8
     lines = [
         (name if at == 0 else "", words[at : at + per_row])
         for name, words in answers.items()
@@ -28,7 +29,7 @@ def weighted_words(answers: Mapping[str, Sequence[tuple[str, float]]], per_row: 
             hatch, edge = ("///", (RED, 0.25)) if weight < -5e-4 else (None, "none")
             ax.add_patch(plt.Rectangle((column, -row), 0.95, 0.8, fc=(colour, strength), lw=0, hatch=hatch, ec=edge))
             ax.add_patch(plt.Rectangle((column, -row), 0.95, 0.8, fc="none", ec=GREY, lw=0.7))
-            ax.text(column + 0.475, -row + 0.53, word, ha="center", va="center", fontsize=10.5)
+            ax.text(column + 0.475, -row + 0.53, literal(word), ha="center", va="center", fontsize=10.5)
             said = "0" if abs(weight) < 5e-4 else f"{weight:+.3f}".replace("0.", ".").replace("-", "−")
             ax.text(column + 0.475, -row + 0.2, said, ha="center", va="center", fontsize=9)
     ax.set(xlim=(-1.15, per_row), ylim=(-len(lines) + 0.9, 0.9))
@@ -62,92 +63,27 @@ def convexity(text: Sequence[float], image: Sequence[float], example: int) -> Fi
     return fig
 
 
-def forest(
-    names: Sequence[str],
-    series: Mapping[str, Sequence[Interval]],
-    xlabel: str,
-    mark: float = 1.0,
-    band: tuple[float, float] | None = None,
-) -> Figure:
-    """Values with 95% intervals, one line a name, the series beside each other; ``mark`` is a line to compare with, and ``band``
-    the stretch around it that chance reaches."""
-    fig, ax = plt.subplots(figsize=(7.6, 0.3 * len(names) + 0.9), layout="constrained")
-    offsets = np.linspace(-0.16, 0.16, len(series))
-    for (name, values), colour, marker, offset in zip(series.items(), (BLUE, RED), "os", offsets, strict=True):
-        mid, error = mid_and_error(values)
-        y = np.arange(len(names)) + offset
-        ax.errorbar(
-            mid, y, xerr=error, color=colour, marker=marker, ms=5, ls="none",
-            elinewidth=1, capsize=2, label=name,
-        )  # fmt: skip
-    ax.axvline(mark, color=GREY, lw=1)
-    if band is not None:
-        ax.axvspan(*band, color=GREY, alpha=0.2, lw=0, label="chance")
-    ax.set(yticks=range(len(names)), yticklabels=names, xlabel=xlabel)
-    ax.invert_yaxis()
-    ax.grid(axis="y", color=GREY, alpha=0.25, lw=0.6)
-    plain(ax)
-    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    return fig
-
-
-def forest_panels(names: Sequence[str], panels: Mapping[str, Sequence[Interval]]) -> Figure:
-    """Values with 95% intervals in print, one line a name and one panel a measure. The first line is what the others are compared
-    with: it is hollow, and a dashed line carries it down."""
-    fig, axes = plt.subplots(
-        1, len(panels), figsize=(2.5 * len(panels) + 1.2, 0.42 * len(names) + 0.9), sharey=True, squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
-    y = np.arange(len(names))
-    for ax, (title, values) in zip(axes[0], panels.items(), strict=True):
-        mid, error = mid_and_error(values)
-        ax.errorbar(
-            mid, y, xerr=error, color=BLUE, marker="o", ms=6, ls="none",
-            elinewidth=1.5, capsize=2,
-        )  # fmt: skip
-        ax.plot(mid[:1], y[:1], "o", ms=6, color=BLUE, mfc="white", zorder=5)
-        ax.axvline(mid[0], color=GREY, lw=1, ls="--", zorder=0)
-        for at, value in zip(y, mid, strict=True):
-            ax.annotate(
-                f"{value:.2f}", (value, at), (0, 7), textcoords="offset points", ha="center", fontsize=9,
-                bbox={"fc": "white", "ec": "none", "pad": 0.6},
-            )  # fmt: skip
-        ax.set_title(title, fontsize=10)
-        ax.margins(x=0.15)
-        ax.grid(axis="y", color=GREY, alpha=0.25, lw=0.6)
-        plain(ax)
-    axes[0, 0].set(yticks=y, yticklabels=names, ylim=(len(names) - 0.5, -0.8))
-    return fig
-
-
-def shares(rows: Mapping[str, Mapping[str, Interval]], xlabel: str) -> Figure:
+def shares(rows: Mapping[str, Mapping[str, Value]], xlabel: str) -> Figure:
     """For each row its parts as bars with 95% intervals, in one colour and hatch for each part; a part may be negative."""
     parts = list(next(iter(rows.values())))
     fig, axes = plt.subplots(
         1, len(parts), figsize=(9.6, 0.36 * len(rows) + 1.0), sharey=True, sharex=True, layout="constrained"
     )
-    y = np.arange(len(rows))
-    for ax, part, colour in zip(axes, parts, (BLUE, ORANGE, RED, GREEN, GREY, PURPLE), strict=False):
-        found = [row[part] for row in rows.values()]
-        mid, error = mid_and_error(found)
-        ax.barh(
-            y,
-            mid,
-            0.7,
-            color=colour,
-            xerr=error,
-            error_kw={"elinewidth": 1, "capsize": 2},
-        )
+    y, lowest, highest = np.arange(len(rows)), 0.0, 0.0
+    look = looks(parts, (BLUE, ORANGE, RED, GREEN, GREY, PURPLE))
+    for ax, (part, colour) in zip(axes, look.items(), strict=True):
+        mid, error = mid_and_error([row[part] for row in rows.values()])
+        ax.barh(y, mid, 0.7, color=colour, xerr=error, error_kw={"elinewidth": 1, "capsize": 2})
         ax.axvline(0, color="black", lw=0.8)
-        for at, value, top in zip(y, mid, [max(high, 0) for _, _, high in found], strict=True):
-            ax.text(top + 0.02, at, f"{value:.2f}".replace("-", "−"), va="center", fontsize=8)
+        for at, value, above in zip(y, mid, error[1], strict=True):
+            said = f"{value:.2f}".replace("-", "−")
+            ax.text(max(value + above, 0) + 0.02, at, said, va="center", fontsize=8)
+        lowest, highest = min(lowest, *(mid - error[0])), max(highest, *(mid + error[1]))
         ax.set_title(part, fontsize=9)
         plain(ax)
     axes[0].set(yticks=y, yticklabels=list(rows))
     axes[0].invert_yaxis()
-    low = min(row[part][1] for row in rows.values() for part in parts)
-    high = max(row[part][2] for row in rows.values() for part in parts)
-    axes[0].set_xlim(min(0, low) - 0.05, high + 0.25)
+    axes[0].set_xlim(lowest - 0.05, highest + 0.25)
     fig.supxlabel(xlabel, fontsize=9)
     return fig
 

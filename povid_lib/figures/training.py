@@ -1,4 +1,4 @@
-"""A training's curves: as a figure, redrawn while it runs, and two trainings side by side in the static page."""
+"""A training's curves: as a figure, and redrawn while it runs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from IPython.display import DisplayHandle, display
 from matplotlib.figure import Figure
 from transformers import TrainerCallback
 
-from povid_lib.figures.style import BLUE, GREEN, GREY, ORANGE
+from povid_lib.figures.style import BLUE, GREEN, GREY, ORANGE, plain
 
-_SIDES = (("chosen", BLUE, "-"), ("rejected", ORANGE, "--"), ("noised", GREEN, ":"))
+SIDES = (("chosen", BLUE, "-"), ("rejected", ORANGE, "--"), ("noised", GREEN, ":"))
 _LN2 = 0.6931
 
 
@@ -35,7 +35,7 @@ def training_curves(log: Sequence[Mapping[str, Any]]) -> Figure:
         (axes[1], "rewards", "rewards (nats)"),
         (axes[2], "logps", "log-probability as logged,\nchange (nats)"),
     ):
-        for side, colour, style in _SIDES:
+        for side, colour, style in SIDES:
             name = f"{kind}/{side}"
             if name in rows[0]:
                 start = rows[0][name] if kind == "logps" else 0.0
@@ -48,7 +48,7 @@ def training_curves(log: Sequence[Mapping[str, Any]]) -> Figure:
         axes[3].set_ylim(0)
         axes[3].set_title("share of noised tokens that differ", fontsize=10)
     for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
+        plain(axis)
         axis.set_xlabel("step")
         axis.tick_params(labelsize=9)
     return fig

@@ -4,8 +4,9 @@ The resampling unit is the picture, so answers about one picture are never treat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,17 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    def through(self, monotone: Callable[[float], float]) -> Estimate:
+        """The estimate of ``monotone(value)``, such as a percentage or one less a share; a falling function exchanges the ends."""
+        low, high = monotone(self.low), monotone(self.high)
+        return Estimate(monotone(self.value), *((high, low) if high < low else (low, high)), self.n)
+
+
+def estimate_of(record: Mapping[str, Any]) -> Estimate:
+    """An estimate as it stands in a results file: an object with its four fields, perhaps among others, where null is nan."""
+    value, low, high = (float("nan") if record[key] is None else float(record[key]) for key in ("value", "low", "high"))
+    return Estimate(value, low, high, record["n"])
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,6 @@ def grouped_ratio(
     groups: Sequence[str],
     numerators: Sequence[float],
     denominators: Sequence[float],
-    resamples: int = 2000,
     seed: int = 0,
 ) -> Estimate:
     """``ratio`` where several rows are about one picture: rows of one group are summed first. Raises as ``ratio`` does, or if
@@ -74,14 +85,14 @@ def grouped_ratio(
         raise ValueError(f"grouped_ratio: {len(groups)} groups for {len(top)} rows; name the group of each.")
     number = {group: i for i, group in enumerate(dict.fromkeys(groups))}
     at = [number[group] for group in groups]
-    return ratio(np.bincount(at, top).tolist(), np.bincount(at, bottom).tolist(), resamples, seed)
+    return ratio(np.bincount(at, top).tolist(), np.bincount(at, bottom).tolist(), seed=seed)
 
 
-def share(numerators: Sequence[float], denominators: Sequence[float], resamples: int = 2000, seed: int = 0) -> Estimate:
+def share(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
     """``ratio``, but nan with a nan interval where the denominators sum to zero: a share of nothing."""
     if len(denominators) and not any(denominators):
         return Estimate(float("nan"), float("nan"), float("nan"), len(denominators))
-    return ratio(numerators, denominators, resamples, seed)
+    return ratio(numerators, denominators)
 
 
 def compare(
@@ -147,7 +158,6 @@ def crossed_compare(
     first: tuple[NDArray[np.float64], NDArray[np.float64]],
     second: tuple[NDArray[np.float64], NDArray[np.float64]],
     resamples: int = 2000,
-    seed: int = 0,
 ) -> Comparison:
     """Second method's ``crossed_ratio`` less the first's, over the same pictures; the numbers of trainings may differ.
 
@@ -157,13 +167,13 @@ def crossed_compare(
     a, b = _crossed("crossed_compare", *first), _crossed("crossed_compare", *second)
     if a[0].shape[1] != b[0].shape[1]:
         raise ValueError(f"crossed_compare: {a[0].shape[1]} pictures against {b[0].shape[1]}; give both the same ones.")
-    counts = _picture_counts(a[0], resamples, seed)
-    rng = np.random.default_rng(seed + 1)
+    counts = _picture_counts(a[0], resamples, 0)
+    rng = np.random.default_rng(1)
     drawn = _draw(*b, resamples, rng, counts) - _draw(*a, resamples, rng, counts)
     low, high = np.quantile(drawn, [0.025, 0.975])
     value = float(b[0].sum() / b[1].sum() - a[0].sum() / a[1].sum())
     (top_a, bottom_a), (top_b, bottom_b) = ((x.mean(0) for x in pair) for pair in (a, b))
-    p_value = _permutation(top_a, bottom_a, top_b, bottom_b, resamples, seed)
+    p_value = _permutation(top_a, bottom_a, top_b, bottom_b, resamples, 0)
     return Comparison(Estimate(value, float(low), float(high), a[0].shape[1]), p_value)
 
 

@@ -6,17 +6,21 @@ import json
 import os
 import shutil
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import PeftModel
-from torch import Tensor, nn
+from torch import nn
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from povid_lib.files import jsonl
 from povid_lib.models.chat_template import prompt_text
 from povid_lib.training.collator import PairCollator
 from povid_lib.training.config import POVIDConfig
+from povid_lib.training.losses import Logps
 
 _COLUMNS = ("id", "images", "prompt", "chosen", "rejected")
 RECORD = "povid_config.json"  # the settings of the run that a folder holds
@@ -161,13 +165,14 @@ def write_record(settings: POVIDConfig) -> None:
 
 
 def settings_record(settings: POVIDConfig) -> dict[str, Any]:
-    """What must be the same for a run to go on: all that changes the result, nothing of batch layout, caches or places."""
+    """What must be the same for a run to go on: all that changes the result, nothing of batch layout, caches or places, and of the
+    losses' settings those that the objective reads."""
     names = (
-        "objective", "dispreference", "alpha", "beta1", "beta2", "beta", "anchor", "label_smoothing", "segment_weight",
-        "sft_weight", "weakening", "masked_share", "noise_step", "noise_place", "noise_overflow", "noised_tokens", "scored_under",
-        "reference_tokens", "lora_rank", "lora_alpha", "learning_rate", "num_train_epochs", "max_steps", "seed",
+        "objective", "dispreference", "lora_rank", "lora_alpha", "learning_rate", "num_train_epochs", "max_steps", "seed",
     )  # fmt: skip
-    found = {name: getattr(settings, name) for name in names}
+    found = {name: getattr(settings, name) for name in names} | settings.coefficients
+    if settings.needs_noise:
+        found |= asdict(settings.image_dispreference)
     update = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * settings.world_size
     return found | {"rows_per_update": update, "scheduler": str(settings.lr_scheduler_type)}
 
@@ -207,13 +212,25 @@ def check_trainable(model: nn.Module) -> None:
         )
 
 
-def check_equal(row_ids: list[str], policy: dict[str, Tensor], reference: dict[str, Tensor]) -> None:
+def check_equal(row_ids: Sequence[str], policy: Logps, reference: Logps) -> None:
     """Policy and reference must agree before the first step. Raises ``ValueError`` with the row where they do not."""
-    for name, logps in policy.items():
-        difference = (logps - reference[name]).abs()
+    other = reference.given()
+    for name, logps in policy.given().items():
+        difference = (logps - other[name]).abs()
         at = int(difference.argmax())
         if not float(difference[at]) <= _DIFFERENCE * max(1.0, float(logps[at].abs()) ** 0.5):
             raise ValueError(
                 f"Before the first step, policy and reference differ by {float(difference[at]):.3g} nats on the {name} answer of "
                 f"row {row_ids[at]}. The adapters are not new, or a cache is of another model."
             )
+
+
+def check_finite(step: int, row_ids: Sequence[str], *found: Logps) -> None:
+    """Every log-probability must be finite. Raises ``FloatingPointError`` with the rows where one is not."""
+    every = torch.stack([logps.detach() for of in found for logps in of.given().values()])
+    wrong = [row_id for row_id, row in zip(row_ids, every.isfinite().all(0), strict=True) if not row]
+    if wrong:
+        raise FloatingPointError(
+            f"Step {step}: no finite log-probability for row {', '.join(wrong)}. Nothing was updated; look at its picture and its "
+            "texts, and if every row is named, lower learning_rate."
+        )

@@ -6,7 +6,7 @@ import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import torch
 from PIL import Image
@@ -15,22 +15,29 @@ from transformers import LlavaProcessor
 
 from povid_lib.models.chat_template import prompt_text, response_ids
 
+Side = Literal["chosen", "rejected"]
+SIDES: tuple[Side, Side] = ("chosen", "rejected")
+
+
+class Tokens(TypedDict):
+    """Token numbers and a mask that is 1 where a token is and 0 at padding: int64 (rows, length) both."""
+
+    ids: Tensor
+    mask: Tensor
+
 
 class Batch(TypedDict):
-    """Pairs as tensors. ``prompt_*``, int64 (rows, P), are padded on the left and hold the image tokens; ``chosen_*`` (rows, C) and
-    ``rejected_*`` (rows, R) on the right, and end with EOS. A mask is 1 where a token is.
+    """Pairs as tensors. ``prompt`` (rows, P) is padded on the left and holds the image tokens; ``chosen`` (rows, C) and
+    ``rejected`` (rows, R) are padded on the right, and end with EOS.
     """
 
     row_ids: list[str]
     digests: Tensor  # uint8 (rows, 16): see ``digest``
     images: list[Image.Image]
     pixel_values: Tensor  # (rows, 3, height, width)
-    prompt_ids: Tensor
-    prompt_mask: Tensor
-    chosen_ids: Tensor
-    chosen_mask: Tensor
-    rejected_ids: Tensor
-    rejected_mask: Tensor
+    prompt: Tokens
+    chosen: Tokens
+    rejected: Tokens
 
 
 @dataclass(frozen=True)
@@ -61,24 +68,28 @@ class PairCollator:
                 self._response(row["id"], prompt, row[side][0]["content"])
                 for row, prompt in zip(rows, prompts, strict=True)
             ]
-            for side in ("chosen", "rejected")
+            for side in SIDES
         }
-        for row, mask, chosen, rejected in zip(
+        for row, mask, *answers in zip(
             rows, encoded["attention_mask"], responses["chosen"], responses["rejected"], strict=True
         ):
-            length = int(mask.sum()) + max(len(chosen), len(rejected))
+            length = int(mask.sum()) + max(map(len, answers))
             if length > self.max_length:
                 raise ValueError(
                     f"Row {row['id']}: {length} tokens, the limit is {self.max_length}. Nothing is cut off here; "
                     "raise max_length, or take the row out."
                 )
-        batch: dict[str, Any] = {"row_ids": [row["id"] for row in rows], "images": images}
-        batch["pixel_values"] = encoded["pixel_values"]
-        batch["prompt_ids"], batch["prompt_mask"] = encoded["input_ids"], encoded["attention_mask"]
-        for side, ids in responses.items():
-            batch[f"{side}_ids"], batch[f"{side}_mask"] = _padded(ids, self.processor.tokenizer.pad_token_id)
-        batch["digests"] = digest(batch)
-        return Batch(**batch)  # type: ignore[typeddict-item]
+        prompt = Tokens(ids=encoded["input_ids"], mask=encoded["attention_mask"])
+        chosen, rejected = (_padded(responses[side], self.processor.tokenizer.pad_token_id) for side in SIDES)
+        return Batch(
+            row_ids=[row["id"] for row in rows],
+            digests=digest(encoded["pixel_values"], prompt, chosen, rejected),
+            images=images,
+            pixel_values=encoded["pixel_values"],
+            prompt=prompt,
+            chosen=chosen,
+            rejected=rejected,
+        )
 
     def _response(self, row_id: str, prompt: str, text: str) -> list[int]:
         try:
@@ -87,31 +98,30 @@ class PairCollator:
             raise ValueError(f"Row {row_id}: {error}") from error
 
 
-def _padded(rows: list[list[int]], pad: int) -> tuple[Tensor, Tensor]:
-    """Lists of ids as int64 (rows, longest), padded on the right, and their mask."""
+def _padded(rows: list[list[int]], pad: int) -> Tokens:
+    """Lists of ids, padded on the right to the longest."""
     length = max(len(ids) for ids in rows)
     ids = torch.tensor([[*ids, *[pad] * (length - len(ids))] for ids in rows])
     mask = torch.tensor([[1] * len(ids) + [0] * (length - len(ids)) for ids in rows])
-    return ids, mask
+    return Tokens(ids=ids, mask=mask)
 
 
-def digest(batch: Mapping[str, Any]) -> Tensor:
-    """Sixteen bytes a row, uint8 (rows, 16), that change with its tokens and its pixels, but not with the padding around them."""
+def digest(pixel_values: Tensor, *texts: Tokens) -> Tensor:
+    """Sixteen bytes a row, uint8 (rows, 16), that change with its pixels and with the tokens of its ``texts`` (prompt, chosen,
+    rejected), but not with the padding around them."""
     found = []
-    for row, pixels in enumerate(batch["pixel_values"]):
+    for row, pixels in enumerate(pixel_values):
         hashed = hashlib.blake2b(as_bytes(pixels), digest_size=16)
-        for side in ("prompt", "chosen", "rejected"):
-            hashed.update(b"|" + as_bytes(batch[f"{side}_ids"][row][batch[f"{side}_mask"][row].bool()]))
+        for text in texts:
+            hashed.update(b"|" + as_bytes(text["ids"][row][text["mask"][row].bool()]))
         found.append(list(hashed.digest()))
     return torch.tensor(found, dtype=torch.uint8)
 
 
 def changed_tokens(batch: Batch) -> tuple[Tensor, Tensor]:
     """1 where a token of the chosen (rows, C) or of the rejected response (rows, R) does not stand in the other one, else 0."""
-    marks = []
-    for side in ("chosen", "rejected"):
-        marks.append(torch.zeros_like(batch[f"{side}_mask"]))  # type: ignore[literal-required]
-    rows = zip(batch["chosen_ids"], batch["chosen_mask"], batch["rejected_ids"], batch["rejected_mask"], strict=True)
+    marks = [torch.zeros_like(batch[side]["mask"]) for side in SIDES]
+    rows = zip(*(batch[side][part] for side in SIDES for part in ("ids", "mask")), strict=True)
     for at, (chosen, c_mask, rejected, r_mask) in enumerate(rows):
         a, b = chosen[c_mask.bool()].tolist(), rejected[r_mask.bool()].tolist()
         for tag, i, j, k, m in difflib.SequenceMatcher(a=a, b=b, autojunk=False).get_opcodes():

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from trl import DPOConfig
 
+from povid_lib.training import objectives
 from povid_lib.training.dispreference import ImageDispreference
+from povid_lib.training.objectives import Dispreference, Objective
 
-Objective = Literal["povid", "povid_mean", "dpo", "ddpo", "ipo", "hinge", "mdpo", "sft"]
-Dispreference = Literal["text", "image", "both"]
 # bare names such as "q_proj" would put LoRA into the vision tower as well
 LANGUAGE_MODEL_LAYERS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 # settings of DPOConfig that change TRL's loss, which POVIDTrainer does not compute
@@ -67,11 +67,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 class POVIDConfig(DPOConfig):
     """One phase of training: TRL's ``DPOConfig`` (learning rate, batch size, ``beta``, ``seed``, ...) and these.
 
-    ``objective``: the loss (see ``losses``). ``dispreference``: phase 1 of POVID is "text", phase 2 "both"; "image" alone is the
-    paper's ablation. ``alpha``, ``beta1``, ``beta2`` belong to "povid"; ``beta`` to all others; ``anchor`` to "mdpo".
-    ``segment_weight`` to "ddpo" (see ``logprobs.segment_logps``). ``sft_weight`` adds that much cross-entropy on the chosen
-    answers. ``weakening``, ``masked_share``, ``noise_*``, ``noised_tokens``, ``scored_under``, ``reference_tokens``: see
-    ``dispreference.ImageDispreference``.
+    ``objective``: the loss (see ``objectives``, whose row says which of the coefficients it reads). ``dispreference``: phase 1 of
+    POVID is "text", phase 2 "both"; "image" alone is the paper's ablation. ``sft_weight`` adds that much cross-entropy on the
+    chosen answers; like ``label_smoothing``, it is for your own experiments. ``weakening``, ``masked_share``, ``noise_*``,
+    ``noised_tokens``, ``scored_under``, ``reference_tokens``: see ``dispreference.ImageDispreference``, whose defaults are these.
 
     Each of these can be switched off and changes nothing but time and disk: ``shared_prefix`` (see ``logprobs``),
     ``cache_reference`` (the reference reads each pair once, before training), ``cache_features`` (the vision tower too: 4.7 MB a
@@ -81,18 +80,16 @@ class POVIDConfig(DPOConfig):
     not computed here.
     """
 
-    objective: Objective = "povid"
+    objective: str = "povid"
     dispreference: Dispreference = "both"
     alpha: float = 0.1
     beta1: float = 0.05
     beta2: float = 0.05
-    anchor: float = 0.0
-    segment_weight: float = 5.0
     sft_weight: float = 0.0
     weakening: Literal["noise", "masking"] = "noise"
     masked_share: float = 0.75
     noise_step: int = 500
-    noise_place: Literal["image", "pixel_values"] = "image"
+    noise_place: Literal["image", "pixel_values"] = "pixel_values"
     noise_overflow: Literal["clamp", "wrap"] = "clamp"
     noised_tokens: Literal["argmax", "second", "sample"] = "argmax"
     scored_under: Literal["noised", "clean"] = "noised"
@@ -113,10 +110,11 @@ class POVIDConfig(DPOConfig):
     bf16: bool | None = field(default_factory=torch.cuda.is_available)  # a CPU has no fast bfloat16
 
     def __post_init__(self) -> None:
-        for name, known in (("objective", get_args(Objective)), ("dispreference", get_args(Dispreference))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"POVIDConfig.{name} is {getattr(self, name)!r}; choose one of {', '.join(known)}.")
-        for name in ("alpha", "beta", "segment_weight", "lora_rank", "lora_alpha", "max_length"):
+        try:
+            row = self.row
+        except ValueError as error:
+            raise ValueError(f"POVIDConfig.{error}") from error
+        for name in ("alpha", "beta", "lora_rank", "lora_alpha", "max_length"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"POVIDConfig.{name} is {getattr(self, name)}; it must be positive.")
         for name in ("beta1", "beta2", "sft_weight"):
@@ -124,14 +122,16 @@ class POVIDConfig(DPOConfig):
                 raise ValueError(f"POVIDConfig.{name} is {getattr(self, name)}; it must not be negative.")
         if not 0 <= self.label_smoothing < 0.5:
             raise ValueError(f"POVIDConfig.label_smoothing is {self.label_smoothing}; it must lie in [0, 0.5).")
-        if self.label_smoothing and self.objective != "dpo":
+        for name in ("label_smoothing", "sft_weight"):
+            if getattr(self, name) and name not in row.settings:
+                able = dict.fromkeys(repr(other.name) for other in objectives.OBJECTIVES if name in other.settings)
+                raise ValueError(
+                    f"POVIDConfig: {name} is for objective {', '.join(able)}, not {self.objective!r}; set it to 0."
+                )
+        if row.segments and self.cache_reference:
             raise ValueError(
-                f"POVIDConfig: label_smoothing is for objective 'dpo', not {self.objective!r}; set it to 0."
-            )
-        if self.objective == "ddpo" and self.cache_reference:
-            raise ValueError(
-                "POVIDConfig: the cache holds sums over whole answers, and objective 'ddpo' weighs their tokens; set "
-                "cache_reference to False."
+                f"POVIDConfig: the cache holds sums over whole answers, and objective {self.objective!r} weighs their tokens; "
+                "set cache_reference to False."
             )
         if self.needs_noise:
             self.image_dispreference  # noqa: B018 checks its values
@@ -154,20 +154,26 @@ class POVIDConfig(DPOConfig):
         return cls(**PRESETS[name] | settings)
 
     @property
+    def row(self) -> Objective:
+        """The objective's row in the table."""
+        return objectives.find(self.objective, self.dispreference)
+
+    @property
+    def coefficients(self) -> dict[str, float]:
+        """What the objective reads of these settings."""
+        return {name: getattr(self, name) for name in self.row.settings}
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The coefficient of each answer that the objective weighs: {"chosen": alpha, ...}."""
+        return {answer: getattr(self, name) for answer, name in self.row.weights.items()}
+
+    @property
     def needs_noise(self) -> bool:
         """Whether the loss has a term for the image dispreference."""
-        return self.objective in ("povid", "povid_mean") and self.dispreference != "text"
+        return "noised" in self.row.weights
 
     @property
     def image_dispreference(self) -> ImageDispreference:
-        """How pictures are weakened and tokens chosen. Raises ``ValueError`` for settings that cannot be."""
-        return ImageDispreference(
-            weakening=self.weakening,
-            masked_share=self.masked_share,
-            step=self.noise_step,
-            place=self.noise_place,
-            overflow=self.noise_overflow,
-            tokens=self.noised_tokens,
-            scored_under=self.scored_under,
-            reference_tokens=self.reference_tokens,
-        )
+        """How the noised answers are made."""
+        return ImageDispreference(**{f.name: getattr(self, f.name) for f in fields(ImageDispreference)})

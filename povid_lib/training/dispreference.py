@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor
 from transformers import BatchFeature, LlavaProcessor
 
-from povid_lib import models
 from povid_lib.arguments import check_choice, check_share
 from povid_lib.data.corrupt_image import POVID_STEP, Overflow, check_step, diffuse, noised
 from povid_lib.models.llava import VLM
@@ -22,48 +21,49 @@ Tokens = Literal["argmax", "second", "sample"]
 
 @dataclass(frozen=True)
 class ImageDispreference:
-    """Every choice that an implementation of the image dispreference must make. Defaults: this project's.
+    """Every choice that an implementation of the image dispreference must make. Defaults: the paper's (``PAPER``).
 
-    ``weakening``: "noise" of ``step`` on the picture, or "masking" of a random ``masked_share`` of the attention to its tokens (as
-    in BDHS, arXiv 2407.02477; then ``step``, ``place`` and ``overflow`` have no say). ``place``: noise on the "image" ([0, 1]
-    pixels at its own size, before preprocessing) or on ``pixel_values`` (normalised, after it). ``overflow``: see ``noised``; for
-    "image" only. ``tokens``: see ``dispreferred_tokens``. ``scored_under``: the picture, "noised" or "clean", under which these
-    tokens' log-probabilities enter the loss. ``reference_tokens``: whether the reference scores the "policy"'s tokens or its "own".
+    ``weakening``: "noise" of ``noise_step`` on the picture, or "masking" of a random ``masked_share`` of the attention to its
+    tokens (as in BDHS, arXiv 2407.02477; then what begins with ``noise_`` has no say). ``noise_place``: the "image" ([0, 1] pixels
+    at its own size, before preprocessing) or its ``pixel_values`` (normalised, after it). ``noise_overflow``: see ``noised``; for
+    "image" only. ``noised_tokens``: see ``dispreferred_tokens``. ``scored_under``: the picture, "noised" or "clean", under which
+    these tokens' log-probabilities enter the loss. ``reference_tokens``: whether the reference scores the "policy"'s tokens or its
+    "own".
 
-    Raises ``ValueError`` for a step outside the schedule, an unknown choice, or an ``overflow`` where there is none.
+    Raises ``ValueError`` for a step outside the schedule, an unknown choice, or a ``noise_overflow`` where there is none.
     """
 
     weakening: Weakening = "noise"
     masked_share: float = 0.75
-    step: int = POVID_STEP
-    place: Literal["image", "pixel_values"] = "image"
-    overflow: Overflow = "clamp"
-    tokens: Tokens = "argmax"
+    noise_step: int = POVID_STEP
+    noise_place: Literal["image", "pixel_values"] = "pixel_values"
+    noise_overflow: Overflow = "clamp"
+    noised_tokens: Tokens = "argmax"
     scored_under: Literal["noised", "clean"] = "noised"
     reference_tokens: Literal["policy", "own"] = "policy"
 
     def __post_init__(self) -> None:
-        check_step("ImageDispreference", self.step)
+        check_step("ImageDispreference", self.noise_step)
         check_share("ImageDispreference.masked_share", self.masked_share)
         for name, known in (
             ("weakening", get_args(Weakening)),
-            ("place", ("image", "pixel_values")),
-            ("overflow", get_args(Overflow)),
-            ("tokens", get_args(Tokens)),
+            ("noise_place", ("image", "pixel_values")),
+            ("noise_overflow", get_args(Overflow)),
+            ("noised_tokens", get_args(Tokens)),
             ("scored_under", ("noised", "clean")),
             ("reference_tokens", ("policy", "own")),
         ):
             check_choice(f"ImageDispreference.{name}", getattr(self, name), known)
-        if self.place == "pixel_values" and self.overflow != "clamp":
+        if self.noise_place == "pixel_values" and self.noise_overflow != "clamp":
             raise ValueError(
-                f"ImageDispreference.overflow is {self.overflow!r}, but pixel_values are never 8-bit again; leave it out, or "
-                'choose place="image".'
+                f"ImageDispreference.noise_overflow is {self.noise_overflow!r}, but pixel_values are never 8-bit again; leave it "
+                'out, or choose noise_place="image".'
             )
 
 
 # the paper does not say where the noise goes: as in Visual Contrastive Decoding, whose schedule it takes
-PAPER = ImageDispreference(place="pixel_values")
-RELEASED = ImageDispreference(place="image", overflow="wrap", scored_under="clean", reference_tokens="own")
+PAPER = ImageDispreference()
+RELEASED = ImageDispreference(noise_place="image", noise_overflow="wrap", scored_under="clean", reference_tokens="own")
 
 
 def image_tokens_masked(vlm: VLM, batch: BatchFeature, share: float, generator: torch.Generator) -> BatchFeature:
@@ -148,21 +148,9 @@ def noised_pixels(
             f"noised_pixels: {len(images)} images, {len(pixel_values)} rows of pixel_values and {len(generators)} generators; "
             "give as many of each."
         )
-    if choices.place == "image":
-        shown = [noised(image, choices.step, g, choices.overflow) for image, g in zip(images, generators, strict=True)]
+    if choices.noise_place == "image":
+        step, overflow = choices.noise_step, choices.noise_overflow
+        shown = [noised(image, step, g, overflow) for image, g in zip(images, generators, strict=True)]
         return processor.image_processor(shown, return_tensors="pt")["pixel_values"].to(pixel_values)
-    rows = [diffuse(row, choices.step, g) for row, g in zip(pixel_values, generators, strict=True)]
+    rows = [diffuse(row, choices.noise_step, g) for row, g in zip(pixel_values, generators, strict=True)]
     return torch.stack(rows)
-
-
-def weakened(
-    vlm: VLM,
-    images: Sequence[Image.Image],
-    texts: Sequence[str],
-    choices: ImageDispreference,
-    generator: torch.Generator,
-) -> BatchFeature:
-    """``models.encode`` of the pictures with noise on them, fresh at every call. Raises as ``models.encode`` and ``noised`` do."""
-    batch = models.encode(vlm, images, texts)
-    pixels = noised_pixels(images, batch["pixel_values"], choices, vlm.processor, [generator] * len(images))
-    return BatchFeature({**batch, "pixel_values": pixels})

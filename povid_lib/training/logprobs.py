@@ -8,14 +8,14 @@ rows a pair. Both give the same numbers up to rounding; so does handing in the f
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import LlavaForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from povid_lib.training.collator import Batch
+from povid_lib.training.collator import SIDES, Batch, Side, Tokens
 
 
 def pair_logits(
@@ -29,19 +29,19 @@ def pair_logits(
     """
     if shared_prefix:
         logits = _forward(model, *_shared(batch), batch["pixel_values"], features)
-        chosen, rejected = logits.split([batch["chosen_ids"].shape[1], batch["rejected_ids"].shape[1]], dim=1)
+        chosen, rejected = logits.split([batch[side]["ids"].shape[1] for side in SIDES], dim=1)
         return chosen, rejected
     twice = torch.cat([batch["pixel_values"]] * 2)
     both = None if features is None else torch.cat([features] * 2)
-    rows, columns = batch["chosen_ids"].shape
+    rows, columns = batch["chosen"]["ids"].shape
     logits = _forward(model, *_plain(batch), twice, both)
-    return logits[:rows, :columns], logits[rows:, : batch["rejected_ids"].shape[1]]
+    return logits[:rows, :columns], logits[rows:, : batch["rejected"]["ids"].shape[1]]
 
 
 def chosen_logits(model: nn.Module, batch: Batch, pixel_values: Tensor, features: Tensor | None = None) -> Tensor:
     """Logits that predict the chosen tokens, with the chosen tokens before them (teacher-forced), when the model is shown other
     pictures: (rows, C, vocabulary). ``features``: those of these pictures, in their place."""
-    return _forward(model, *_one(batch, "chosen"), pixel_values, features)
+    return _forward(model, *_rows(batch["prompt"], batch["chosen"]), pixel_values, features)
 
 
 def token_logps(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
@@ -61,11 +61,20 @@ def sequence_logps(logps: Tensor, mask: Tensor, average: bool = False) -> Tensor
     return summed / mask.sum(-1) if average else summed
 
 
-def segment_logps(logps: Tensor, mask: Tensor, changed: Tensor, weight: float) -> Tensor:
+def segment_logps(logps: Tensor, mask: Tensor, changed: Tensor, weight: float = 5.0) -> Tensor:
     """RLHF-V's score of a response (Yu et al. 2023, arXiv 2312.00849, section 3.2): the mean over its tokens, (rows,), in which a
     ``changed`` token (1 in the shape of ``mask``, see ``collator.changed_tokens``) counts ``weight`` times."""
     weights = mask * (1 + (weight - 1) * changed)
     return (logps * weights).sum(-1) / weights.sum(-1)
+
+
+def response_logps(logits: Tensor, batch: Batch, side: Side) -> Tensor:
+    """Log-probability of each row's chosen or rejected response, the sum over its tokens: (rows,).
+
+    ``logits``: (rows, C or R, vocabulary), as ``pair_logits`` and ``chosen_logits`` give them.
+    """
+    ids, mask = batch[side]["ids"], batch[side]["mask"]
+    return sequence_logps(token_logps(logits, ids, mask), mask)
 
 
 def image_features(model: LlavaForConditionalGeneration, pixel_values: Tensor) -> Tensor:
@@ -84,48 +93,41 @@ Layout = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def _shared(batch: Batch) -> Layout:
-    ids = torch.cat([batch["prompt_ids"], batch["chosen_ids"], batch["rejected_ids"]], 1)
-    mask = torch.cat([batch["prompt_mask"], batch["chosen_mask"], batch["rejected_mask"]], 1).bool()
-    prompt, chosen, length = batch["prompt_ids"].shape[1], batch["chosen_ids"].shape[1], ids.shape[1]
+    prompt, chosen, rejected = batch["prompt"], batch["chosen"], batch["rejected"]
+    ids = torch.cat([prompt["ids"], chosen["ids"], rejected["ids"]], 1)
+    mask = torch.cat([prompt["mask"], chosen["mask"], rejected["mask"]], 1).bool()
+    begin, width, length = prompt["ids"].shape[1], chosen["ids"].shape[1], ids.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
-    causal[prompt + chosen :, prompt : prompt + chosen] = False  # the branches do not see each other
+    causal[begin + width :, begin : begin + width] = False  # the branches do not see each other
     allowed = causal & mask[:, None, :]
     allowed |= torch.eye(length, dtype=torch.bool, device=ids.device)  # a row of nothing would be NaN at padding
-    before = batch["prompt_mask"].cumsum(1)
-    ends = before[:, -1:]
-    positions = torch.cat(
-        [(before - 1).clamp(min=0), *(ends + batch[side].cumsum(1) - 1 for side in ("chosen_mask", "rejected_mask"))],
-        1,
-    )
+    before = prompt["mask"].cumsum(1)
+    branches = [before[:, -1:] + text["mask"].cumsum(1) - 1 for text in (chosen, rejected)]
+    positions = torch.cat([(before - 1).clamp(min=0), *branches], 1)
     # a token is predicted at the place before it; for the first of each branch that is the prompt's last
-    at = torch.arange(prompt - 1, length - 1, device=ids.device)
-    keep = torch.cat([at[:chosen], at[:1], at[chosen + 1 :]])
+    at = torch.arange(begin - 1, length - 1, device=ids.device)
+    keep = torch.cat([at[:width], at[:1], at[width + 1 :]])
     return ids, allowed[:, None], positions, keep
-
-
-def _one(batch: Batch, side: str) -> Layout:
-    ids, mask = batch[f"{side}_ids"], batch[f"{side}_mask"]  # type: ignore[literal-required]
-    return _rows(batch["prompt_ids"], batch["prompt_mask"], ids, mask)
 
 
 def _plain(batch: Batch) -> Layout:
     """All chosen rows, then all rejected ones, their responses padded to one length."""
-    length = max(batch["chosen_ids"].shape[1], batch["rejected_ids"].shape[1])
-    ids, mask = (
-        torch.cat([nn.functional.pad(t, (0, length - t.shape[1])) for t in sides])
-        for sides in (
-            (batch["chosen_ids"], batch["rejected_ids"]),
-            (batch["chosen_mask"], batch["rejected_mask"]),
-        )
-    )
-    return _rows(torch.cat([batch["prompt_ids"]] * 2), torch.cat([batch["prompt_mask"]] * 2), ids, mask)
+    length = max(batch[side]["ids"].shape[1] for side in SIDES)
+
+    def stacked(part: Literal["ids", "mask"]) -> Tensor:
+        sides = (batch[side][part] for side in SIDES)
+        return torch.cat([nn.functional.pad(t, (0, length - t.shape[1])) for t in sides])
+
+    prompt = Tokens(ids=torch.cat([batch["prompt"]["ids"]] * 2), mask=torch.cat([batch["prompt"]["mask"]] * 2))
+    return _rows(prompt, Tokens(ids=stacked("ids"), mask=stacked("mask")))
 
 
-def _rows(prompt_ids: Tensor, prompt_mask: Tensor, ids: Tensor, mask: Tensor) -> Layout:
-    all_ids, all_mask = torch.cat([prompt_ids, ids], 1), torch.cat([prompt_mask, mask], 1)
-    positions = (all_mask.cumsum(1) - 1).clamp(min=0)
-    keep = torch.arange(prompt_ids.shape[1] - 1, all_ids.shape[1] - 1, device=ids.device)
-    return all_ids, all_mask, positions, keep
+def _rows(prompt: Tokens, response: Tokens) -> Layout:
+    ids = torch.cat([prompt["ids"], response["ids"]], 1)
+    mask = torch.cat([prompt["mask"], response["mask"]], 1)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    keep = torch.arange(prompt["ids"].shape[1] - 1, ids.shape[1] - 1, device=ids.device)
+    return ids, mask, positions, keep
 
 
 def _forward(

@@ -1,19 +1,22 @@
 """Preference losses: pure functions of a batch's log-probabilities, returning ``(loss, metrics)``.
 
-Every argument named ``chosen``, ``rejected`` or ``noised`` is a floating-point tensor (rows,): the log-probability (natural log) of
-a whole response under the policy, with ``ref_`` before it under the reference. Which reduction over the tokens that is, the caller
-decides in ``logprobs.sequence_logps``: every published form but TRL's IPO takes the **sum**.
+All take two records ``Logps``, of the policy and of the reference: for each answer a floating-point tensor (rows,), the
+log-probability (natural log) of a whole response. Which reduction over the tokens that is, the caller decides (see ``logprobs``):
+every published form but TRL's IPO takes the **sum**. In the formulas, ``rho`` is policy less reference.
 
 ``loss`` is a scalar, the mean over the rows; ``metrics`` holds detached tensors (rows,) under TRL's names. Half precision is turned
 into float32 first, and float64 stays. Limits: ``-log sigmoid(z)`` has no gradient left for z above about 100 in float32 (e^-100
 underflows), and below -100 it is a straight line of slope 1, so that one row never weighs more than ``beta`` times its gradient.
 
-All raise ``ValueError`` for tensors that are not of one shape (rows,) and coefficients outside their range.
+All raise ``ValueError`` for an answer that the records lack, tensors that are not of one shape (rows,) and coefficients outside
+their range. ``ipo``, ``hinge`` and label smoothing are not used in the course; they are here for your own experiments.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,14 +25,28 @@ from torch import Tensor
 Metrics = dict[str, Tensor]
 
 
-def dpo(
-    chosen: Tensor,
-    rejected: Tensor,
-    ref_chosen: Tensor,
-    ref_rejected: Tensor,
-    beta: float = 0.1,
-    label_smoothing: float = 0.0,
-) -> tuple[Tensor, Metrics]:
+class Logps(NamedTuple):
+    """What one model gives to the answers of a batch: log-probabilities, (rows,), or token by token, (rows, length).
+
+    ``noised``: of the tokens that the policy prefers under the noised picture (POVID). ``weakened``: of the chosen answer under a
+    weakened picture (mDPO). None where an objective needs none.
+    """
+
+    chosen: Tensor
+    rejected: Tensor
+    noised: Tensor | None = None
+    weakened: Tensor | None = None
+
+    def given(self) -> dict[str, Tensor]:
+        """The tensors that are there, by name."""
+        return {name: tensor for name, tensor in self._asdict().items() if tensor is not None}
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Logps:
+        """The record with ``change`` made to each of its tensors: ``policy.map(Tensor.detach)``."""
+        return Logps(**{name: change(tensor) for name, tensor in self.given().items()})
+
+
+def dpo(policy: Logps, reference: Logps, beta: float = 0.1, label_smoothing: float = 0.0) -> tuple[Tensor, Metrics]:
     """Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290, eq. 7).
 
     ``beta`` > 0 is the strength of the KL term. ``label_smoothing`` in [0, 0.5) is the share of labels taken to be exchanged
@@ -38,138 +55,124 @@ def dpo(
     _positive("dpo", beta=beta)
     if not 0 <= label_smoothing < 0.5:
         raise ValueError(f"dpo: label_smoothing is {label_smoothing}; it must lie in [0, 0.5).")
-    rho_w, rho_l = _log_ratios("dpo", (chosen, ref_chosen), (rejected, ref_rejected))
+    rho_w, rho_l = _log_ratios("dpo", policy, reference, "chosen", "rejected")
     margin = beta * (rho_w - rho_l)
     loss = -(1 - label_smoothing) * F.logsigmoid(margin) - label_smoothing * F.logsigmoid(-margin)
-    return loss.mean(), _metrics(beta * rho_w, beta * rho_l, chosen, rejected)
+    return loss.mean(), _metrics(policy, beta * rho_w, beta * rho_l)
 
 
-def ipo(
-    chosen: Tensor, rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor, beta: float = 0.1
-) -> tuple[Tensor, Metrics]:
+def noised_dpo(policy: Logps, reference: Logps, beta: float = 0.1) -> tuple[Tensor, Metrics]:
+    """``dpo`` against the noised answer in place of the rejected one: ``povid_mean``'s half for the image, and its ablation."""
+    return dpo(_against(policy, "noised"), _against(reference, "noised"), beta)
+
+
+def ipo(policy: Logps, reference: Logps, beta: float = 0.1) -> tuple[Tensor, Metrics]:
     """Identity preference optimisation (Azar et al. 2023, arXiv 2310.12036, eq. 17, where ``beta`` is called tau): the margin of
     log-ratios is drawn to ``1 / (2 beta)`` and no further. TRL gives it means over tokens; the paper has sums."""
     _positive("ipo", beta=beta)
-    rho_w, rho_l = _log_ratios("ipo", (chosen, ref_chosen), (rejected, ref_rejected))
+    rho_w, rho_l = _log_ratios("ipo", policy, reference, "chosen", "rejected")
     loss = (rho_w - rho_l - 1 / (2 * beta)) ** 2
-    return loss.mean(), _metrics(beta * rho_w, beta * rho_l, chosen, rejected)
+    return loss.mean(), _metrics(policy, beta * rho_w, beta * rho_l)
 
 
-def hinge(
-    chosen: Tensor, rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor, beta: float = 0.1
-) -> tuple[Tensor, Metrics]:
+def hinge(policy: Logps, reference: Logps, beta: float = 0.1) -> tuple[Tensor, Metrics]:
     """``max(0, 1 - margin)`` in place of DPO's logistic loss (SLiC: Zhao et al. 2023, arXiv 2305.10425; with log-ratios, as in
     Liu et al. 2023, arXiv 2309.06657)."""
     _positive("hinge", beta=beta)
-    rho_w, rho_l = _log_ratios("hinge", (chosen, ref_chosen), (rejected, ref_rejected))
+    rho_w, rho_l = _log_ratios("hinge", policy, reference, "chosen", "rejected")
     loss = (1 - beta * (rho_w - rho_l)).relu()
-    return loss.mean(), _metrics(beta * rho_w, beta * rho_l, chosen, rejected)
+    return loss.mean(), _metrics(policy, beta * rho_w, beta * rho_l)
 
 
 def povid(
-    chosen: Tensor,
-    rejected: Tensor,
-    noised: Tensor,
-    ref_chosen: Tensor,
-    ref_rejected: Tensor,
-    ref_noised: Tensor,
-    alpha: float = 0.1,
-    beta1: float = 0.05,
-    beta2: float = 0.05,
+    policy: Logps, reference: Logps, alpha: float = 0.1, beta1: float = 0.05, beta2: float = 0.05
 ) -> tuple[Tensor, Metrics]:
     """POVID as the paper writes it (arXiv 2402.11411, section 3.3): one sigmoid over both dispreferences,
     ``-log sigmoid(alpha rho(chosen) - beta1 rho(rejected) - beta2 rho(noised))``.
 
-    ``noised``: the response that the model gives token by token under the noised picture. With ``beta2 = 0`` and
-    ``alpha = beta1`` this is DPO, which is the method's first phase.
+    With ``beta2 = 0`` the records need no noised answer. With ``alpha = beta1`` besides, this is DPO, the method's first phase.
     """
     _positive("povid", alpha=alpha)
     _not_negative("povid", beta1=beta1, beta2=beta2)
-    rho_w, rho_l, rho_n = _log_ratios("povid", (chosen, ref_chosen), (rejected, ref_rejected), (noised, ref_noised))
+    if not beta2:
+        rho_w, rho_l = _log_ratios("povid", policy, reference, "chosen", "rejected")
+        loss = -F.logsigmoid(alpha * rho_w - beta1 * rho_l)
+        return loss.mean(), _metrics(policy, alpha * rho_w, beta1 * rho_l)
+    rho_w, rho_l, rho_n = _log_ratios("povid", policy, reference, "chosen", "rejected", "noised")
     loss = -F.logsigmoid(alpha * rho_w - beta1 * rho_l - beta2 * rho_n)
-    metrics = _metrics(alpha * rho_w, beta1 * rho_l + beta2 * rho_n, chosen, rejected)
-    return loss.mean(), metrics | {"rewards/noised": (beta2 * rho_n).detach(), "logps/noised": noised.detach()}
+    metrics = _metrics(policy, alpha * rho_w, beta1 * rho_l + beta2 * rho_n)
+    return loss.mean(), metrics | _of("noised", policy, beta2 * rho_n)
 
 
-def povid_mean(
-    chosen: Tensor,
-    rejected: Tensor,
-    noised: Tensor,
-    ref_chosen: Tensor,
-    ref_rejected: Tensor,
-    ref_noised: Tensor,
-    beta: float = 0.1,
-) -> tuple[Tensor, Metrics]:
+def povid_mean(policy: Logps, reference: Logps, beta: float = 0.1) -> tuple[Tensor, Metrics]:
     """POVID as the released code computes it: the mean of two DPO losses, one against each dispreference.
 
     Never below ``povid`` with ``alpha = beta`` and ``beta1 = beta2 = beta / 2``: -log sigmoid is convex (Jensen's inequality).
     """
-    text, metrics = dpo(chosen, rejected, ref_chosen, ref_rejected, beta)
-    image, of_noised = dpo(chosen, noised, ref_chosen, ref_noised, beta)
+    text, metrics = dpo(policy, reference, beta)
+    image, of_noised = noised_dpo(policy, reference, beta)
     rewards = (metrics["rewards/rejected"] + of_noised["rewards/rejected"]) / 2
-    return (text + image) / 2, metrics | {
-        **_margins(metrics["rewards/chosen"], rewards),
-        "rewards/noised": of_noised["rewards/rejected"],
-        "logps/noised": of_noised["logps/rejected"],
-    }
+    metrics |= _margins(metrics["rewards/chosen"], rewards)
+    return (text + image) / 2, metrics | _of("noised", policy, of_noised["rewards/rejected"])
 
 
-def mdpo(
-    chosen: Tensor,
-    rejected: Tensor,
-    weakened: Tensor,
-    ref_chosen: Tensor,
-    ref_rejected: Tensor,
-    ref_weakened: Tensor,
-    beta: float = 0.1,
-    anchor: float = 0.0,
-) -> tuple[Tensor, Metrics]:
+def mdpo(policy: Logps, reference: Logps, beta: float = 0.1, anchor: float = 0.0) -> tuple[Tensor, Metrics]:
     """mDPO (Wang et al. 2024, arXiv 2406.11839, section 3): DPO, the same response preferred with its picture to without, and an
     anchor that keeps the chosen reward above ``anchor``.
 
-    ``weakened``: log-probability of the *chosen* response when the picture is weakened (the paper crops it).
+    The ``weakened`` answer is the *chosen* response when the picture is weakened (the paper crops it).
     """
-    text, metrics = dpo(chosen, rejected, ref_chosen, ref_rejected, beta)
-    image, of_weakened = dpo(chosen, weakened, ref_chosen, ref_weakened, beta)
-    (rho_w,) = _log_ratios("mdpo", (chosen, ref_chosen))
+    text, metrics = dpo(policy, reference, beta)
+    image, of_weakened = dpo(_against(policy, "weakened"), _against(reference, "weakened"), beta)
+    (rho_w,) = _log_ratios("mdpo", policy, reference, "chosen")
     kept = -F.logsigmoid(beta * rho_w - anchor).mean()
-    return text + image + kept, metrics | {
-        "rewards/weakened": of_weakened["rewards/rejected"],
-        "logps/weakened": of_weakened["logps/rejected"],
-    }
+    return text + image + kept, metrics | _of("weakened", policy, of_weakened["rewards/rejected"])
 
 
-def sft(chosen: Tensor, lengths: Tensor) -> tuple[Tensor, Metrics]:
+def sft(policy: Logps, reference: Logps, lengths: Tensor) -> tuple[Tensor, Metrics]:
     """Supervised fine-tuning on the chosen responses: cross-entropy a token, first over a row's tokens, then over the rows.
 
-    ``chosen`` must be **sums** over the tokens and ``lengths``, int64 (rows,), their numbers. Every row weighs the same, so that
-    accumulating over small batches gives the gradient of a large one.
+    The policy's log-probabilities must be **sums** over the tokens and ``lengths``, int64 (rows,), their numbers. The reference is
+    not read. Every row weighs the same, so that accumulating over small batches gives the gradient of a large one.
     """
+    chosen = policy.chosen
     if lengths.shape != chosen.shape or not bool((lengths > 0).all()):
         raise ValueError(
             f"sft: lengths are {lengths.tolist()} for {tuple(chosen.shape)} log-probabilities; each row needs at least one token."
         )
-    (chosen,) = _wide("sft", chosen)
-    return -(chosen / lengths).mean(), {"logps/chosen": chosen.detach()}
+    (wide,) = _wide("sft", chosen)
+    return -(wide / lengths).mean(), {"logps/chosen": chosen.detach()}
 
 
 def sft_regularised(
-    loss: Tensor, metrics: Metrics, chosen: Tensor, lengths: Tensor, weight: float
+    loss: Tensor, metrics: Metrics, policy: Logps, lengths: Tensor, weight: float
 ) -> tuple[Tensor, Metrics]:
     """Any loss of this module plus ``weight`` times ``sft`` on its chosen responses, so that they stay likely (Pang et al.
     2024, arXiv 2404.19733; Liu et al. 2024, arXiv 2405.16436)."""
     _not_negative("sft_regularised", weight=weight)
-    nll, _ = sft(chosen, lengths)
-    return loss + weight * nll, metrics | {"nll/chosen": nll.detach().expand(len(chosen))}
+    nll, _ = sft(policy, policy, lengths)
+    return loss + weight * nll, metrics | {"nll/chosen": nll.detach().expand(len(policy.chosen))}
 
 
 # --- shared ------------------------------------------------------------------------------------------------------
 
 
-def _log_ratios(name: str, *pairs: tuple[Tensor, Tensor]) -> list[Tensor]:
-    """log pi_theta - log pi_ref for each (policy, reference)."""
-    flat = _wide(name, *(t for pair in pairs for t in pair))
-    return [policy - reference.detach() for policy, reference in zip(flat[::2], flat[1::2], strict=True)]
+def _answer(where: str, logps: Logps, name: str) -> Tensor:
+    found = logps.given().get(name)
+    if found is None:
+        raise ValueError(f"{where}: the record has no {name} answers; give Logps(..., {name}=...).")
+    return found
+
+
+def _against(logps: Logps, name: str) -> Logps:
+    """The record with another answer in the rejected one's place."""
+    return Logps(logps.chosen, _answer("dpo", logps, name))
+
+
+def _log_ratios(where: str, policy: Logps, reference: Logps, *answers: str) -> list[Tensor]:
+    """log pi_theta - log pi_ref of each of the ``answers``."""
+    flat = _wide(where, *(_answer(where, of, name) for name in answers for of in (policy, reference)))
+    return [p - r.detach() for p, r in zip(flat[::2], flat[1::2], strict=True)]
 
 
 def _wide(name: str, *tensors: Tensor) -> list[Tensor]:
@@ -185,14 +188,18 @@ def _wide(name: str, *tensors: Tensor) -> list[Tensor]:
     return [t if t.dtype == torch.float64 else t.float() for t in tensors]
 
 
-def _metrics(reward_chosen: Tensor, reward_rejected: Tensor, chosen: Tensor, rejected: Tensor) -> Metrics:
+def _metrics(policy: Logps, reward_chosen: Tensor, reward_rejected: Tensor) -> Metrics:
     return {
         "rewards/chosen": reward_chosen.detach(),
         "rewards/rejected": reward_rejected.detach(),
         **_margins(reward_chosen.detach(), reward_rejected.detach()),
-        "logps/chosen": chosen.detach(),
-        "logps/rejected": rejected.detach(),
+        "logps/chosen": policy.chosen.detach(),
+        "logps/rejected": policy.rejected.detach(),
     }
+
+
+def _of(answer: str, policy: Logps, reward: Tensor) -> Metrics:
+    return {f"rewards/{answer}": reward.detach(), f"logps/{answer}": _answer("metrics", policy, answer).detach()}
 
 
 def _margins(chosen: Tensor, rejected: Tensor) -> Metrics:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import send_to_device
 from peft import PeftModel
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -29,8 +28,9 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm.auto import tqdm
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
-from povid_lib.training.collator import Batch, PairCollator, as_bytes
-from povid_lib.training.logprobs import image_features, pair_logits, sequence_logps, token_logps
+from povid_lib.files.jsonl import part_of, replacing
+from povid_lib.training.collator import SIDES, Batch, PairCollator, as_bytes
+from povid_lib.training.logprobs import image_features, pair_logits, response_logps
 
 _SHARD = 256  # rows a file
 
@@ -85,11 +85,28 @@ def build(
 
     Each process takes every n-th row. The folder appears when it is whole; what a killed run left of it is taken away first.
     """
-    part = Path(f"{folder}.part")
-    if accelerator.is_main_process:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+    main = accelerator.is_main_process
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(folder, folder=True) if main else nullcontext(part_of(folder)) as part:
+        accelerator.wait_for_everyone()
+        _write_rows(part, model, collator, dataset, accelerator, hidden, features, batch_size, shared_prefix)
+        accelerator.wait_for_everyone()
+        if main:
+            (part / "key.json").write_text(json.dumps(key | {"hidden": str(hidden), "features": str(features)}))
     accelerator.wait_for_everyone()
+
+
+def _write_rows(
+    part: Path,
+    model: PeftModel | LlavaForConditionalGeneration,
+    collator: PairCollator,
+    dataset: Dataset[Any],
+    accelerator: Accelerator,
+    hidden: bool,
+    features: bool,
+    batch_size: int,
+    shared_prefix: bool,
+) -> None:
     rank, world = accelerator.process_index, accelerator.num_processes
     mine = Subset(dataset, range(rank, len(dataset), world))  # type: ignore[arg-type]
     loader: Iterable[Batch] = DataLoader(mine, batch_size=batch_size, collate_fn=collator)
@@ -98,18 +115,13 @@ def build(
     ids: list[str] = []
     shard, at = 0, 0
     for batch in wait:
-        for row_id, found in _read(model, _on(batch, accelerator.device), hidden, features, shared_prefix):
+        for row_id, found in _read(model, send_to_device(batch, accelerator.device), hidden, features, shared_prefix):
             tensors |= {f"{len(ids)}.{name}": tensor.cpu().contiguous() for name, tensor in found.items()}
             ids.append(row_id)
         at += len(batch["row_ids"])
         if len(ids) >= _SHARD or at == len(mine):
             save_file(tensors, part / f"{rank:04d}-{shard:05d}.safetensors", metadata={"ids": json.dumps(ids)})
             shard, tensors, ids = shard + 1, {}, []
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        (part / "key.json").write_text(json.dumps(key | {"hidden": str(hidden), "features": str(features)}))
-        os.replace(part, folder)
-    accelerator.wait_for_everyone()
 
 
 def _read(
@@ -129,14 +141,12 @@ def _read(
         finally:
             if hook is not None:
                 hook.remove()
-        sums = {
-            side: sequence_logps(token_logps(of, batch[f"{side}_ids"], batch[f"{side}_mask"]), batch[f"{side}_mask"])  # type: ignore[literal-required]
-            for side, of in zip(("chosen", "rejected"), logits, strict=True)
-        }
+        sums = {side: response_logps(of, batch, side) for side, of in zip(SIDES, logits, strict=True)}
     base.train(training)
-    lengths = batch["chosen_mask"].sum(1).tolist()
+    lengths = batch["chosen"]["mask"].sum(1).tolist()
     for row, row_id in enumerate(batch["row_ids"]):
-        found = {side: of[row] for side, of in sums.items()} | {"digest": batch["digests"][row]}
+        found: dict[str, Tensor] = {side: of[row] for side, of in sums.items()}
+        found["digest"] = batch["digests"][row]
         if hidden:
             found["hidden"] = last[0][row, : lengths[row]]
         if pictures is not None:
@@ -185,7 +195,7 @@ class RowCache:
                 )
             for name in names:
                 found.setdefault(name, []).append(file.get_tensor(f"{at}.{name}"))
-        device = batch["chosen_ids"].device
+        device = batch["chosen"]["ids"].device
         return Cached(
             torch.stack(found["chosen"]).to(device),
             torch.stack(found["rejected"]).to(device),
@@ -200,10 +210,6 @@ class RowCache:
     @cache  # noqa: B019
     def _names(self, path: Path) -> frozenset[str]:
         return frozenset(self._open(path).keys())
-
-
-def _on(batch: Batch, device: torch.device) -> Batch:
-    return {name: t.to(device) if isinstance(t, Tensor) else t for name, t in batch.items()}  # type: ignore[return-value]
 
 
 def _hash(text: str) -> str:

@@ -6,10 +6,8 @@ is the judge in the tests. The reference is the same model with its adapters swi
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import defaultdict
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +17,10 @@ from torch import Tensor
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 from trl import DPOTrainer
 
-from povid_lib.data import corrupt_image
-from povid_lib.training import checks, dispreference, reference_cache
-from povid_lib.training.collator import Batch, PairCollator, changed_tokens
+from povid_lib.training import checks, objectives, pair_scores, reference_cache
+from povid_lib.training.collator import Batch, PairCollator
 from povid_lib.training.config import LANGUAGE_MODEL_LAYERS, POVIDConfig
-from povid_lib.training.logprobs import (
-    chosen_logits,
-    image_features,
-    pair_logits,
-    segment_logps,
-    sequence_logps,
-    token_logps,
-)
-from povid_lib.training.objectives import Logps, objective
+from povid_lib.training.losses import Logps, Metrics
 
 
 class POVIDTrainer(DPOTrainer):
@@ -91,10 +80,12 @@ class POVIDTrainer(DPOTrainer):
         """The loss of one batch: log-probabilities under policy and reference, and what ``args.objective`` makes of them."""
         if return_outputs:
             raise ValueError("POVIDTrainer gives no outputs beside the loss; set prediction_loss_only=True.")
+        settings: POVIDConfig = self.args
         policy, reference, metrics = self.logps(model, inputs)
-        loss, of_loss = objective(self.args, policy, reference, inputs)
+        lengths = inputs["chosen"]["mask"].sum(1)
+        loss, of_loss = objectives.evaluate(settings.row, settings.coefficients, policy, reference, lengths)
         if not bool(torch.isfinite(loss)):
-            self._check_finite(inputs, policy, reference)
+            checks.check_finite(self.state.global_step, inputs["row_ids"], policy, reference)
             raise FloatingPointError(
                 f"Step {self.state.global_step}: the loss is {float(loss)}, though every log-probability is finite. Nothing was "
                 "updated; lower learning_rate or the coefficients."
@@ -114,107 +105,16 @@ class POVIDTrainer(DPOTrainer):
         self._tokens, self._since = 0, time.monotonic()
         super().log(logs, start_time)
 
-    # --- log-probabilities ---------------------------------------------------------------------------------------
+    # --- this trainer's own --------------------------------------------------------------------------------------
 
-    def logps(self, model: Any, batch: Batch) -> tuple[Logps, Logps, dict[str, Tensor]]:
-        """Summed log-probabilities (rows,) of a batch's responses under policy and reference, and metrics (rows,) of the noise.
-
-        Names: "chosen", "rejected", with an image dispreference "noised", for mDPO "weakened".
-        """
-        settings: POVIDConfig = self.args
+    def logps(self, model: Any, batch: Batch) -> tuple[Logps, Logps, Metrics]:
+        """See ``pair_scores.pair_logps``; counts the tokens that are read."""
         cached = self._cache.rows(batch) if self._cache is not None else None
-        features = cached.features if cached else None
-        chosen, rejected = pair_logits(model, batch, settings.shared_prefix, features)
-        policy = _scores(settings, batch, chosen, rejected)
-        self._check_finite(batch, policy)
-        masks = (batch["prompt_mask"], batch["chosen_mask"], batch["rejected_mask"])
-        self._tokens += sum(int(mask.sum()) for mask in masks)
-        if cached and settings.cache_reference:
-            reference: Logps = {"chosen": cached.chosen, "rejected": cached.rejected}
-            ref_chosen = None if cached.hidden is None else self._lm_head(cached.hidden)
-        else:
-            with torch.no_grad(), self._as_reference(model):
-                ref_chosen, ref_rejected = pair_logits(model, batch, settings.shared_prefix, features)
-            reference = _scores(settings, batch, ref_chosen, ref_rejected)
-        metrics: dict[str, Tensor] = {}
-        if settings.needs_noise:
-            policy["noised"], reference["noised"], metrics = self._noised(model, batch, chosen, ref_chosen)
-        if settings.objective == "mdpo":
-            policy["weakened"], reference["weakened"] = self._weakened(model, batch)
-        return policy, reference, metrics
-
-    def _noised(
-        self, model: Any, batch: Batch, chosen: Tensor, ref_chosen: Tensor | None
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Log-probabilities of the tokens that the model gives under the noised picture, as ``ImageDispreference`` chooses."""
-        how = self.args.image_dispreference
-        ids, mask = batch["chosen_ids"], batch["chosen_mask"]
-        generators = [self._generator(row_id) for row_id in batch["row_ids"]]
-        pixels, shown = batch["pixel_values"], batch
-        if how.weakening == "masking":
-            is_image = batch["prompt_ids"] == self.accelerator.unwrap_model(model).config.image_token_id
-            weakened = dispreference.masked(batch["prompt_mask"], is_image, how.masked_share, generators)
-            shown = Batch(**{**batch, "prompt_mask": weakened})
-        else:
-            pixels = dispreference.noised_pixels(batch["images"], pixels, how, self.processing_class, generators)
-        clean = how.scored_under == "clean"
-        # policy and reference have the same eyes; FSDP alone shards them so that they cannot be called on their own
-        base = self.accelerator.unwrap_model(model).get_base_model()
-        seen = None if self.is_fsdp_enabled else image_features(base, pixels)
-        with torch.no_grad() if clean else nullcontext():
-            under_noise = chosen_logits(model, shown, pixels, seen)
-        tokens = ref_tokens = _dispreferred(under_noise, ids, how.tokens, generators)
-        ref_under = ref_chosen
-        if not clean or how.reference_tokens == "own":
-            with torch.no_grad(), self._as_reference(model):
-                ref_under_noise = chosen_logits(model, shown, pixels, seen)
-            if how.reference_tokens == "own":
-                ref_tokens = _dispreferred(ref_under_noise, ids, how.tokens, generators)
-            if not clean:
-                ref_under = ref_under_noise
-        policy = token_logps(chosen if clean else under_noise, tokens, mask)
-        assert ref_under is not None  # the cache holds hidden states whenever they are scored
-        reference = token_logps(ref_under, ref_tokens, mask)
-        share = ((tokens != ids) & (mask == 1)).sum(1) / mask.sum(1)
-        return sequence_logps(policy, mask), sequence_logps(reference, mask), {"noised/differing": share}
-
-    def _weakened(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The chosen answers' log-probabilities with cropped pictures, for mDPO, which keeps a fifth of the picture's area."""
-        shown = [
-            corrupt_image.cropped(image, 0.2, self._generator(row_id))
-            for image, row_id in zip(batch["images"], batch["row_ids"], strict=True)
-        ]
-        pixels = self.processing_class.image_processor(shown, return_tensors="pt")["pixel_values"].to(
-            batch["pixel_values"]
-        )
-        ids, mask = batch["chosen_ids"], batch["chosen_mask"]
-        policy = sequence_logps(token_logps(chosen_logits(model, batch, pixels), ids, mask), mask)
-        with torch.no_grad(), self._as_reference(model):
-            reference = sequence_logps(token_logps(chosen_logits(model, batch, pixels), ids, mask), mask)
-        return policy, reference
-
-    def _generator(self, row_id: str) -> torch.Generator:
-        """Chance that depends on the seed, the row and the step only: not on batches, processes or interruptions."""
-        name = f"{self.args.seed}|{row_id}|{self.state.global_step}"
-        number = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
-        return torch.Generator().manual_seed(number >> 1)
-
-    def _as_reference(self, model: Any) -> Any:
-        return self.accelerator.unwrap_model(model).disable_adapter()
-
-    def _lm_head(self, hidden: Tensor) -> Tensor:
-        head = self.accelerator.unwrap_model(self.model).get_base_model().lm_head
-        with torch.no_grad():
-            return head(hidden.to(head.weight.dtype))
-
-    def _check_finite(self, batch: Batch, *found: Logps) -> None:
-        every = torch.stack([logps.detach() for of in found for logps in of.values()])
-        wrong = [row_id for row_id, row in zip(batch["row_ids"], every.isfinite().all(0), strict=True) if not row]
-        if wrong:
-            raise FloatingPointError(
-                f"Step {self.state.global_step}: no finite log-probability for row {', '.join(wrong)}. Nothing was updated; look "
-                "at its picture and its texts, and if every row is named, lower learning_rate."
-            )
+        models = pair_scores.Models(model, self.accelerator.unwrap_model(model), not self.is_fsdp_enabled)
+        step = self.state.global_step
+        found = pair_scores.pair_logps(models, batch, self.args, self.processing_class, step, cached)
+        self._tokens += sum(int(text["mask"].sum()) for text in (batch["prompt"], batch["chosen"], batch["rejected"]))
+        return found
 
     def _check_equal(self) -> None:
         """Before any step the adapters change nothing, so policy and reference must agree on the first rows."""
@@ -240,24 +140,3 @@ class POVIDTrainer(DPOTrainer):
                 batch_size=rows, shared_prefix=settings.shared_prefix, **wanted,
             )  # fmt: skip
         return reference_cache.RowCache(folder, key, **wanted)
-
-
-def _dispreferred(logits: Tensor, ids: Tensor, how: dispreference.Tokens, generators: list[torch.Generator]) -> Tensor:
-    """Row by row, so that the chance of one row does not depend on its neighbours."""
-    rows = zip(logits.detach().cpu(), ids.cpu(), generators, strict=True)
-    return torch.stack([dispreference.dispreferred_tokens(row, labels, how, g) for row, labels, g in rows]).to(
-        ids.device
-    )
-
-
-def _scores(settings: POVIDConfig, batch: Batch, chosen: Tensor, rejected: Tensor) -> Logps:
-    """Each response's log-probability (rows,): the sum over its tokens, or RLHF-V's mean with weights."""
-    masks = {"chosen": batch["chosen_mask"], "rejected": batch["rejected_mask"]}
-    logps = {
-        "chosen": token_logps(chosen, batch["chosen_ids"], masks["chosen"]),
-        "rejected": token_logps(rejected, batch["rejected_ids"], masks["rejected"]),
-    }
-    if settings.objective != "ddpo":
-        return {side: sequence_logps(logps[side], masks[side]) for side in logps}
-    changed = dict(zip(logps, changed_tokens(batch), strict=True))
-    return {side: segment_logps(logps[side], masks[side], changed[side], settings.segment_weight) for side in logps}

@@ -1,17 +1,7 @@
-
 // Every answer of a tiny world under the best policy for a beta that the reader moves. All numbers are computed beforehand.
 
-const SVG = "http://www.w3.org/2000/svg";
-
-function drawn(tag, attributes = {}, ...children) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
-
 function render({ model, el }) {
-  const { answers, views, best } = model.get("spec");
+  const { answers, views, best } = specOf(model);
   let at = 0;
 
   const slider = element("input", { type: "range", min: 0, max: views.length - 1, step: 1, value: 0, oninput: () => { at = +slider.value; draw(); } });
@@ -33,8 +23,7 @@ function render({ model, el }) {
     drawn("text", { x: 10, y: (top + height - bottom) / 2, "text-anchor": "middle", transform: `rotate(-90 10 ${(top + height - bottom) / 2})` }, "mean reward"),
     dot);
 
-  el.classList.add("beta");
-  el.replaceChildren(
+  mount(el, "beta",
     element("div", { class: "beta-left" },
       element("label", {}, "\u03b2, from infinite (left) to small (right) ", slider), shown, plot, status),
     element("div", { class: "beta-right" },

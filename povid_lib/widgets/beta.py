@@ -5,33 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import anywidget
 import numpy as np
 import torch
-import traitlets
 from torch import Tensor
 
 from povid_lib.analysis import exact_policy
-from povid_lib.widgets.base import STATIC, script
+from povid_lib.widgets.base import SpecWidget
 
 
-class Beta(anywidget.AnyWidget):
+class Beta(SpecWidget):
     """Move beta, and see the best policy of chapter 06 go from the reference to the best answer. Computed beforehand."""
 
-    _esm = script("beta.js")
-    _css = STATIC / "beta.css"
-    spec = traitlets.Dict().tag(sync=True)
+    asset = "beta"
 
     def __init__(self, texts: Sequence[str], lies: Sequence[bool], ref_logps: Tensor, reward: Tensor) -> None:
         super().__init__(spec=beta_spec(texts, lies, ref_logps, reward))
 
 
-def beta_spec(
-    texts: Sequence[str], lies: Sequence[bool], ref_logps: Tensor, reward: Tensor, top: int = 9, stops: int = 31
-) -> dict[str, Any]:
-    """The exact optimum at ``stops`` values of beta, the first infinite: probabilities of the ``top`` answers and of all others,
+def beta_spec(texts: Sequence[str], lies: Sequence[bool], ref_logps: Tensor, reward: Tensor) -> dict[str, Any]:
+    """The exact optimum at 31 values of beta, the first infinite: probabilities of the nine likeliest answers and of all others,
     mean reward, divergence, and the share of answers that name what is not there (``lies``)."""
-    betas = [None, *np.geomspace(20, 0.1, stops - 1).tolist()]
+    top = min(9, len(texts))
+    betas = [None, *np.geomspace(20, 0.1, 30).tolist()]
     policies = [ref_logps if beta is None else exact_policy.optimum(ref_logps, reward, beta) for beta in betas]
     ever = torch.stack(policies).exp().amax(0)
     shown = sorted(ever.topk(top).indices.tolist(), key=lambda i: (-float(reward[i]), -float(ref_logps[i])))

@@ -1,7 +1,7 @@
 // Every method of the study on one measure, best first, with the seeds as dots. All numbers are computed beforehand.
 
 function render({ model, el }) {
-  const { methods, measures, splits } = model.get("spec");
+  const { methods, measures, splits } = specOf(model);
   let measure = 0, split = 0, against = 0;
 
   const choice = (label, names, onchange) => element("label", {}, `${label} `, element("select", { onchange },
@@ -10,8 +10,7 @@ function render({ model, el }) {
   const caption = element("caption");
   const status = element("p", { role: "status" });
 
-  el.classList.add("compare");
-  el.replaceChildren(
+  mount(el, "compare",
     element("div", { class: "compare-choices" },
       choice("Measure", measures.map(m => m.label), (e) => { measure = +e.target.value; draw(); }),
       choice("Scenes", splits.map(s => s.replace("_", "-")), (e) => { split = +e.target.value; draw(); }),

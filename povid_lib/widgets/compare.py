@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import anywidget
-import traitlets
-
 from povid_lib.evaluation.held_out import SPLITS
 from povid_lib.study.report import BASE
-from povid_lib.widgets.base import STATIC, script
+from povid_lib.widgets.base import SpecWidget
 
 
-class Compare(anywidget.AnyWidget):
+class Compare(SpecWidget):
     """Choose a measure, a split and a method to compare with; all methods in order, with intervals and seeds."""
 
-    _esm = script("compare.js")
-    _css = STATIC / "compare.css"
-    spec = traitlets.Dict().tag(sync=True)
+    asset = "compare"
 
     def __init__(
         self, data: Mapping[str, Any], names: Mapping[str, str], measures: Mapping[str, tuple[str, int]]

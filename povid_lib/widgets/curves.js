@@ -1,21 +1,13 @@
 // The logs of two trainings side by side, with what each did to the captions. All numbers are computed beforehand.
 
-const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 330, HEIGHT = 200, LEFT = 44, BOTTOM = 34, TOP = 10, RIGHT = 10;
 const STYLES = ["solid", "dashed", "dotted"];
-
-function drawn(tag, attributes = {}, ...children) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
 
 const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
 const said = (value, digits) => value.toFixed(digits).replace("-", "\u2212");
 
 function render({ model, el }) {
-  const { methods, quantities, before } = model.get("spec");
+  const { methods, quantities, before } = specOf(model);
   const longest = Math.max(...methods.map(m => m.steps.length));
   let quantity = 0, at = longest - 1;
 
@@ -32,8 +24,7 @@ function render({ model, el }) {
     return panel;
   });
 
-  el.classList.add("curves");
-  el.replaceChildren(
+  mount(el, "curves",
     element("div", { class: "curves-top" },
       select("quantity", quantities, quantity, (i) => { quantity = i; }),
       element("label", {}, "along the training ", slider)),

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import anywidget
-import traitlets
-
-from povid_lib.figures.training import _SIDES, log_ratios
-from povid_lib.widgets.base import STATIC, script
+from povid_lib.figures.training import SIDES, log_ratios
+from povid_lib.widgets.base import SpecWidget
 
 
-class Curves(anywidget.AnyWidget):
+class Curves(SpecWidget):
     """Lay the logs of two trainings side by side, beside what each did to the captions. Computed beforehand."""
 
-    _esm = script("curves.js")
-    _css = STATIC / "curves.css"
-    spec = traitlets.Dict().tag(sync=True)
+    asset = "curves"
 
     def __init__(
         self, tuned: Mapping[str, Any], labels: Mapping[str, str], coefficients: Mapping[str, Mapping[str, float]]
@@ -42,7 +37,7 @@ def curves_spec(
             "log-ratio to the reference (nats)": {side: [found[side] for found in ratios] for side in ratios[0]},
             "log-probability as logged (nats)": {
                 side: [[entry[f"logps/{side}"] for entry in log] for log in logs]
-                for side, *_ in _SIDES
+                for side, *_ in SIDES
                 if f"logps/{side}" in logs[0][0]
             },
             "share of pairs in order": {"pairs": [[entry["rewards/accuracies"] for entry in log] for log in logs]}

@@ -1,4 +1,4 @@
-// Put before every widget's own script, see widgets.py.
+// Put before every widget's own script, see base.py.
 
 function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -8,5 +8,24 @@ function element(tag, attributes = {}, ...children) {
   }
   node.append(...children);
   return node;
+}
+
+// the same for what is drawn: a node of SVG
+function drawn(tag, attributes = {}, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+// The specification. Its objects inherit nothing, so that a word such as "constructor" is in them only if it was put there.
+function specOf(model) {
+  return JSON.parse(model.get("spec"), (_, value) =>
+    value && Object.getPrototypeOf(value) === Object.prototype ? Object.assign(Object.create(null), value) : value);
+}
+
+function mount(el, name, ...children) {
+  el.classList.add("povid-widget", name);
+  el.replaceChildren(...children);
 }
 

@@ -56,7 +56,7 @@ const bitmap = (src) => new Promise((resolve, reject) => {
 });
 
 function render({ model, el }) {
-  const spec = model.get("spec");
+  const spec = specOf(model);
   const { side, patch, vocabulary, objects } = spec;
   const grid = side / patch, width = vocabulary.length;
   let scene, before, after, answer, chosen = 0, masked = new Set(), whole = null, turn = 0;
@@ -76,8 +76,7 @@ function render({ model, el }) {
     patches.append(element("button", { type: "button", "aria-label": name, "aria-pressed": "false",
       onclick: () => { masked.has(i) ? masked.delete(i) : masked.add(i); update(); } }));
   }
-  el.classList.add("look");
-  el.replaceChildren(
+  mount(el, "look",
     element("div", { class: "look-left" },
       element("label", {}, "Scene ", select),
       element("div", { class: "look-picture" }, canvas, patches),
@@ -175,7 +174,7 @@ function render({ model, el }) {
       const chip = element("button", { type: "button", "data-verdict": verdict, "data-percent": percent, "aria-pressed": i === chosen,
         onclick: () => { chosen = i; draw(rows); if (!rows) update(); } },
         element("span", {}, vocabulary[id].trim() || "␣"), element("small", {}, percent),
-        element("span", { class: "look-spoken" }, ` percent${label}`));
+        element("span", { class: "povid-spoken" }, ` percent${label}`));
       chip.style.setProperty("--p", after[i].toFixed(3));
       return chip;
     }));

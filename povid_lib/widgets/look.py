@@ -6,28 +6,24 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import anywidget
 import numpy as np
 import torch
-import traitlets
 
 from povid_lib import models
 from povid_lib.models.llava import VLM
-from povid_lib.widgets.base import STATIC, png, script
+from povid_lib.widgets.base import SpecWidget, png
 from povid_lib.world.captions import PROMPT, mentioned
 from povid_lib.world.patches import PATCH
 from povid_lib.world.scenes import SIDE, Scene
 
 
-class Look(anywidget.AnyWidget):
+class Look(SpecWidget):
     """Choose a scene, cover patches, and see how the probability of every word of the model's caption moves.
 
     In the book the page runs ``architecture.onnx`` itself; in Jupyter this object answers with the model that it was given.
     """
 
-    _esm = script("look.js")
-    _css = STATIC / "look.css"
-    spec = traitlets.Dict().tag(sync=True)
+    asset = "look"
 
     def __init__(self, vlm: VLM, scenes: Sequence[Scene], titles: Sequence[str]) -> None:
         super().__init__(spec=look_spec(vlm, scenes, titles))

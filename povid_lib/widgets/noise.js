@@ -1,7 +1,7 @@
 // A picture under more and more noise: what the model expects next, and its own token at every place of the true caption.
 
 function render({ model, el }) {
-  const { scenes, steps } = model.get("spec");
+  const { scenes, steps } = specOf(model);
   let at = 0, level = 0;
 
   const picture = element("img", { class: "noise-picture", alt: "" });
@@ -14,8 +14,7 @@ function render({ model, el }) {
   const select = element("select", { onchange: () => { at = +select.value; draw(); } });
   scenes.forEach((s, i) => select.append(element("option", { value: i }, s.title)));
 
-  el.classList.add("noise");
-  el.replaceChildren(
+  mount(el, "noise",
     element("div", { class: "noise-left" },
       element("label", {}, "Scene ", select), picture,
       element("label", {}, "Noise step ", slider), shown),

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import anywidget
 import numpy as np
 import torch
-import traitlets
 
 from povid_lib import models
 from povid_lib.analysis.next_word import Dilemma
@@ -16,24 +14,22 @@ from povid_lib.analysis.token_changes import sort_of
 from povid_lib.data.corrupt_image import noised
 from povid_lib.models.llava import VLM
 from povid_lib.training.dispreference import dispreferred_tokens
-from povid_lib.widgets.base import STATIC, png, script
+from povid_lib.widgets.base import SpecWidget, png
 from povid_lib.world.captions import PROMPT, SHORT_PROMPTS, detailed_caption, mentioned
 
 
-class Noise(anywidget.AnyWidget):
+class Noise(SpecWidget):
     """Slide the noise over a few scenes, and see the next word and the dispreferred tokens change. Computed beforehand."""
 
-    _esm = script("noise.js")
-    _css = STATIC / "noise.css"
-    spec = traitlets.Dict().tag(sync=True)
+    asset = "noise"
 
     def __init__(self, vlm: VLM, asked: Sequence[Dilemma], steps: Sequence[int]) -> None:
         super().__init__(spec=noise_spec(vlm, asked, steps))
 
 
-def noise_spec(vlm: VLM, asked: Sequence[Dilemma], steps: Sequence[int], top: int = 6) -> dict[str, Any]:
-    """For each scene and step: the noised picture, the ``top`` next words after ``so_far``, and the argmax token at each place of
-    the true caption with its sort (see ``next_word``). One draw of noise a scene, mixed in more and more.
+def noise_spec(vlm: VLM, asked: Sequence[Dilemma], steps: Sequence[int]) -> dict[str, Any]:
+    """For each scene and step: the noised picture, the six likeliest next words after ``so_far``, and the argmax token at each
+    place of the true caption with its sort (see ``next_word``). One draw of noise a scene, mixed in more and more.
     """
     rows, decode = [], vlm.processor.tokenizer.decode
     for number, d in enumerate(asked):
@@ -45,7 +41,7 @@ def noise_spec(vlm: VLM, asked: Sequence[Dilemma], steps: Sequence[int], top: in
         for picture, (ids, logps) in zip(pictures, read, strict=True):
             labels = [decode([i]).strip() for i in ids.tolist()]
             tokens = [decode([i]).strip() for i in dispreferred_tokens(logps, ids, "argmax").tolist()]
-            expected = models.top_tokens(vlm, models.next_token_probs(vlm, picture, SHORT_PROMPTS[0], d.so_far), top)
+            expected = models.top_tokens(vlm, models.next_token_probs(vlm, picture, SHORT_PROMPTS[0], d.so_far), 6)
             views.append(
                 {
                     "png": png(picture),

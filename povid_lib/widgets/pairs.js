@@ -1,7 +1,7 @@
 // Pairs with their picture covered: say which answer is false, then see the picture, the changed words and the hits so far.
 
 function render({ model, el }) {
-  const { pairs } = model.get("spec");
+  const { pairs } = specOf(model);
   const guesses = pairs.map(() => null); // 0 or 1: the answer taken to be false; "none": uncovered without a guess
   let at = 0;
 
@@ -20,8 +20,7 @@ function render({ model, el }) {
     button("Reveal", () => guess("none")),
   ];
 
-  el.classList.add("pairs");
-  el.replaceChildren(
+  mount(el, "pairs",
     element("div", { class: "pairs-left" }, frame, count,
       element("div", { class: "pairs-buttons" }, button("Previous", go(-1)), button("Next", go(1)))),
     element("div", { class: "pairs-right" }, prompt,

@@ -6,33 +6,29 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-import anywidget
 import numpy as np
-import traitlets
 
 from povid_lib.data.pairs import Pair
-from povid_lib.widgets.base import STATIC, png, script
+from povid_lib.widgets.base import SpecWidget, png
 from povid_lib.world.scenes import Scene
 
 
-class Pairs(anywidget.AnyWidget):
+class Pairs(SpecWidget):
     """Say which answer of a pair is false with the picture covered; then see picture, changes and the hits so far. Needs no model
     and no kernel."""
 
-    _esm = script("pairs.js")
-    _css = STATIC / "pairs.css"
-    spec = traitlets.Dict().tag(sync=True)
+    asset = "pairs"
 
-    def __init__(self, pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[str], seed: int = 0) -> None:
-        super().__init__(spec=pairs_spec(pairs, scenes, labels, seed))
+    def __init__(self, pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[str]) -> None:
+        super().__init__(spec=pairs_spec(pairs, scenes, labels))
 
 
-def pairs_spec(pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[str], seed: int = 0) -> dict[str, Any]:
+def pairs_spec(pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[str]) -> dict[str, Any]:
     """Pictures, questions and both answers, each word with whether it was changed; pairs, and the two answers, in random order.
 
     ``labels``: what to call each pair once it is revealed, and to count hits by. ``false``: which answer is the rejected one.
     """
-    rows, rng = [], np.random.default_rng(seed)
+    rows, rng = [], np.random.default_rng(0)
     for pair, scene, label in zip(pairs, scenes, labels, strict=True):
         chosen, rejected = pair.chosen.split(), pair.rejected.split()
         marked: tuple[set[int], set[int]] = (set(), set())

@@ -3,7 +3,7 @@
 const share = (top, bottom) => (bottom ? (top / bottom).toFixed(3) : "–");
 
 function render({ model, el }) {
-  const { scenes, words, everything } = model.get("spec");
+  const { scenes, words, everything } = specOf(model);
   const captions = scenes.map((s) => s.caption);
   const use = { plural: true, synonym: true };
   let at = 0;
@@ -24,8 +24,7 @@ function render({ model, el }) {
     return element("label", {}, box, ` ${label}`);
   };
 
-  el.classList.add("score");
-  el.replaceChildren(
+  mount(el, "score",
     element("div", { class: "score-left" }, element("label", {}, "Scene ", select), picture),
     element("div", { class: "score-right" },
       element("label", {}, "Caption of this scene (edit it) ", text),
@@ -74,7 +73,7 @@ function render({ model, el }) {
     read.replaceChildren(...parse(captions[at]).map(({ part, kind }) => {
       if (!kind) return part;
       const there = truth.includes(kind);
-      return element("mark", { "data-verdict": there }, part, element("span", { class: "score-spoken" }, there ? " (there)" : " (not there)"));
+      return element("mark", { "data-verdict": there }, part, element("span", { class: "povid-spoken" }, there ? " (there)" : " (not there)"));
     }));
     table.replaceChildren(row("this scene", [count(at)]), row(`all ${scenes.length} scenes`, scenes.map((_, i) => count(i))));
   }

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import anywidget
 import numpy as np
-import traitlets
 
-from povid_lib.widgets.base import STATIC, png, script
+from povid_lib.widgets.base import SpecWidget, png
 from povid_lib.world.captions import WORDS, detailed_caption, enumerate_phrases
 from povid_lib.world.objects import KINDS, NAMES
 from povid_lib.world.scenes import Scene
 
 
-class Score(anywidget.AnyWidget):
+class Score(SpecWidget):
     """Edit the captions of a few scenes and see CHAIR, recall and length move. Needs no model and no kernel."""
 
-    _esm = script("score.js")
-    _css = STATIC / "score.css"
-    spec = traitlets.Dict().tag(sync=True)
+    asset = "score"
 
     def __init__(self, scenes: Sequence[Scene], titles: Sequence[str], captions: Sequence[str]) -> None:
         super().__init__(spec=score_spec(scenes, titles, captions))

@@ -1,8 +1,7 @@
-
 // What the POVID loss weighs, word by word, for an alpha, beta1 and beta2 that the reader moves. Log-probabilities are given.
 
 function render({ model, el }) {
-  const { pairs } = model.get("spec");
+  const { pairs } = specOf(model);
   const settings = { alpha: 0.1, beta1: 0.05, beta2: 0.05 };
   const names = { alpha: "\u03b1, chosen", beta1: "\u03b2\u2081, rejected", beta2: "\u03b2\u2082, noised" };
   const presets = { "POVID": [0.1, 0.05, 0.05], "text only": [0.1, 0.1, 0], "image only": [0.1, 0, 0.1], "POVID, phase 1": [0.1, 0.05, 0] };
@@ -25,8 +24,7 @@ function render({ model, el }) {
   const sums = element("p", { class: "weigh-sums" });
   const status = element("p", { role: "status" });
 
-  el.classList.add("weigh");
-  el.replaceChildren(
+  mount(el, "weigh",
     element("div", { class: "weigh-left" },
       element("label", {}, "Pair ", select), image,
       ...Object.keys(settings).map(key => element("label", {}, `${names[key]} `, shown[key], sliders[key])),

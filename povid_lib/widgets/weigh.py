@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import anywidget
-import traitlets
-
 from povid_lib.analysis.loss_gradient import Answers, shared_words
 from povid_lib.models.llava import VLM
-from povid_lib.widgets.base import STATIC, png, script
+from povid_lib.widgets.base import SpecWidget, png
 from povid_lib.world.scenes import Scene
 
 
-class Weigh(anywidget.AnyWidget):
+class Weigh(SpecWidget):
     """Move alpha, beta1 and beta2, and see what the POVID loss weighs, word by word. Needs no model and no kernel."""
 
-    _esm = script("weigh.js")
-    _css = STATIC / "weigh.css"
-    spec = traitlets.Dict().tag(sync=True)
+    asset = "weigh"
 
     def __init__(self, vlm: VLM, scored: Mapping[str, Answers], scenes: Sequence[Scene], rows: Sequence[int]) -> None:
         super().__init__(spec=weigh_spec(vlm, scored, scenes, rows))
@@ -36,7 +31,8 @@ def weigh_spec(vlm: VLM, scored: Mapping[str, Answers], scenes: Sequence[Scene],
 
     def words(given: Answers, side: str, row: int, same: Sequence[bool]) -> list[list[Any]]:
         length = int(getattr(given, f"{side}_mask")[row].sum())
-        ids, policy, reference = (getattr(given, name)[row].tolist() for name in (f"{side}_ids", side, f"ref_{side}"))
+        ids = getattr(given, f"{side}_ids")[row].tolist()
+        policy, reference = (of.given()[side][row].tolist() for of in (given.policy, given.reference))
         return [[decode([ids[t]]).strip(), round(policy[t], 4), round(reference[t], 4), same[t]] for t in range(length)]
 
     found = []

@@ -1,7 +1,7 @@
 // One word of an answer, and a map of it over the picture: where the model looks, or what it depends on; before and after tuning.
 
 function render({ model, el }) {
-  const { scenes, labels, side } = model.get("spec");
+  const { scenes, labels, side } = specOf(model);
   const kinds = Object.keys(scenes[0].words[0].models[labels[0]].maps);
   const what = {
     "all layers": "raw attention, mean of all layers and heads",
@@ -29,8 +29,7 @@ function render({ model, el }) {
     return element("label", {}, input, ` ${name}`);
   });
 
-  el.classList.add("where");
-  el.replaceChildren(
+  mount(el, "where",
     element("div", { class: "where-left" },
       element("label", {}, "Scene ", sceneSelect),
       element("label", {}, "Word ", wordSelect),
@@ -70,7 +69,8 @@ function render({ model, el }) {
     const place = `row ${Math.floor(most / side) + 1}, column ${most % side + 1}`;
     const size = kind === "occlusion" ? `${map[most].toFixed(2)} nats` : map[most].toFixed(3);
     picture.alt = `Picture of: ${scene.names.join(", ")}; ${kind} for the word "${asked.word}", model ${label}, largest at ${place}`;
-    const [before, ...after] = asked.answer.split(new RegExp(`\\b${asked.word}\\b`));
+    const plain = asked.word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+    const [before, ...after] = asked.answer.split(new RegExp(`(?<!\\w)${plain}(?!\\w)`));
     answer.replaceChildren("Answer read to the model: ", before, element("strong", {}, asked.word), after.join(asked.word));
     const row = (name, read) => element("tr", {}, element("th", { scope: "row" }, name),
       ...labels.map((which) => element("td", {}, read(asked.models[which]))));

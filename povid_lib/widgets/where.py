@@ -8,14 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import anywidget
 import torch
-import traitlets
 from torch import Tensor
 
 from povid_lib.analysis import attention, occlusion
 from povid_lib.models.llava import VLM
-from povid_lib.widgets.base import STATIC, png, script
+from povid_lib.widgets.base import SpecWidget, png
 from povid_lib.world.captions import PROMPT, mentioned
 from povid_lib.world.patches import own_patches
 from povid_lib.world.scenes import Scene
@@ -30,12 +28,10 @@ class WordInAnswer:
     name: str
 
 
-class Where(anywidget.AnyWidget):
+class Where(SpecWidget):
     """Choose a scene, a word, a map and a model, and see the map over the picture. Needs no model and no kernel."""
 
-    _esm = script("where.js")
-    _css = STATIC / "where.css"
-    spec = traitlets.Dict().tag(sync=True)
+    asset = "where"
 
     def __init__(
         self, models: Mapping[str, VLM], scenes: Sequence[Scene], words: Sequence[Sequence[WordInAnswer]]
@@ -44,13 +40,13 @@ class Where(anywidget.AnyWidget):
 
 
 def where_spec(
-    models: Mapping[str, VLM], scenes: Sequence[Scene], words: Sequence[Sequence[WordInAnswer]], window: int = 2
+    models: Mapping[str, VLM], scenes: Sequence[Scene], words: Sequence[Sequence[WordInAnswer]]
 ) -> dict[str, Any]:
     """For each scene, word and model: every map as 8-bit numbers with the value of 255 (see ``quantised``), the picture's share of
     attention in each layer, and the word's probability with the picture, without its object, and with none of it.
 
     ``words``: for each scene, what to look for. Maps: raw by layer, their mean, rollout, gradient, occlusion by squares of
-    ``window`` patches, in nats and without what is below 0. Raises ``ValueError`` if scenes and words differ in number.
+    two by two patches, in nats and without what is below 0. Raises ``ValueError`` if scenes and words differ in number.
     """
     if len(scenes) != len(words):
         raise ValueError(
@@ -68,7 +64,7 @@ def where_spec(
                     "name": a.name,
                     "true": mentioned(a.word) == [a.name],
                     "own": own.flatten().int().tolist(),
-                    "models": {label: _views(vlm, scene, a, own, window) for label, vlm in models.items()},
+                    "models": {label: _views(vlm, scene, a, own) for label, vlm in models.items()},
                 }
             )
         title = f"{number}. {', '.join(scene.names)}"
@@ -76,7 +72,7 @@ def where_spec(
     return {"scenes": rows, "side": 6, "labels": list(models)}
 
 
-def _views(vlm: VLM, scene: Scene, a: WordInAnswer, own: Tensor, window: int) -> dict[str, Any]:
+def _views(vlm: VLM, scene: Scene, a: WordInAnswer, own: Tensor) -> dict[str, Any]:
     picture = scene.image()
     reading = attention.read(vlm, picture, PROMPT, a.answer)
     places = attention.word_places(vlm, PROMPT, a.answer, a.word)
@@ -84,7 +80,7 @@ def _views(vlm: VLM, scene: Scene, a: WordInAnswer, own: Tensor, window: int) ->
         "all layers": attention.patch_map(reading, places),
         "rollout": attention.patch_map(reading, places, "rollout"),
         "gradient": attention.word_map(vlm, picture, PROMPT, a.answer, a.word, "gradient"),
-        "occlusion": occlusion.occlusion_map(vlm, picture, PROMPT, a.answer, a.word, window).clamp(min=0),
+        "occlusion": occlusion.occlusion_map(vlm, picture, PROMPT, a.answer, a.word, window=2).clamp(min=0),
     }
     hidden = torch.stack([torch.zeros_like(own), own, torch.ones_like(own)])
     logps = occlusion.logps_without(vlm, picture, PROMPT, a.answer, a.word, hidden).tolist()

@@ -7,7 +7,8 @@ import torch
 
 from povid_lib.analysis import loss_gradient
 from povid_lib.analysis.loss_gradient import Answers, Weights
-from povid_lib.training import losses
+from povid_lib.training import losses, pair_scores
+from povid_lib.training.losses import Logps
 from povid_lib.training.trainer import POVIDTrainer
 from tests.support import training
 
@@ -28,15 +29,16 @@ def answers(same_picture: bool = True) -> Answers:
         -torch.rand(m.shape, generator=generator, dtype=torch.float64) * 3 * m
         for m in (c, r, c, c, r, c)
     ]  # fmt: skip
-    return Answers(chosen, rejected, noised, c, r, c, *logps, same_picture)
+    return Answers(chosen, rejected, noised, c, r, c, Logps(*logps[:3]), Logps(*logps[3:]), same_picture)
 
 
 def test_weights_of_whole_answers_are_the_losses_gradient():
     for loss, closed, settings in LOSSES.values():
-        six = [t.clone().requires_grad_() for t in loss_gradient.sums(answers())]
-        value, _ = loss(*six, **settings)
-        grads = torch.autograd.grad(value, six[:3])
-        for weight, grad in zip(closed(*(t.detach() for t in six), **settings), grads, strict=True):
+        policy, reference = (of.map(lambda t: t.clone().requires_grad_()) for of in loss_gradient.sums(answers()))
+        value, _ = loss(policy, reference, **settings)
+        grads = torch.autograd.grad(value, policy[:3])
+        for weight, grad in zip(closed(policy, reference, **settings), grads, strict=True):
+            assert not weight.requires_grad
             torch.testing.assert_close(weight / 2, -grad, **DOUBLE)  # the loss is the mean over two rows
 
 
@@ -66,7 +68,7 @@ def test_net_weights_are_the_gradient_of_each_log_probability(name, same_picture
             for at in range(ids.shape[1]):
                 if mask[row, at]:
                     value, key = leaf(
-                        row, picture, prefix[row, :at].tolist(), int(ids[row, at]), getattr(given, side)[row, at]
+                        row, picture, prefix[row, :at].tolist(), int(ids[row, at]), getattr(given.policy, side)[row, at]
                     )
                     keys[side, row, at] = key
                     found.append(value)
@@ -74,11 +76,11 @@ def test_net_weights_are_the_gradient_of_each_log_probability(name, same_picture
                     found.append(torch.zeros((), dtype=torch.float64))
             rows.append(torch.stack(found))
         logps[side] = torch.stack(rows)
-    read = replace(given, **logps)
+    read = replace(given, policy=Logps(**logps))
     value, _ = loss(*loss_gradient.sums(read), **settings)
     grads = dict(zip(leaves, torch.autograd.grad(value * 2, list(leaves.values())), strict=True))
 
-    net = loss_gradient.token_weights(read, closed(*(t.detach() for t in loss_gradient.sums(read)), **settings))
+    net = loss_gradient.token_weights(read, closed(*loss_gradient.sums(read), **settings))
     summed = dict.fromkeys(leaves, 0.0)
     for (side, row, at), key in keys.items():
         summed[key] += float(getattr(net, side)[row, at])
@@ -103,15 +105,16 @@ def test_a_token_left_out_of_the_noised_answer_weighs_and_counts_nothing():
     given = answers()
     out = replace(given, noised_mask=given.noised_mask * (given.noised_ids != given.chosen_ids).long())
     assert not loss_gradient.coinciding(out).any()
-    assert loss_gradient.sums(out)[2].tolist() == pytest.approx([float(given.noised[0, 2]), float(given.noised[1, 0])])
+    noised = given.policy.noised
+    assert loss_gradient.sums(out)[0].noised.tolist() == pytest.approx([float(noised[0, 2]), float(noised[1, 0])])
 
 
 def test_means_over_tokens():
     given = answers()
-    total, mean = loss_gradient.sums(given), loss_gradient.sums(given, average=True)
-    for n, (a, b) in enumerate(zip(total, mean, strict=True)):
-        lengths = torch.tensor([4, 3] if n % 3 == 1 else [4, 2])
-        torch.testing.assert_close(a, b * lengths, **DOUBLE)
+    for total, mean in zip(loss_gradient.sums(given), loss_gradient.sums(given, average=True), strict=True):
+        for answer in ("chosen", "rejected", "noised"):
+            lengths = torch.tensor([4, 3] if answer == "rejected" else [4, 2])
+            torch.testing.assert_close(getattr(total, answer), getattr(mean, answer) * lengths, **DOUBLE)
 
 
 # --- against the trainer and the model ---------------------------------------------------------------------------
@@ -123,6 +126,7 @@ HOWS = {
     "released": {"scored_under": "clean", "reference_tokens": "own", "noise_place": "image", "noise_overflow": "wrap"},
     "second": {"noised_tokens": "second"},
     "sample": {"noised_tokens": "sample"},
+    "masking": {"weakening": "masking"},
 }
 
 
@@ -146,7 +150,7 @@ def moved(vlm, data, folder, **settings):
 
 
 def answers_of(vlm, trainer, model, batch):
-    generators = [trainer._generator(row) for row in batch["row_ids"]]
+    generators = [pair_scores.chance(trainer.args.seed, row, trainer.state.global_step) for row in batch["row_ids"]]
     return loss_gradient.answers(model, batch, trainer.args.image_dispreference, vlm.processor, generators)
 
 
@@ -155,9 +159,10 @@ def test_answers_are_the_trainers(name, vlm, data, tmp_path):
     trainer, model, batch = moved(vlm, data, tmp_path, **HOWS[name])
     policy, reference, metrics = trainer.logps(model, batch)
     found = answers_of(vlm, trainer, model, batch)
-    want = [logps[side] for logps in (policy, reference) for side in ("chosen", "rejected", "noised")]
-    for a, b in zip(loss_gradient.sums(found), want, strict=True):
-        torch.testing.assert_close(a, b, **DOUBLE)
+    for a, b in zip(loss_gradient.sums(found), (policy, reference), strict=True):
+        assert a.given().keys() == b.given().keys() == {"chosen", "rejected", "noised"}
+        for answer, logps in a.given().items():
+            torch.testing.assert_close(logps, getattr(b, answer), **DOUBLE)
     differing = ((found.noised_ids != found.chosen_ids) & (found.chosen_mask == 1)).sum(1) / found.chosen_mask.sum(1)
     torch.testing.assert_close(differing, metrics["noised/differing"])
 
@@ -167,10 +172,8 @@ def test_net_weights_give_the_models_gradient(scored_under, vlm, data, tmp_path)
     trainer, model, batch = moved(vlm, data, tmp_path, scored_under=scored_under)
     parameters = [p for p in model.parameters() if p.requires_grad]
     found = answers_of(vlm, trainer, model, batch)
-    net = loss_gradient.token_weights(
-        found, loss_gradient.povid_weights(*(t.detach() for t in loss_gradient.sums(found)))
-    )
-    linear = sum((w * logps).sum() for w, logps in zip(net, (found.chosen, found.rejected, found.noised), strict=True))
+    net = loss_gradient.token_weights(found, loss_gradient.povid_weights(*loss_gradient.sums(found)))
+    linear = sum((w * logps).sum() for w, logps in zip(net, found.policy[:3], strict=True))
     want = loss_gradient.gradient(losses.povid(*loss_gradient.sums(found))[0], parameters)
     assert want.norm() > 1e-6
     # transformers computes norms in float32 in the midst of a float64 model

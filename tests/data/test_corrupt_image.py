@@ -24,7 +24,16 @@ from povid_lib.data.corrupt_image import (
     noised,
     patches_shuffled,
 )
-from povid_lib.training.dispreference import PAPER, RELEASED, dispreferred_tokens, image_tokens_masked, masked, weakened
+from povid_lib.training.config import POVIDConfig
+from povid_lib.training.dispreference import (
+    PAPER,
+    RELEASED,
+    ImageDispreference,
+    dispreferred_tokens,
+    image_tokens_masked,
+    masked,
+    noised_pixels,
+)
 from povid_lib.world.scenes import scenes
 
 
@@ -180,19 +189,28 @@ def test_no_gradient_through_the_choice():
 
 def test_noise_goes_where_the_choice_says(vlm):
     (picture,) = (s.image() for s in scenes(1, split="validation"))
-    text = [models.chat(vlm, "Describe this image.")]
-    clean = models.encode(vlm, [picture], text)["pixel_values"]
-    after = weakened(vlm, [picture], text, PAPER, seeded())["pixel_values"]
-    assert torch.allclose(after, diffuse(clean, POVID_STEP, seeded()))
-    before = weakened(vlm, [picture], text, RELEASED, seeded())["pixel_values"]
-    wrapped = models.encode(vlm, [noised(picture, POVID_STEP, seeded(), "wrap")], text)["pixel_values"]
+    processed = vlm.processor.image_processor
+    clean = processed([picture], return_tensors="pt")["pixel_values"]
+    after = noised_pixels([picture], clean, PAPER, vlm.processor, [seeded()])
+    assert torch.allclose(after[0], diffuse(clean[0], POVID_STEP, seeded()))
+    before = noised_pixels([picture], clean, RELEASED, vlm.processor, [seeded()])
+    shown = noised(picture, POVID_STEP, seeded(), "wrap")
+    wrapped = processed([shown], return_tensors="pt")["pixel_values"]
     assert torch.equal(before, wrapped)
     assert not torch.allclose(before, after, atol=0.1)
 
 
 def test_presets_differ_as_the_paper_and_its_code_do():
-    assert (PAPER.tokens, PAPER.scored_under, PAPER.reference_tokens) == ("argmax", "noised", "policy")
-    assert (RELEASED.tokens, RELEASED.scored_under, RELEASED.reference_tokens) == ("argmax", "clean", "own")
+    assert (PAPER.noised_tokens, PAPER.scored_under, PAPER.reference_tokens) == ("argmax", "noised", "policy")
+    assert (RELEASED.noised_tokens, RELEASED.scored_under, RELEASED.reference_tokens) == ("argmax", "clean", "own")
+    assert (PAPER.noise_place, RELEASED.noise_place, RELEASED.noise_overflow) == ("pixel_values", "image", "wrap")
+
+
+def test_the_presets_of_a_phase_say_the_same_and_the_defaults_are_the_papers():
+    """One vocabulary and one default: the settings of a phase and the record of the image dispreference."""
+    assert POVIDConfig(output_dir="x").image_dispreference == ImageDispreference() == PAPER
+    for name, want in {"paper": PAPER, "pocket": PAPER, "released": RELEASED}.items():
+        assert POVIDConfig.preset(name, output_dir="x").image_dispreference == want
 
 
 def test_masked_takes_away_image_tokens_only():

@@ -143,8 +143,11 @@ def test_what_ends_a_run_leaves_the_pairs_before_it_and_no_empty_file(path):
         write(path, source())
     assert not path.exists()
     with pytest.raises(ValueError, match="is no Pair"):
-        write(path, [CAT, CAFE, "A cat."])
+        append(path, [CAT, CAFE, "A cat."])
     assert list(read(path)) == [CAT, CAFE]
+    with pytest.raises(ValueError, match="is no Pair"):
+        write(path.with_name("new.jsonl"), [CAT, CAFE, "A cat."])
+    assert list(path.parent.iterdir()) == [path]  # a new file is whole or not there
     assert append(path, []) == 0
     assert write(path.with_name("none.jsonl"), []) == 0
     assert list(read(path.with_name("none.jsonl"))) == []

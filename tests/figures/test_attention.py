@@ -1,4 +1,4 @@
-"""What the figures of chapter 10 show."""
+"""Maps are darkest where they are largest, and runs stand where their numbers say."""
 
 import pytest
 import torch
@@ -30,20 +30,6 @@ def test_a_common_scale_lets_maps_be_compared():
     assert [ax.patches[0].get_facecolor()[3] for ax in fig.axes[1:3]] == pytest.approx([0.2, 0.4])
 
 
-def test_forest_draws_each_estimate_with_its_interval_and_level():
-    rows = {"a": {"x": (0.1, 0.0, 0.3), "y": (0.2, 0.1, 0.4)}, "b": {"x": (-0.1, -0.2, 0.1)}}
-    fig = attention.forest({"left": rows, "right": rows}, {"right": 0.5})
-    for ax, lines in zip(fig.axes, (6, 7), strict=True):
-        assert len(ax.lines) == lines
-        assert list(ax.lines[0].get_xdata()) == [0.0, 0.3]
-        assert list(ax.lines[1].get_xdata()) == [0.1]
-    assert list(fig.axes[1].lines[-1].get_xdata()) == [0.5, 0.5]
-    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["a", "b"]
-    heights = [line.get_ydata()[0] for line in fig.axes[0].lines[1::2]]
-    assert heights[0] < heights[1] < 0.5 < heights[2]
-    assert [t.get_text() for t in fig.legends[0].get_texts()] == ["x", "y"]
-
-
 def test_layers_and_heads_are_written_out():
     fig = attention.layers_and_heads(torch.tensor([[0.25, 0.75, 0.5]]), "shares")
     assert [t.get_text() for t in fig.axes[0].texts] == [".25", ".75", ".50"]
@@ -56,3 +42,5 @@ def test_runs_stand_where_their_numbers_say():
     assert drawn[0][:3] == [[[1, 2], [3, 4]], [[5, 6]], [[0, 0.5]]]
     assert drawn[1][0] == [[0, 1]]
     assert [ax.get_xlabel() for ax in fig.axes] == ["change", "other"]
+    looks = [[(line.get_color(), line.get_marker()) for line in ax.lines] for ax in fig.axes]
+    assert looks[0][0] == looks[1][0] != looks[0][1]

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from povid_lib.metrics.stats import compare, crossed_compare, crossed_ratio, grouped_ratio, mean, ratio, share
+from povid_lib.metrics.stats import (
+    Estimate,
+    compare,
+    crossed_compare,
+    crossed_ratio,
+    estimate_of,
+    grouped_ratio,
+    mean,
+    ratio,
+    share,
+)
 
 
 def test_ratio_is_of_sums_not_of_ratios():
@@ -32,6 +42,17 @@ def test_one_picture_has_a_value_but_no_interval():
     estimate = mean([0.25])
     assert estimate.value == 0.25
     assert np.isnan(estimate.low)
+
+
+def test_a_falling_function_exchanges_the_ends():
+    estimate = Estimate(0.25, 0.125, 0.5, 9)
+    assert estimate.through(lambda x: 1 - x) == Estimate(0.75, 0.5, 0.875, 9)
+    assert estimate.through(lambda x: 100 * x) == Estimate(25, 12.5, 50, 9)
+
+
+def test_a_record_becomes_the_estimate_that_it_was():
+    assert estimate_of({"value": 0.5, "low": 0.25, "high": 1, "n": 9, "seeds": [0.5]}) == Estimate(0.5, 0.25, 1.0, 9)
+    assert str(estimate_of({"value": None, "low": None, "high": None, "n": 9})) == "nan [nan, nan]"
 
 
 def test_same_seed_same_interval():

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
@@ -20,12 +22,12 @@ def test_layout(vlm, data):
     batch = PairCollator(vlm.processor)(rows)
     tokenizer = vlm.processor.tokenizer
     for side, first in (("prompt", -1), ("chosen", 0), ("rejected", 0)):
-        assert bool((batch[f"{side}_mask"][:, first] == 1).all())  # padded on the other side
-        padding = batch[f"{side}_ids"][batch[f"{side}_mask"] == 0]
+        assert bool((batch[side]["mask"][:, first] == 1).all())  # padded on the other side
+        padding = batch[side]["ids"][batch[side]["mask"] == 0]
         assert bool((padding == tokenizer.pad_token_id).all())
-    assert (batch["prompt_ids"] == vlm.model.config.image_token_id).sum(1).tolist() == [36] * 5
-    assert (batch["prompt_ids"] == tokenizer.bos_token_id).sum(1).tolist() == [1] * 5
-    for row, ids, mask in zip(rows, batch["chosen_ids"], batch["chosen_mask"], strict=True):
+    assert (batch["prompt"]["ids"] == vlm.model.config.image_token_id).sum(1).tolist() == [36] * 5
+    assert (batch["prompt"]["ids"] == tokenizer.bos_token_id).sum(1).tolist() == [1] * 5
+    for row, ids, mask in zip(rows, batch["chosen"]["ids"], batch["chosen"]["mask"], strict=True):
         answer = ids[mask.bool()]
         assert answer[-1] == tokenizer.eos_token_id
         assert int((answer == tokenizer.eos_token_id).sum()) == 1
@@ -35,6 +37,24 @@ def test_layout(vlm, data):
         batch["pixel_values"][0],
         vlm.processor.image_processor(rows[0]["images"], return_tensors="pt")["pixel_values"][0],
     )
+
+
+@given(order=st.permutations(range(5)), n=st.integers(1, 5))
+@settings(max_examples=12, deadline=None, derandomize=True)
+def test_a_row_is_the_same_wherever_it_stands_and_beside_whom(vlm, data, order, n):
+    """Any choice of rows in any order: each keeps its tokens, its pixels and its digest; only the padding is its neighbours'."""
+    collator = PairCollator(vlm.processor)
+    whole, part = collator([data[at] for at in range(5)]), collator([data[at] for at in order[:n]])
+    assert part["row_ids"] == [whole["row_ids"][at] for at in order[:n]]
+    for row, at in enumerate(order[:n]):
+        for name in ("digests", "pixel_values"):
+            assert torch.equal(part[name][row], whole[name][at])
+        assert part["images"][row].tobytes() == whole["images"][at].tobytes()
+        for text in ("prompt", "chosen", "rejected"):
+            ids = [of[text]["ids"][i][of[text]["mask"][i].bool()] for of, i in ((part, row), (whole, at))]
+            assert torch.equal(*ids)
+    for text in ("prompt", "chosen", "rejected"):  # no wider than the longest
+        assert part[text]["ids"].shape == part[text]["mask"].shape == (n, int(part[text]["mask"].sum(1).max()))
 
 
 def llama_tokenizer(*more: tuple[str, str]):
@@ -85,10 +105,14 @@ def test_refusals(vlm, data):
 
 def test_changed_tokens():
     batch = {
-        "chosen_ids": torch.tensor([[5, 6, 7, 8, 2], [5, 2, 0, 0, 0]]),
-        "chosen_mask": torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]),
-        "rejected_ids": torch.tensor([[5, 9, 7, 2], [5, 4, 4, 2]]),
-        "rejected_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 1, 1]]),
+        "chosen": {
+            "ids": torch.tensor([[5, 6, 7, 8, 2], [5, 2, 0, 0, 0]]),
+            "mask": torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]),
+        },
+        "rejected": {
+            "ids": torch.tensor([[5, 9, 7, 2], [5, 4, 4, 2]]),
+            "mask": torch.tensor([[1, 1, 1, 1], [1, 1, 1, 1]]),
+        },
     }
     chosen, rejected = changed_tokens(batch)
     assert chosen.tolist() == [[0, 1, 0, 1, 0], [0, 0, 0, 0, 0]]

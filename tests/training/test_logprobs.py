@@ -3,22 +3,27 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from trl import DPOConfig, DPOTrainer
 
 from povid_lib import models
 from povid_lib.training import losses
-from povid_lib.training.collator import PairCollator
+from povid_lib.training.collator import SIDES, PairCollator
 from povid_lib.training.config import LANGUAGE_MODEL_LAYERS
 from povid_lib.training.logprobs import (
     chosen_logits,
     image_features,
     pair_logits,
+    response_logps,
     segment_logps,
     sequence_logps,
     token_logps,
 )
+from povid_lib.training.losses import Logps
+from tests.support import training
 from tests.support.training import dataset
 
 
@@ -26,8 +31,8 @@ def adapted(dtype):
     """The pocket model with adapters that do something already."""
     vlm = models.load("pocket", dtype=dtype)
     torch.manual_seed(3)
-    settings = LoraConfig(r=4, target_modules=LANGUAGE_MODEL_LAYERS, init_lora_weights=False)
-    return vlm, get_peft_model(vlm.model, settings).to(dtype)
+    lora = LoraConfig(r=4, target_modules=LANGUAGE_MODEL_LAYERS, init_lora_weights=False)
+    return vlm, get_peft_model(vlm.model, lora).to(dtype)
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +46,19 @@ def batch(rows, vlm):
     """Six pictures, prompts and answers of several lengths."""
     found = PairCollator(vlm.processor)(rows)
     for side in ("prompt", "chosen", "rejected"):
-        assert len(set(found[f"{side}_mask"].sum(1).tolist())) > 1, "the rows must differ in length"
+        assert len(set(found[side]["mask"].sum(1).tolist())) > 1, "the rows must differ in length"
     return found
+
+
+def logps_of(model, batch, shared_prefix=True, features=None):
+    logits = pair_logits(model, batch, shared_prefix, features)
+    return Logps(*(response_logps(of, batch, side) for side, of in zip(SIDES, logits, strict=True)))
 
 
 def loss_and_gradient(model, batch, shared_prefix, features=None):
     model.zero_grad()
-    logps = [
-        sequence_logps(token_logps(logits, batch[f"{side}_ids"], batch[f"{side}_mask"]), batch[f"{side}_mask"])
-        for side, logits in zip(("chosen", "rejected"), pair_logits(model, batch, shared_prefix, features), strict=True)
-    ]
-    loss, _ = losses.dpo(*logps, *(torch.full_like(logps[0], -20.0) for _ in range(2)))
+    logps = logps_of(model, batch, shared_prefix, features)
+    loss, _ = losses.dpo(logps, logps.map(lambda t: torch.full_like(t, -20.0)))
     loss.backward()
     return logps, torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad])
 
@@ -67,9 +74,9 @@ def test_every_fast_way_gives_the_plain_gradients(batch, dtype, tolerance, monke
     plain, gradient = loss_and_gradient(model, batch, shared_prefix=False)
     assert gradient.abs().max() > 1e-3
     features = image_features(vlm.model, batch["pixel_values"])
-    for shared_prefix, given in ((True, None), (False, features), (True, features)):
-        logps, other = loss_and_gradient(model, batch, shared_prefix, given)
-        for a, b in zip(plain, logps, strict=True):
+    for shared_prefix, seen in ((True, None), (False, features), (True, features)):
+        logps, other = loss_and_gradient(model, batch, shared_prefix, seen)
+        for a, b in zip(plain[:2], logps[:2], strict=True):
             torch.testing.assert_close(a, b, rtol=0, atol=tolerance * 100)  # sums of some 40 tokens
         torch.testing.assert_close(gradient, other, rtol=0, atol=tolerance)
 
@@ -79,15 +86,15 @@ def test_one_row_alone_gives_what_it_gives_in_a_batch(rows, batch, vlm):
         together = pair_logits(vlm.model, batch)
         for at in (0, 3):
             alone = PairCollator(vlm.processor)(rows[at : at + 1])
-            for side, one, many in zip(("chosen", "rejected"), pair_logits(vlm.model, alone), together, strict=True):
-                length = alone[f"{side}_ids"].shape[1]
+            for side, one, many in zip(SIDES, pair_logits(vlm.model, alone), together, strict=True):
+                length = alone[side]["ids"].shape[1]
                 torch.testing.assert_close(one[0], many[at, :length], rtol=0, atol=1e-4)
 
 
 def test_the_branches_do_not_see_each_other(batch, vlm):
     with torch.no_grad():
         before = pair_logits(vlm.model, batch)
-        other = {**batch, "chosen_ids": batch["chosen_ids"].flip(1)}
+        other = {**batch, "chosen": {**batch["chosen"], "ids": batch["chosen"]["ids"].flip(1)}}
         after = pair_logits(vlm.model, other)
     torch.testing.assert_close(before[1], after[1], rtol=0, atol=1e-6)
     assert (before[0] - after[0]).abs().max() > 1
@@ -98,7 +105,7 @@ def test_chosen_logits_are_those_of_the_pair(batch, vlm):
         alone = chosen_logits(vlm.model, batch, batch["pixel_values"])
         pair = pair_logits(vlm.model, batch)[0]
         blank = chosen_logits(vlm.model, batch, torch.ones_like(batch["pixel_values"]))
-    mask = batch["chosen_mask"].bool()
+    mask = batch["chosen"]["mask"].bool()
     torch.testing.assert_close(alone[mask], pair[mask], rtol=0, atol=1e-4)
     assert (blank[mask] - pair[mask]).abs().max() > 1
 
@@ -112,6 +119,53 @@ def test_token_logps_by_hand():
     torch.testing.assert_close(sequence_logps(logps, mask), torch.tensor([-2.006409]), rtol=0, atol=1e-6)
     torch.testing.assert_close(sequence_logps(logps, mask, average=True), torch.tensor([-1.003204]), rtol=0, atol=1e-6)
     assert token_logps(logits.bfloat16(), ids, mask).dtype == torch.float32
+
+
+def test_response_logps_by_hand():
+    """Each side's own tokens and mask; sums, not means."""
+    chosen = {"ids": torch.tensor([[0, 1, 0]]), "mask": torch.tensor([[1, 1, 0]])}
+    rejected = {"ids": torch.tensor([[1, 0]]), "mask": torch.tensor([[1, 1]])}
+    batch = {"chosen": chosen, "rejected": rejected}
+    logits = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [5.0, 5.0]]])
+    torch.testing.assert_close(response_logps(logits, batch, "chosen"), torch.tensor([-2.006409]), rtol=0, atol=1e-6)
+    # log 1/2; 1 - log(e + 1)
+    found = response_logps(logits[:, :2], batch, "rejected")
+    torch.testing.assert_close(found, torch.tensor([-0.693147 - 0.313262]), rtol=0, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def small(vlm):
+    """A LLaVA of milliseconds, in float64, so that rounding hides nothing."""
+    return training.tiny(vlm.processor).double()
+
+
+@given(lengths=st.lists(st.tuples(*[st.integers(1, 9)] * 3), min_size=1, max_size=4), seed=st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_shared_prefix_is_plain_for_any_lengths(small, vlm, lengths, seed):
+    """Prompts, chosen and rejected answers of any lengths, any tokens: one row a pair gives what two rows give."""
+    generator = torch.Generator().manual_seed(seed)
+    image = vlm.processor.image_token_id
+
+    def text(sizes, left=False):
+        ids = torch.randint(5, 60, (len(sizes), max(sizes)), generator=generator)
+        place, size = torch.arange(max(sizes)), torch.tensor(sizes)[:, None]
+        return {"ids": ids, "mask": (place >= max(sizes) - size if left else place < size).long()}
+
+    prompts, chosen, rejected = zip(*lengths, strict=True)
+    prompt = text([36 + n for n in prompts], left=True)  # the picture's 36 places first
+    for row, n in enumerate(prompts):
+        prompt["ids"][row, -36 - n : -n] = image
+        prompt["ids"][row, : -36 - n] = 0
+    batch = {
+        "prompt": prompt,
+        "chosen": text(chosen),
+        "rejected": text(rejected),
+        "pixel_values": torch.randn(len(lengths), 3, 96, 96, generator=generator, dtype=torch.float64),
+    }
+    with torch.no_grad():
+        shared, plain = logps_of(small, batch), logps_of(small, batch, shared_prefix=False)
+    for side in SIDES:
+        torch.testing.assert_close(getattr(shared, side), getattr(plain, side), rtol=0, atol=1e-4)
 
 
 def test_loss_and_gradients_are_those_of_trl(rows, vlm, tmp_path):
@@ -137,15 +191,8 @@ def test_loss_and_gradients_are_those_of_trl(rows, vlm, tmp_path):
 
     batch = PairCollator(plain.processor)(rows)
     with torch.no_grad(), model.disable_adapter():
-        ref = [
-            sequence_logps(token_logps(logits, batch[f"{side}_ids"], batch[f"{side}_mask"]), batch[f"{side}_mask"])
-            for side, logits in zip(("chosen", "rejected"), pair_logits(model, batch), strict=True)
-        ]
-    policy = [
-        sequence_logps(token_logps(logits, batch[f"{side}_ids"], batch[f"{side}_mask"]), batch[f"{side}_mask"])
-        for side, logits in zip(("chosen", "rejected"), pair_logits(model, batch), strict=True)
-    ]
-    own, metrics = losses.dpo(*policy, *ref)
+        reference = logps_of(model, batch)
+    own, metrics = losses.dpo(logps_of(model, batch), reference)
     own.backward()
     assert float(metrics["rewards/margins"].abs().max()) > 0.1, "the adapters must do something"
     torch.testing.assert_close(own, loss, rtol=0, atol=1e-5)

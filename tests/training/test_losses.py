@@ -5,12 +5,15 @@ import math
 import pytest
 import torch
 from datasets import Dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from peft import LoraConfig
 from transformers import AutoProcessor
 from trl import DPOConfig, DPOTrainer
 
 from povid_lib.models import llava
 from povid_lib.training import losses
+from povid_lib.training.losses import Logps
 from tests.training.test_trl import LANGUAGE_MODEL_ONLY, fresh, pairs
 
 LOG2, LOG3 = math.log(2), math.log(3)
@@ -24,6 +27,16 @@ def drawn(n, rows=16, scale=3.0, seed=0, dtype=torch.float64):
     """``n`` tensors of log-probabilities."""
     generator = torch.Generator().manual_seed(seed)
     return (-5 + scale * torch.randn(n, rows, generator=generator, dtype=torch.float64)).to(dtype).unbind()
+
+
+def records(tensors, third="noised"):
+    """Tensors, those of the policy first, as the two records that losses take; ``third``: what the third of each is."""
+    half = len(tensors) // 2
+    return tuple(Logps(*of[:2], **dict(zip([third], of[2:], strict=False))) for of in (tensors[:half], tensors[half:]))
+
+
+def two(n, third="noised", **options):
+    return records(drawn(n, **options), third)
 
 
 def near(value, rel=1e-12):
@@ -41,8 +54,9 @@ def near(value, rel=1e-12):
 CHOSEN, REF_CHOSEN = tensor(-4.0, -7.0), tensor(-6.0, -6.0)
 REJECTED, REF_REJECTED = tensor(-9.0, -5.0), tensor(-8.0, -6.0)
 NOISED, REF_NOISED = tensor(-6.0, -4.0), tensor(-6.0, -7.0)
-FOUR = (CHOSEN, REJECTED, REF_CHOSEN, REF_REJECTED)
-SIX = (CHOSEN, REJECTED, NOISED, REF_CHOSEN, REF_REJECTED, REF_NOISED)
+FOUR = (Logps(CHOSEN, REJECTED), Logps(REF_CHOSEN, REF_REJECTED))
+SIX = (Logps(CHOSEN, REJECTED, NOISED), Logps(REF_CHOSEN, REF_REJECTED, REF_NOISED))
+WEAKENED = tuple(Logps(of.chosen, of.rejected, weakened=of.noised) for of in SIX)
 BETA = LOG3 / 3
 
 
@@ -65,7 +79,7 @@ def test_dpo_by_hand():
 
 def test_dpo_with_smoothed_labels_by_hand():
     """First row alone, a quarter of the labels exchanged: 3/4 ln 4/3 + 1/4 ln 4, as -log sigmoid(-ln 3) = ln(1 + 3)."""
-    loss, _ = losses.dpo(*(t[:1] for t in FOUR), beta=BETA, label_smoothing=0.25)
+    loss, _ = losses.dpo(*(of.map(lambda t: t[:1]) for of in FOUR), beta=BETA, label_smoothing=0.25)
     assert float(loss) == near(0.75 * math.log(4 / 3) + 0.25 * math.log(4))
 
 
@@ -118,7 +132,7 @@ def test_povid_mean_by_hand():
 
 def test_mdpo_by_hand():
     """beta 1, anchor 1/2: margins 3 and -2 (text), 2 and -4 (image), and rho of the chosen less the anchor, 3/2 and -3/2."""
-    loss, metrics = losses.mdpo(*SIX, beta=1.0, anchor=0.5)
+    loss, metrics = losses.mdpo(*WEAKENED, beta=1.0, anchor=0.5)
     assert float(loss) == near(sum(minus_log_sigmoid(z) for z in (3, -2, 2, -4, 1.5, -1.5)) / 2)
     assert metrics["rewards/weakened"].tolist() == near([0, 3])
     assert metrics["logps/weakened"].tolist() == [-6, -4]
@@ -127,14 +141,14 @@ def test_mdpo_by_hand():
 
 def test_sft_by_hand():
     """4 over 2 tokens and 7 over 10: the mean of 2 and 0.7, each row once."""
-    loss, metrics = losses.sft(CHOSEN, torch.tensor([2, 10]))
+    loss, metrics = losses.sft(*FOUR, torch.tensor([2, 10]))
     assert float(loss) == near(1.35)
     assert metrics["logps/chosen"].tolist() == [-4, -7]
 
 
 def test_sft_regularised_by_hand():
     """0.5 + 2 * 1.35."""
-    loss, metrics = losses.sft_regularised(tensor(0.5)[0], {"a": CHOSEN}, CHOSEN, torch.tensor([2, 10]), weight=2.0)
+    loss, metrics = losses.sft_regularised(tensor(0.5)[0], {"a": CHOSEN}, FOUR[0], torch.tensor([2, 10]), weight=2.0)
     assert float(loss) == near(3.2)
     assert metrics["nll/chosen"].tolist() == near([1.35, 1.35])
     assert metrics["a"] is CHOSEN
@@ -194,17 +208,17 @@ def trl_row(tmp_path_factory):
 
 
 def compare(executed, kinds, ours, tolerance=1e-6, means=False, **options):
-    """``ours(chosen, rejected, ref_chosen, ref_rejected)`` against TRL on the log-probabilities that TRL's models returned: loss
-    and gradient at each token of an answer."""
+    """``ours(policy, reference)`` against TRL on the log-probabilities that TRL's models returned: loss and gradient at each token
+    of an answer."""
     theirs, their_gradient, policy, reference = executed.loss(*kinds, **options)
     policy = policy.clone().requires_grad_()
     over = executed.both_lengths if means else (1, 1)
-    four = [
-        side / length
-        for tokens in (policy, reference)
-        for side, length in zip(tokens.sum(1).chunk(2), over, strict=True)
-    ]
-    loss = ours(*four)
+    loss = ours(
+        *(
+            Logps(*(side / length for side, length in zip(tokens.sum(1).chunk(2), over, strict=True)))
+            for tokens in (policy, reference)
+        )
+    )
     real = executed.batch["completion_mask"][:, 1:]
     (gradient,) = torch.autograd.grad(loss, policy)
     assert float(loss.detach()) == pytest.approx(float(theirs), rel=tolerance, abs=tolerance)
@@ -224,28 +238,28 @@ def test_the_comparison_compares_something(trl):
 
 @pytest.mark.parametrize("beta", [0.1, 0.5, 2.0])
 def test_dpo_is_trls_sigmoid(trl, beta):
-    compare(trl, ["sigmoid"], lambda *four: losses.dpo(*four, beta)[0], beta=beta)
+    compare(trl, ["sigmoid"], lambda *both: losses.dpo(*both, beta)[0], beta=beta)
 
 
 @pytest.mark.parametrize("beta", [0.1, 0.5])
 def test_hinge_is_trls(trl, beta):
-    compare(trl, ["hinge"], lambda *four: losses.hinge(*four, beta)[0], beta=beta)
+    compare(trl, ["hinge"], lambda *both: losses.hinge(*both, beta)[0], beta=beta)
 
 
 @pytest.mark.parametrize("beta", [0.1, 0.5])
 def test_ipo_is_trls_when_given_means(trl, beta):
-    theirs = compare(trl, ["ipo"], lambda *four: losses.ipo(*four, beta)[0], means=True, beta=beta)
+    theirs = compare(trl, ["ipo"], lambda *both: losses.ipo(*both, beta)[0], means=True, beta=beta)
     _, _, policy, reference = trl.loss("ipo", beta=beta)
-    sums = [side for tokens in (policy, reference) for side in tokens.sum(1).chunk(2)]
+    sums = (Logps(*tokens.sum(1).chunk(2)) for tokens in (policy, reference))
     assert abs(float(losses.ipo(*sums, beta)[0]) - theirs) > 0.01 * theirs  # sums are another loss
 
 
 def test_smoothed_dpo_is_trls_where_trl_has_it(trl_row):
     """TRL 1.16's "sigmoid" ignores label smoothing. The same conservative loss stands in its "aot", whose sorting does nothing to a
     single row."""
-    plain = compare(trl_row, ["sigmoid"], lambda *four: losses.dpo(*four, 0.5)[0], beta=0.5, smoothing=0.2)
+    plain = compare(trl_row, ["sigmoid"], lambda *both: losses.dpo(*both, 0.5)[0], beta=0.5, smoothing=0.2)
     for kind in ("aot", "aot_unpaired"):
-        smoothed = compare(trl_row, [kind], lambda *four: losses.dpo(*four, 0.5, 0.2)[0], beta=0.5, smoothing=0.2)
+        smoothed = compare(trl_row, [kind], lambda *both: losses.dpo(*both, 0.5, 0.2)[0], beta=0.5, smoothing=0.2)
         assert abs(smoothed - plain) > 1e-3
 
 
@@ -253,31 +267,28 @@ def test_trls_robust_is_another_loss(trl):
     """TRL's "robust" is unbiased under exchanged labels: ((1 - e) L(z) - e L(-z)) / (1 - 2e); ours adds. From ours at e and the two
     plain losses follows TRL's."""
 
-    def robust(chosen, rejected, ref_chosen, ref_rejected, e=0.2):
-        right, _ = losses.dpo(chosen, rejected, ref_chosen, ref_rejected, 0.5)
-        wrong, _ = losses.dpo(rejected, chosen, ref_rejected, ref_chosen, 0.5)
+    def robust(policy, reference, e=0.2):
+        right, _ = losses.dpo(policy, reference, 0.5)
+        wrong, _ = losses.dpo(exchanged(policy), exchanged(reference), 0.5)
         return ((1 - e) * right - e * wrong) / (1 - 2 * e)
 
     theirs = compare(trl, ["robust"], robust, beta=0.5, smoothing=0.2)
     _, _, policy, reference = trl.loss("sigmoid")
-    four = [side for tokens in (policy, reference) for side in tokens.sum(1).chunk(2)]
-    assert abs(float(losses.dpo(*four, 0.5, 0.2)[0]) - theirs) > 1e-2
+    both = (Logps(*tokens.sum(1).chunk(2)) for tokens in (policy, reference))
+    assert abs(float(losses.dpo(*both, 0.5, 0.2)[0]) - theirs) > 1e-2
 
 
 def test_sft_is_trls_row_by_row(trl, trl_row):
     """TRL averages over all tokens of the batch, so that long rows weigh more and small batches accumulate to another loss; on one
     row the two are one. On several rows, weighting ours by length gives TRL's."""
-    compare(trl_row, ["sft"], lambda chosen, *_: losses.sft(chosen, trl_row.lengths)[0])
-    compare(
-        trl,
-        ["sft"],
-        lambda chosen, *_: torch.stack(
-            [
-                losses.sft(chosen[i : i + 1], trl.lengths[i : i + 1])[0] * n / trl.lengths.sum()
-                for i, n in enumerate(trl.lengths)
-            ]
-        ).sum(),
-    )
+    compare(trl_row, ["sft"], lambda *both: losses.sft(*both, trl_row.lengths)[0])
+
+    def weighted(*both):
+        rows = [slice(i, i + 1) for i in range(len(trl.lengths))]
+        each = [losses.sft(*(of.map(lambda t, i=i: t[i]) for of in both), trl.lengths[i])[0] for i in rows]
+        return (torch.stack(each) * trl.lengths / trl.lengths.sum()).sum()
+
+    compare(trl, ["sft"], weighted)
 
 
 def test_sft_regularised_is_trls_sum_of_losses(trl_row):
@@ -285,9 +296,7 @@ def test_sft_regularised_is_trls_sum_of_losses(trl_row):
     compare(
         trl_row,
         ["sigmoid", "sft"],
-        lambda chosen, *rest: losses.sft_regularised(
-            *losses.dpo(chosen, *rest, 0.3), chosen, trl_row.lengths, weight=1.0
-        )[0],
+        lambda *both: losses.sft_regularised(*losses.dpo(*both, 0.3), both[0], trl_row.lengths, weight=1.0)[0],
         beta=0.3,
     )
 
@@ -296,8 +305,7 @@ def test_metrics_are_trls(trl):
     trl.trainer._metrics["eval"].clear()
     _, _, policy, reference = trl.loss("sigmoid", beta=0.3)
     theirs = trl.trainer._metrics["eval"]
-    four = [side for tokens in (policy, reference) for side in tokens.sum(1).chunk(2)]
-    _, ours = losses.dpo(*four, 0.3)
+    _, ours = losses.dpo(*(Logps(*tokens.sum(1).chunk(2)) for tokens in (policy, reference)), 0.3)
     assert len(ours) == 6
     for name, values in ours.items():
         assert float(values.mean()) == pytest.approx(theirs[name][0], rel=1e-5, abs=1e-6), name
@@ -308,78 +316,173 @@ def test_metrics_are_trls(trl):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_povids_first_phase_is_dpo(seed):
-    six = drawn(6, seed=seed)
-    loss, metrics = losses.povid(*six, alpha=0.3, beta1=0.3, beta2=0.0)
-    four = (six[0], six[1], six[3], six[4])
-    want, of_dpo = losses.dpo(*four, beta=0.3)
-    assert torch.equal(loss, want)
-    assert all(torch.allclose(metrics[name], of_dpo[name], atol=1e-12) for name in of_dpo)
+    six = two(6, seed=seed)
+    want, of_dpo = losses.dpo(*six, beta=0.3)
+    for both in (six, [of._replace(noised=None) for of in six]):
+        loss, metrics = losses.povid(*both, alpha=0.3, beta1=0.3, beta2=0.0)
+        assert torch.equal(loss, want)
+        assert metrics.keys() == of_dpo.keys()
+        assert all(torch.allclose(metrics[name], of_dpo[name], atol=1e-12) for name in of_dpo)
 
 
 def test_both_forms_of_povid_are_dpo_where_both_dispreferences_are_one():
-    chosen, rejected, ref_chosen, ref_rejected = drawn(4)
-    six = (chosen, rejected, rejected, ref_chosen, ref_rejected, ref_rejected)
-    want = losses.dpo(chosen, rejected, ref_chosen, ref_rejected, beta=0.2)[0]
+    both = two(4)
+    six = [of._replace(noised=of.rejected) for of in both]
+    want = losses.dpo(*both, beta=0.2)[0]
     assert torch.allclose(losses.povid(*six, alpha=0.2, beta1=0.1, beta2=0.1)[0], want, atol=1e-12)
     assert torch.allclose(losses.povid_mean(*six, beta=0.2)[0], want, atol=1e-12)
+    assert torch.equal(losses.noised_dpo(*six, beta=0.2)[0], want)
 
 
 @pytest.mark.parametrize("beta", [0.05, 0.1, 1.0])
 def test_one_sigmoid_never_exceeds_the_mean_of_two(beta):
     """Jensen's inequality, row by row; equal only where the two margins are."""
-    six = drawn(6, rows=200)
-    for row in zip(*(t.split(1) for t in six), strict=True):
+    policy, reference = two(6, rows=200)
+    for i in range(200):
+        row = [of.map(lambda t, i=i: t[i : i + 1]) for of in (policy, reference)]
         one = losses.povid(*row, alpha=beta, beta1=beta / 2, beta2=beta / 2)[0]
-        two = losses.povid_mean(*row, beta=beta)[0]
-        assert one <= two + 1e-12
-        assert two - one > 1e-12 or abs(row[1] - row[4] - row[2] + row[5]) * beta < 1e-4
+        mean = losses.povid_mean(*row, beta=beta)[0]
+        assert one <= mean + 1e-12
+        apart = row[0].rejected - row[1].rejected - row[0].noised + row[1].noised
+        assert mean - one > 1e-12 or abs(apart) * beta < 1e-4
+
+
+# --- what holds for any log-probabilities ------------------------------------------------------------------------
+
+
+def exchanged(logps):
+    """Chosen and rejected in each other's place."""
+    return logps._replace(chosen=logps.rejected, rejected=logps.chosen)
+
+
+ANY = settings(max_examples=60, deadline=None, derandomize=True)
+NUMBERS = st.integers(1, 6).flatmap(
+    lambda rows: st.lists(st.lists(st.floats(-60, 0), min_size=rows, max_size=rows), min_size=8, max_size=8)
+)
+AGAINST_A_REFERENCE = {
+    "dpo": lambda *both: losses.dpo(*both, beta=0.3)[0],
+    "smoothed dpo": lambda *both: losses.dpo(*both, beta=0.3, label_smoothing=0.1)[0],
+    "noised_dpo": lambda *both: losses.noised_dpo(*both, beta=0.3)[0],
+    "ipo": lambda *both: losses.ipo(*both, beta=0.3)[0],
+    "hinge": lambda *both: losses.hinge(*both, beta=0.3)[0],
+    "povid": lambda *both: losses.povid(*both, alpha=0.3, beta1=0.2, beta2=0.15)[0],
+    "povid_mean": lambda *both: losses.povid_mean(*both, beta=0.3)[0],
+    "mdpo": lambda *both: losses.mdpo(*both, beta=0.3, anchor=0.2)[0],
+}
+
+
+def both_of(numbers):
+    full = [torch.tensor(row, dtype=torch.float64) for row in numbers]
+    return Logps(*full[:4]), Logps(*full[4:])
+
+
+@pytest.mark.parametrize("name", AGAINST_A_REFERENCE)
+@given(numbers=NUMBERS, constant=st.floats(-20, 20), answer=st.sampled_from(Logps._fields))
+@ANY
+def test_only_the_difference_to_the_reference_counts(name, numbers, constant, answer):
+    """The same constant added to one answer's log-probability under both models changes nothing: an answer that is unlikely under
+    both is not to blame."""
+    loss, (policy, reference) = AGAINST_A_REFERENCE[name], both_of(numbers)
+    moved = [of._replace(**{answer: getattr(of, answer) + constant}) for of in (policy, reference)]
+    assert torch.allclose(loss(*moved), loss(policy, reference), rtol=1e-9, atol=1e-9)
+
+
+@given(numbers=NUMBERS, beta=st.floats(0.01, 3), smoothing=st.floats(0, 0.49))
+@ANY
+def test_exchanging_the_sides_turns_the_margin_round(numbers, beta, smoothing):
+    """Margins change their sign; the losses of the two labels differ by the margin, as -log s(-z) = -log s(z) + z; and with a share
+    of labels exchanged the loss is that mixture of the two."""
+    policy, reference = both_of(numbers)
+    loss, metrics = losses.dpo(policy, reference, beta)
+    other, of_other = losses.dpo(exchanged(policy), exchanged(reference), beta)
+    assert torch.allclose(metrics["rewards/margins"], -of_other["rewards/margins"], rtol=0, atol=1e-12)
+    assert torch.allclose(other - loss, metrics["rewards/margins"].mean(), rtol=1e-9, atol=1e-9)
+    smoothed, _ = losses.dpo(policy, reference, beta, smoothing)
+    assert torch.allclose(smoothed, (1 - smoothing) * loss + smoothing * other, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "sign"),
+    [
+        *((name, "chosen", -1) for name in ("dpo", "noised_dpo", "hinge", "povid", "povid_mean", "mdpo")),
+        *((name, "rejected", 1) for name in ("dpo", "hinge", "povid", "povid_mean", "mdpo")),
+        *((name, "noised", 1) for name in ("noised_dpo", "povid", "povid_mean")),
+        ("mdpo", "weakened", 1),
+    ],
+)
+@given(numbers=NUMBERS, step=st.floats(0.1, 10))
+@ANY
+def test_losses_fall_with_the_chosen_and_rise_with_the_dispreferred(name, answer, sign, numbers, step):
+    """Strictly, where rounding lets them; the hinge is flat once its margin is reached."""
+    loss, (policy, reference) = AGAINST_A_REFERENCE[name], both_of(numbers)
+    more = policy._replace(**{answer: getattr(policy, answer) + step})
+    change = sign * float(loss(more, reference) - loss(policy, reference))
+    assert change >= (0 if name == "hinge" else 1e-15 if float(loss(policy, reference)) > 1e-6 else 0)
+
+
+def test_no_loss_reads_an_answer_that_is_not_its_own():
+    """Each needs what it weighs and refuses to do without; nothing else may change it."""
+    needs = {"noised_dpo": ("noised",), "povid": ("noised",), "povid_mean": ("noised",), "mdpo": ("weakened",)}
+    for name, loss in AGAINST_A_REFERENCE.items():
+        full = both_of([[-1.0 - n, -2.0 * n] for n in range(8)])
+        for answer in ("noised", "weakened"):
+            without = [of._replace(**{answer: None}) for of in full]
+            if answer in needs.get(name, ()):
+                with pytest.raises(ValueError, match=f"no {answer} answers"):
+                    loss(*without)
+            else:
+                assert torch.equal(loss(*without), loss(*full)), (name, answer)
 
 
 # --- gradients and number formats --------------------------------------------------------------------------------
 
 LENGTHS = torch.tensor([3, 7, 4, 9])
 EVERY = {
-    "dpo": (4, lambda *t: losses.dpo(*t, beta=0.3)[0]),
-    "smoothed dpo": (4, lambda *t: losses.dpo(*t, beta=0.3, label_smoothing=0.1)[0]),
-    "ipo": (4, lambda *t: losses.ipo(*t, beta=0.3)[0]),
-    "hinge": (4, lambda *t: losses.hinge(*t, beta=0.3)[0]),
-    "povid": (6, lambda *t: losses.povid(*t, alpha=0.3, beta1=0.2, beta2=0.15)[0]),
-    "povid_mean": (6, lambda *t: losses.povid_mean(*t, beta=0.3)[0]),
-    "mdpo": (6, lambda *t: losses.mdpo(*t, beta=0.3, anchor=0.2)[0]),
-    "sft": (1, lambda *t: losses.sft(*t, LENGTHS)[0]),
+    **{
+        name: (6 if name in ("povid", "povid_mean") else 4, "noised", loss)
+        for name, loss in AGAINST_A_REFERENCE.items()
+    },
+    "noised_dpo": (6, "noised", AGAINST_A_REFERENCE["noised_dpo"]),
+    "mdpo": (6, "weakened", AGAINST_A_REFERENCE["mdpo"]),
+    "sft": (4, "noised", lambda *both: losses.sft(*both, LENGTHS)[0]),
     "sft_regularised": (
         4,
-        lambda *t: losses.sft_regularised(*losses.dpo(*t, beta=0.3), t[0], LENGTHS, weight=0.7)[0],
+        "noised",
+        lambda *both: losses.sft_regularised(*losses.dpo(*both, beta=0.3), both[0], LENGTHS, weight=0.7)[0],
     ),
 }
+NOT_READ = {"sft": ("rejected",), "noised_dpo": ("rejected",)}
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_gradients(name):
     """Of the policy's log-probabilities, by finite differences in float64; none reaches the reference's."""
-    count, loss = EVERY[name]
+    count, third, loss = EVERY[name]
     tensors = [t.clone() for t in drawn(count, rows=4, seed=1)]
-    half = max(1, count // 2)
+    half = count // 2
     for t in tensors[:half]:
         t.requires_grad_()
-    assert torch.autograd.gradcheck(lambda *policy: loss(*policy, *tensors[half:]), tensors[:half])
+    assert torch.autograd.gradcheck(lambda *of: loss(*records([*of, *tensors[half:]], third)), tensors[:half])
     for t in tensors:
         t.requires_grad_()
-    loss(*tensors).backward()
-    assert all(t.grad is not None and t.grad.abs().max() > 0 for t in tensors[:half])
-    assert all(t.grad is None for t in tensors[half:])
+    policy, reference = records(tensors, third)
+    loss(policy, reference).backward()
+    for answer, t in policy.given().items():
+        assert (t.grad is None) == (answer in NOT_READ.get(name, ())), answer
+        assert t.grad is None or t.grad.abs().max() > 0
+    assert all(t.grad is None for t in reference.given().values())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", EVERY)
 def test_half_precision_is_computed_in_single(name, dtype):
     """Not rounded anew at each operation: as if the same numbers had come in float32; float64 is left as it is."""
-    count, loss = EVERY[name]
-    tensors = drawn(count, rows=4, scale=30.0, dtype=dtype)
-    found = loss(*tensors)
+    count, third, loss = EVERY[name]
+    both = two(count, third, rows=4, scale=30.0, dtype=dtype)
+    found = loss(*both)
     assert found.dtype == torch.float32
-    assert torch.equal(found, loss(*(t.float() for t in tensors)))
-    assert loss(*drawn(count, rows=4)).dtype == torch.float64
+    assert torch.equal(found, loss(*(of.map(torch.Tensor.float) for of in both)))
+    assert loss(*two(count, third, rows=4)).dtype == torch.float64
 
 
 def test_one_row_never_weighs_more_than_beta():
@@ -387,24 +490,26 @@ def test_one_row_never_weighs_more_than_beta():
     for dtype in (torch.float32, torch.float64):
         chosen = tensor(-2000.0, -1.0, dtype=dtype).requires_grad_()
         rejected, reference = tensor(-1.0, -2000.0, dtype=dtype), tensor(-1000.0, -1000.0, dtype=dtype)
-        loss, _ = losses.dpo(chosen, rejected, reference, reference, beta=0.5)
+        loss, _ = losses.dpo(Logps(chosen, rejected), Logps(reference, reference), beta=0.5)
         loss.backward()
         assert chosen.grad.tolist() == near([-0.25, 0])  # beta, over two rows
         assert float(loss.detach()) == near(0.5 * 1999 / 2)
 
 
 def test_metrics_carry_no_gradient():
-    six = [t.requires_grad_() for t in drawn(6, rows=4)]
-    four = (six[0], six[1], six[3], six[4])
+    policy, reference = (of.map(torch.Tensor.requires_grad_) for of in both_of(torch.stack(drawn(8, rows=4)).tolist()))
+    both = (policy, reference)
     made = [
-        losses.dpo(*four),
-        losses.ipo(*four),
-        losses.hinge(*four),
-        losses.povid(*six),
-        losses.povid_mean(*six),
-        losses.mdpo(*six),
+        losses.dpo(*both),
+        losses.noised_dpo(*both),
+        losses.ipo(*both),
+        losses.hinge(*both),
+        losses.povid(*both),
+        losses.povid_mean(*both),
+        losses.mdpo(*both),
+        losses.sft(*both, LENGTHS),
+        losses.sft_regularised(*losses.dpo(*both), policy, LENGTHS, 1.0),
     ]
-    made += [losses.sft(six[0], LENGTHS), losses.sft_regularised(*losses.dpo(*four), six[0], LENGTHS, 1.0)]
     for loss, metrics in made:
         assert loss.requires_grad
         assert loss.shape == ()
@@ -415,22 +520,22 @@ def test_metrics_carry_no_gradient():
 # --- refusals ----------------------------------------------------------------------------------------------------
 
 OF_FOUR = {"dpo": losses.dpo, "ipo": losses.ipo, "hinge": losses.hinge}
-OF_SIX = {"povid_mean": losses.povid_mean, "mdpo": losses.mdpo}
+OF_SIX = {"povid_mean": losses.povid_mean, "noised_dpo": losses.noised_dpo}
 BAD = (0.0, -0.1, math.inf, math.nan)
 REFUSED = {
     **{
-        f"{name}: beta {beta}": (lambda f=f, n=n, beta=beta: f(*drawn(n), beta=beta), f"beta is {beta}; it must be positive")
+        f"{name}: beta {beta}": (lambda f=f, n=n, beta=beta: f(*two(n), beta=beta), f"beta is {beta}; it must be positive")
         for n, table in ((4, OF_FOUR), (6, OF_SIX))
         for name, f in table.items()
         for beta in BAD
     },
     **{
-        f"povid: alpha {value}": (lambda value=value: losses.povid(*drawn(6), alpha=value), f"povid: alpha is {value}")
+        f"povid: alpha {value}": (lambda value=value: losses.povid(*two(6), alpha=value), f"povid: alpha is {value}")
         for value in BAD
     },
     **{
         f"povid: {name} {value}": (
-            lambda name=name, value=value: losses.povid(*drawn(6), **{name: value}),
+            lambda name=name, value=value: losses.povid(*two(6), **{name: value}),
             f"povid: {name} is {value}",
         )
         for name in ("beta1", "beta2")
@@ -438,29 +543,32 @@ REFUSED = {
     },
     **{
         f"dpo: smoothing {value}": (
-            lambda value=value: losses.dpo(*drawn(4), label_smoothing=value),
+            lambda value=value: losses.dpo(*two(4), label_smoothing=value),
             rf"label_smoothing is {value}; it must lie in \[0, 0.5\)",
         )
         for value in (-0.1, 0.5, 1.0, math.nan)
     },
     **{
         f"regularised: weight {value}": (
-            lambda value=value: losses.sft_regularised(*losses.dpo(*drawn(4, rows=4)), drawn(1, rows=4)[0], LENGTHS, value),
+            lambda value=value: losses.sft_regularised(*losses.dpo(*two(4, rows=4)), two(4, rows=4)[0], LENGTHS, value),
             f"sft_regularised: weight is {value}",
         )
         for value in BAD[1:]
     },
-    "one row fewer": (lambda: losses.dpo(*drawn(3), drawn(1, rows=15)[0]), r"dpo: .*\(16,\), \(15,\).*one number a row"),
-    "noised of another length": (lambda: losses.povid(*drawn(5), drawn(1, rows=2)[0]), r"povid: .*one number a row"),
-    "weakened of another length": (lambda: losses.mdpo(*drawn(5), drawn(1, rows=2)[0]), r"one number a row"),
-    "a number a token": (lambda: losses.hinge(*(t.view(4, 4) for t in drawn(4))), r"hinge: .*\(4, 4\)"),
-    "a single number": (lambda: losses.ipo(*(t[0] for t in drawn(4))), r"ipo: .*shapes \[\(\)"),
-    "no rows": (lambda: losses.dpo(*(t[:0] for t in drawn(4))), r"dpo: .*\(0,\)"),
-    "whole numbers": (lambda: losses.dpo(*(t.long() for t in drawn(4))), "type .*int64.*floating-point"),
-    "sft: no tokens": (lambda: losses.sft(CHOSEN, torch.tensor([2, 0])), r"lengths are \[2, 0\]"),
-    "sft: negative": (lambda: losses.sft(CHOSEN, torch.tensor([2, -1])), r"lengths are \[2, -1\]"),
-    "sft: one length": (lambda: losses.sft(CHOSEN, torch.tensor([2])), r"lengths are \[2\] for \(2,\)"),
-    "sft: a number a token": (lambda: losses.sft(torch.ones(2, 2), torch.ones(2, 2)), "one number a row"),
+    "one row fewer": (lambda: losses.dpo(*records([*drawn(3), *drawn(1, rows=15)])), r"dpo: .*\(16,\), \(15,\).*one number a row"),
+    "noised of another length": (lambda: losses.povid(*records([*drawn(5), *drawn(1, rows=2)])), r"povid: .*one number a row"),
+    "weakened of another length": (lambda: losses.mdpo(*records([*drawn(5), *drawn(1, rows=2)], "weakened")), r"one number a row"),
+    "a number a token": (lambda: losses.hinge(*records([t.view(4, 4) for t in drawn(4)])), r"hinge: .*\(4, 4\)"),
+    "a single number": (lambda: losses.ipo(*records([t[0] for t in drawn(4)])), r"ipo: .*shapes \[\(\)"),
+    "no rows": (lambda: losses.dpo(*records([t[:0] for t in drawn(4)])), r"dpo: .*\(0,\)"),
+    "no noised answer": (lambda: losses.povid(*two(4)), r"povid: .*no noised answers; give Logps\(..., noised=...\)"),
+    "no weakened answer": (lambda: losses.mdpo(*two(4)), "no weakened answers"),
+    "mdpo: beta": (lambda: losses.mdpo(*two(6, "weakened"), beta=0.0), "beta is 0.0; it must be positive"),
+    "whole numbers": (lambda: losses.dpo(*records([t.long() for t in drawn(4)])), "type .*int64.*floating-point"),
+    "sft: no tokens": (lambda: losses.sft(*FOUR, torch.tensor([2, 0])), r"lengths are \[2, 0\]"),
+    "sft: negative": (lambda: losses.sft(*FOUR, torch.tensor([2, -1])), r"lengths are \[2, -1\]"),
+    "sft: one length": (lambda: losses.sft(*FOUR, torch.tensor([2])), r"lengths are \[2\] for \(2,\)"),
+    "sft: a number a token": (lambda: losses.sft(*[Logps(*[torch.ones(2, 2)] * 2)] * 2, torch.ones(2, 2)), "one number a row"),
 }  # fmt: skip
 
 

@@ -8,8 +8,8 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from povid_lib.training import reference_cache
-from povid_lib.training.collator import PairCollator, digest
-from povid_lib.training.logprobs import image_features, pair_logits, sequence_logps, token_logps
+from povid_lib.training.collator import PairCollator
+from povid_lib.training.logprobs import image_features, pair_logits, response_logps, token_logps
 from tests.support import training
 
 
@@ -32,11 +32,10 @@ def test_rows_are_what_a_pass_gives(setup):
     with torch.no_grad():
         logits = pair_logits(model, batch)
         for side, of in zip(("chosen", "rejected"), logits, strict=True):
-            mask = batch[f"{side}_mask"]
-            wanted = sequence_logps(token_logps(of, batch[f"{side}_ids"], mask), mask)
+            wanted = response_logps(of, batch, side)
             torch.testing.assert_close(getattr(found, side), wanted, rtol=0, atol=1e-4)
         # any token can be scored from the hidden states, not only those of the answer
-        other, mask = batch["chosen_ids"].flip(1), batch["chosen_mask"]
+        other, mask = batch["chosen"]["ids"].flip(1), batch["chosen"]["mask"]
         torch.testing.assert_close(
             token_logps(model.lm_head(found.hidden), other, mask),
             token_logps(logits[0], other, mask),
@@ -108,7 +107,7 @@ def test_a_row_that_has_changed_is_refused(setup):
 def test_padding_does_not_change_a_digest(setup):
     *_, collator, data = setup
     alone, together = collator([data[0]]), collator([data[0], data[1], data[2]])
-    assert torch.equal(digest(alone)[0], digest(together)[0])
+    assert torch.equal(alone["digests"][0], together["digests"][0])
     assert not torch.equal(together["digests"][0], together["digests"][1])
 
 

@@ -19,6 +19,7 @@ from povid_lib.training import checks, losses, reference_cache
 from povid_lib.training import recipe as recipes
 from povid_lib.training.collator import PairCollator
 from povid_lib.training.config import LANGUAGE_MODEL_LAYERS, POVIDConfig
+from povid_lib.training.losses import Logps
 from povid_lib.training.trainer import POVIDTrainer
 from tests.support import training
 
@@ -170,8 +171,9 @@ def _cut_image_tokens(w: World) -> Any:
     return PairCollator(w.processor, max_length=20)([w.data[0]])
 
 
-def _logps(*shapes: tuple[int, ...]) -> list[torch.Tensor]:
-    return [torch.zeros(shape) for shape in shapes]
+def _logps(*shapes: tuple[int, ...]) -> tuple[Logps, Logps]:
+    chosen, rejected, ref_chosen, ref_rejected = (torch.zeros(shape) for shape in shapes)
+    return Logps(chosen, rejected), Logps(ref_chosen, ref_rejected)
 
 
 LLAMA = LlamaConfig(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, vocab_size=8)
@@ -265,6 +267,14 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
         lambda w: training.config(w.out, dispreference="all"),
         ("dispreference is 'all'", "choose one of"),
     ),
+    "objective without an image": (
+        lambda w: training.config(w.out, objective="dpo", dispreference="both"),
+        ("dispreference is 'both'", "choose one of text, which objective 'dpo' has"),
+    ),
+    "sft beside sft": (
+        lambda w: training.config(w.out, objective="sft", dispreference="text", sft_weight=1.0),
+        ("sft_weight is for objective 'povid', 'povid_mean'", "not 'sft'; set it to 0"),
+    ),
     "alpha of zero": (lambda w: training.config(w.out, alpha=0.0), ("alpha is 0.0", "must be positive")),
     "beta of NaN": (lambda w: training.config(w.out, beta=float("nan")), ("beta is nan", "must be positive")),
     "negative beta2": (lambda w: training.config(w.out, beta2=-0.1), ("beta2 is -0.1", "must not be negative")),
@@ -320,12 +330,12 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
     "rows that differ in number": (lambda w: losses.dpo(*_logps((2,), (2,), (1,), (1,))), ("(1,)", "one number a row")),
     "no rows": (lambda w: losses.dpo(*_logps((0,), (0,), (0,), (0,))), ("(0,)", "one number a row")),
     "whole numbers": (
-        lambda w: losses.dpo(*[torch.zeros(2, dtype=torch.int64)] * 4),
+        lambda w: losses.dpo(*(of.map(torch.Tensor.long) for of in _logps((2,), (2,), (2,), (2,)))),
         ("torch.int64", "floating-point"),
     ),
     "beta of zero": (lambda w: losses.dpo(*_logps((2,), (2,), (2,), (2,)), beta=0.0), ("beta is 0.0", "positive")),
     "an answer without tokens": (
-        lambda w: losses.sft(torch.zeros(2), torch.tensor([3, 0])),
+        lambda w: losses.sft(*_logps((2,), (2,), (2,), (2,)), torch.tensor([3, 0])),
         ("[3, 0]", "at least one token"),
     ),
 }

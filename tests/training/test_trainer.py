@@ -2,13 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
-from povid_lib.training import objectives
-from povid_lib.training import trainer as trainer_module
+from povid_lib.training import objectives, pair_scores
 from povid_lib.training.logprobs import pair_logits
+from povid_lib.training.losses import Logps
 from povid_lib.training.trainer import POVIDTrainer
 from tests.support import training
 
@@ -29,10 +30,10 @@ LOSSES = {
     "mean of two": {"objective": "povid_mean"},
     "text": {"dispreference": "text"},
     "image": {"dispreference": "image", "objective": "povid_mean"},
-    "mdpo": {"objective": "mdpo"},
+    "mdpo": {"objective": "mdpo", "dispreference": "text"},
     "masking": {"weakening": "masking", "masked_share": 1.0},
     "ddpo": {"objective": "ddpo", "dispreference": "text", "cache_reference": False},
-    "sft": {"objective": "sft"},
+    "sft": {"objective": "sft", "dispreference": "text"},
     "with sft": {"objective": "dpo", "dispreference": "text", "sft_weight": 1.0},
 }
 
@@ -103,25 +104,36 @@ def test_the_reference_is_the_model_as_it_was(vlm, data, tmp_path):
     _, of_trained, _ = trainer.logps(trainer.model, batch)
     policy, of_fresh, _ = fresh.logps(fresh.model, batch)
     for side in ("chosen", "rejected"):
-        assert torch.equal(of_trained[side], of_fresh[side])
-        torch.testing.assert_close(policy[side], of_fresh[side], rtol=0, atol=1e-5)
+        assert torch.equal(getattr(of_trained, side), getattr(of_fresh, side))
+        torch.testing.assert_close(getattr(policy, side), getattr(of_fresh, side), rtol=0, atol=1e-5)
 
 
-def test_noise_depends_on_seed_row_and_step_only(plain):
-    def draw(row="a"):
-        return torch.randn(4, generator=plain._generator(row))
+def test_noise_depends_on_seed_row_and_step_only(plain, data):
+    """Whatever stands beside the row; and another seed, row or step draws anew."""
 
-    first = draw()
-    assert torch.equal(first, draw())
-    assert not torch.equal(first, draw("b"))
-    step, seed = plain.state.global_step, plain.args.seed
-    try:
-        plain.state.global_step = step + 1
-        assert not torch.equal(first, draw())
-        plain.state.global_step, plain.args.seed = step, seed + 1
-        assert not torch.equal(first, draw())
-    finally:
-        plain.state.global_step, plain.args.seed = step, seed
+    def noised(numbers, step=plain.state.global_step, **settings):
+        batch = plain.data_collator([data[at] for at in numbers])
+        models = pair_scores.Models(plain.model, plain.model)
+        given = replace(plain.args, **settings)
+        with torch.no_grad():
+            policy, _, _ = pair_scores.pair_logps(models, batch, given, plain.processing_class, step)
+        return policy.noised[-1]
+
+    first = noised([0])
+    torch.testing.assert_close(first, noised([1, 0]), rtol=0, atol=1e-4)
+    for other in (noised([0], step=plain.state.global_step + 1), noised([0], seed=plain.args.seed + 1)):
+        assert (other - first).abs() > 1e-3
+
+
+def test_chance_depends_on_its_whole_key():
+    def draw(*key):
+        return torch.randn(4, generator=pair_scores.chance(*key)).tolist()
+
+    keys = [(0, "a", 5), (1, "a", 5), (0, "b", 5), (0, "a", 6)]
+    assert len({tuple(draw(*key)) for key in keys}) == 4
+    assert draw(*keys[0]) == draw(*keys[0])
+    assert pair_scores.chance(0, "a", 5).initial_seed() == 4321
+    assert pair_scores.chance(0, "a", digest_size=6).initial_seed() == 1234
 
 
 def test_what_is_logged(plain):
@@ -144,7 +156,7 @@ def test_logged_values_are_means_over_rows(vlm, data, tmp_path):
     order = next(iter(trainer.get_train_dataloader()))["row_ids"]
     batch = fresh.data_collator([row for row in rows if row["id"] in order])
     policy, _, _ = fresh.logps(fresh.model, batch)
-    assert trainer.state.log_history[0]["logps/chosen"] == pytest.approx(float(policy["chosen"].mean()), abs=1e-3)
+    assert trainer.state.log_history[0]["logps/chosen"] == pytest.approx(float(policy.chosen.mean()), abs=1e-3)
 
 
 def test_a_row_that_gives_nan_is_named(vlm, data, tmp_path):
@@ -162,13 +174,13 @@ def test_a_step_that_gives_nan_changes_nothing(vlm, data, tmp_path, monkeypatch)
     trainer = POVIDTrainer(training.tiny(vlm.processor), training.config(tmp_path), data, vlm.processor)
     seen = []
 
-    def broken(settings, policy, reference, batch):
-        loss, metrics = real(settings, policy, reference, batch)
+    def broken(*given):
+        loss, metrics = real(*given)
         seen.append(training.adapters(trainer.model))
         return loss * (float("nan") if len(seen) == 3 else 1.0), metrics
 
-    real = objectives.objective
-    monkeypatch.setattr(trainer_module, "objective", broken)
+    real = objectives.evaluate
+    monkeypatch.setattr(objectives, "evaluate", broken)
     with pytest.raises(FloatingPointError, match="Step 2"):
         trainer.train()
     for name, value in training.adapters(trainer.model).items():
@@ -196,37 +208,36 @@ def test_a_cache_is_of_the_reference(vlm, data, tmp_path):
     batch = plain.data_collator([data[0], data[1]])
     _, reference, _ = plain.logps(plain.model, batch)
     found = moved._open_cache().rows(batch)
-    torch.testing.assert_close(found.chosen, reference["chosen"], rtol=0, atol=1e-4)
-    torch.testing.assert_close(found.rejected, reference["rejected"], rtol=0, atol=1e-4)
+    torch.testing.assert_close(found.chosen, reference.chosen, rtol=0, atol=1e-4)
+    torch.testing.assert_close(found.rejected, reference.rejected, rtol=0, atol=1e-4)
 
 
-def test_the_image_alone_does_without_the_rejected_answer(vlm, data, tmp_path):
+def test_the_image_alone_does_without_the_rejected_answer(tmp_path):
     """POVID's ablation, and phase 1 without the image: each leaves the other dispreference out of the loss."""
     one = torch.ones(1, requires_grad=True)
-    policy = {name: one * at for at, name in enumerate(("chosen", "rejected", "noised"), 1)}
-    reference = {name: torch.zeros(1) for name in policy}
-    batch = {"chosen_mask": torch.ones(1, 3)}
+    policy = Logps(*(one * at for at in (1, 2, 3)))
+    reference = policy.map(torch.zeros_like)
     expected = {"text": 0.1 * 1 - 0.05 * 2, "image": 0.1 * 1 - 0.05 * 3, "both": 0.1 * 1 - 0.05 * 2 - 0.05 * 3}
     for about, margin in expected.items():
         settings = training.config(tmp_path, dispreference=about)
-        loss, _ = objectives.objective(settings, policy, reference, batch)
+        loss, _ = objectives.evaluate(settings.row, settings.coefficients, policy, reference, torch.tensor([3]))
         assert float(loss) == pytest.approx(-float(torch.tensor(margin).sigmoid().log()), abs=1e-6), about
 
 
 def test_segments_are_scored_as_rlhf_v_scores_them(vlm, data, tmp_path):
-    settings = {"objective": "ddpo", "dispreference": "text", "cache_reference": False, "segment_weight": 3.0}
+    settings = {"objective": "ddpo", "dispreference": "text", "cache_reference": False}
     trainer = POVIDTrainer(training.tiny(vlm.processor), training.config(tmp_path, **settings), data, vlm.processor)
     batch = trainer.data_collator([data[0], data[1]])
     policy, _, _ = trainer.logps(trainer.model, batch)
     plain = pair_logits(trainer.model, batch, shared_prefix=False)
     for at in range(2):
         for side, logits in zip(("chosen", "rejected"), plain, strict=True):
-            n = int(batch[f"{side}_mask"][at].sum())
-            ids, other = (
-                batch[f"{side}_ids"][at][:n].tolist(),
-                batch[f"{'rejected' if side == 'chosen' else 'chosen'}_ids"][at],
-            )
+            n = int(batch[side]["mask"][at].sum())
+            ids = batch[side]["ids"][at][:n].tolist()
+            other = batch["rejected" if side == "chosen" else "chosen"]["ids"][at]
             logps = logits[at, :n].log_softmax(-1)[range(n), ids]
-            assert n == int(batch["rejected_mask"][at].sum()), "these pairs differ in single tokens, place by place"
-            weights = torch.tensor([3.0 if a != b else 1.0 for a, b in zip(ids, other[:n].tolist(), strict=True)])
-            torch.testing.assert_close(policy[side][at], (weights * logps).sum() / weights.sum(), rtol=0, atol=1e-4)
+            assert n == int(batch["rejected"]["mask"][at].sum()), "these pairs differ in single tokens, place by place"
+            weights = torch.tensor([5.0 if a != b else 1.0 for a, b in zip(ids, other[:n].tolist(), strict=True)])
+            torch.testing.assert_close(
+                getattr(policy, side)[at], (weights * logps).sum() / weights.sum(), rtol=0, atol=1e-4
+            )

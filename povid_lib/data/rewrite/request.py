@@ -6,24 +6,24 @@ Everything that can be wrong with settings, rows and pictures is found here, bef
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import io
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-from PIL import Image
 
 from povid_lib.data import images as images_module
 from povid_lib.data.pairs import CORRUPTIONS, TEXTS, text_fault
 from povid_lib.data.rewrite.prompts import kinds_for, messages, response_format
 from povid_lib.data.true_answers import Truth
-from povid_lib.files.jsonl import fail, repeated
+from povid_lib.files.faults import Faults
+from povid_lib.files.jsonl import check_file
+from povid_lib.remote.client import Request
+from povid_lib.remote.server import Server
 
 PICTURE_BYTES = 20_000_000  # a larger file is not read
 PICTURE_PIXELS = 50_000_000  # a larger picture is not decoded
@@ -32,57 +32,20 @@ _TYPES = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "WEBP": "webp", "GIF": "g
 
 
 @dataclass(frozen=True)
-class RewriterConfig:
-    """Which model rewrites, where, how, and for how much money at most. Prices and limit are in US dollars.
+class RewriterConfig(Server):
+    """Which model rewrites, where, how, and for how much money at most: see ``Server``.
 
-    The key is read from the environment variable ``key_variable``. ``image_tokens``: what OpenAI's tile rule counts for a picture
-    and for each tile of it; (85, 170) is published for GPT-4o, (2833, 5667) for GPT-4o mini. A model that counts otherwise needs
-    numbers that are no less than its own. Raises ``ValueError`` with every setting that cannot work.
+    ``image_tokens``: what OpenAI's tile rule counts for a picture and for each tile of it; (85, 170) is published for GPT-4o,
+    (2833, 5667) for GPT-4o mini. A model that counts otherwise needs numbers that are no less than its own. Raises ``ValueError``
+    with every setting that cannot work.
     """
 
-    model: str
-    input_price: float  # dollars for a million input tokens
-    output_price: float  # dollars for a million output tokens
-    spending_limit: float  # dollars, of all that a journal records
-    base_url: str = "https://api.openai.com/v1"
-    key_variable: str = "OPENAI_API_KEY"
-    temperature: float = 1.0  # the one temperature that every model takes
-    max_tokens: int = 1024  # of an answer
-    length_parameter: str = "max_completion_tokens"  # older servers know it as max_tokens
-    concurrency: int = 4  # requests under way at once
-    retries: int = 5  # of a request that failed for a passing reason; the client waits longer each time
-    timeout: float = 120.0  # seconds for one whole answer
     kinds: tuple[str, ...] = CORRUPTIONS
     detail: str = "high"  # or low: the picture is seen in 512 x 512 pixels
     image_tokens: tuple[int, int] = (85, 170)
 
-    def __post_init__(self) -> None:
-        if faults := list(self._faults()):
-            raise ValueError(f"RewriterConfig: {'; '.join(faults)}.")
-
     def _faults(self) -> Iterator[str]:
-        if not isinstance(self.model, str) or not self.model.strip():
-            yield "model is empty; name the model to ask"
-        if not isinstance(self.base_url, str) or not _is_plain_url(self.base_url):
-            yield "base_url must be http(s)://host[:port][/path], without user, password, query or fragment"
-        if not isinstance(self.key_variable, str) or not re.fullmatch(
-            r"[A-Za-z_][A-Za-z0-9_]{0,63}", self.key_variable
-        ):
-            # the value is not shown: it may be a key
-            yield "key_variable must be the name of an environment variable, such as OPENAI_API_KEY, not the key itself"
-        for name in ("input_price", "output_price"):
-            if not _is_number(getattr(self, name)) or getattr(self, name) < 0:
-                yield f"{name} is {getattr(self, name)!r}; give dollars for a million tokens, 0 or more"
-        for name in ("spending_limit", "timeout"):
-            if not _is_number(getattr(self, name)) or getattr(self, name) <= 0:
-                yield f"{name} is {getattr(self, name)!r}; give a number above 0"
-        if not _is_number(self.temperature) or not 0 <= self.temperature <= 2:
-            yield f"temperature is {self.temperature!r}; give a number from 0 to 2"
-        for name, least in (("max_tokens", 1), ("concurrency", 1), ("retries", 0)):
-            if type(getattr(self, name)) is not int or getattr(self, name) < least:
-                yield f"{name} is {getattr(self, name)!r}; give a whole number, {least} or more"
-        if self.length_parameter not in ("max_completion_tokens", "max_tokens"):
-            yield f"length_parameter is {self.length_parameter!r}; choose max_completion_tokens or max_tokens"
+        yield from super()._faults()
         if self.detail not in ("low", "high"):
             yield f"detail is {self.detail!r}; choose low or high (auto has no foreseeable price)"
         counts = self.image_tokens
@@ -94,20 +57,6 @@ class RewriterConfig:
             yield f"kinds is {self.kinds!r}; name each once"
         elif "step" in self.kinds and "result" not in self.kinds:
             yield "kinds has step without result; a false step with the true result makes no false answer; add result"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_plain_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port  # a port that is no number raises
-    except ValueError:
-        return False
-    plain = not (parts.query or parts.fragment or parts.username or parts.password or re.search(r"\s", url))
-    return parts.scheme in ("http", "https") and bool(host) and port != 0 and plain
 
 
 @dataclass(frozen=True)
@@ -130,24 +79,28 @@ def prepare(config: RewriterConfig, truths: Iterable[Truth], images: str | Path)
     Picture tokens follow OpenAI's published tile rule (``picture_tokens``). Raises ``ValueError`` with every fault of every row.
     """
     images_module.check_folder(images)
-    rows, faults = list[Row](), list[str]()
-    seen, read = dict[str, str](), dict[str, _Picture]()
+    rows, faults, read = list[Row](), Faults("truths"), dict[str, _Picture]()
     for number, truth in enumerate(truths, start=1):
-        where = f"row {number} ({truth.id!r})" if isinstance(truth, Truth) else f"row {number}"
+        at = faults.at(f"row {number} ({truth.id!r})" if isinstance(truth, Truth) else f"row {number}")
         try:
             _check_truth(config, truth)
-            if repeated("id", truth.id, where, seen, faults):
+            if at.repeated("id", truth.id):
                 continue
             if truth.image not in read:
                 read[truth.image], _ = _read_picture(_file(truth.image, images), config)
             rows.append(_row(config, truth, read[truth.image]))
         except ValueError as error:
-            faults.append(f"{where}: {error}")
+            at.add(str(error))
     if faults:
-        fail("truths", faults)
+        faults.fail()
     if not rows:
         raise ValueError("There are no truths to rewrite; give one at least.")
     return rows
+
+
+def request_of(config: RewriterConfig, row: Row) -> Request:
+    """What is asked about a row."""
+    return Request(row.key, row.most_tokens, functools.partial(request_body, config, row))
 
 
 def request_body(config: RewriterConfig, row: Row) -> dict[str, Any]:
@@ -156,16 +109,6 @@ def request_body(config: RewriterConfig, row: Row) -> dict[str, Any]:
     if _row(config, row.truth, picture).key != row.key:
         raise ValueError(f"{row.truth.image} changed while the rewriter ran; start it again")
     return _body(config, row.truth, row.kinds, url)
-
-
-def most_dollars(config: RewriterConfig, row: Row) -> float:
-    """The most that one try of a request can cost."""
-    return dollars(config, row.most_tokens, config.max_tokens)
-
-
-def dollars(config: RewriterConfig, input_tokens: int, output_tokens: int) -> float:
-    """The price of so many tokens."""
-    return (input_tokens * config.input_price + output_tokens * config.output_price) / 1e6
 
 
 def picture_tokens(width: int, height: int, config: RewriterConfig) -> int:
@@ -200,31 +143,27 @@ class _Picture:
 
 
 def _read_picture(path: Path, config: RewriterConfig) -> tuple[_Picture, str]:
-    """A picture and its data URL. Raises ``ValueError`` for a file that is too large, no picture, broken, or moving."""
-    try:
-        if (size := path.stat().st_size) > PICTURE_BYTES:
-            raise ValueError(f"{path} has {size:,} bytes; make it smaller than {PICTURE_BYTES:,}")
-        data = path.read_bytes()
-        with Image.open(io.BytesIO(data)) as image:
-            kind, width, height = image.format or "", image.width, image.height
-            if width * height > PICTURE_PIXELS:
-                raise ValueError(f"{path} has {width} x {height} pixels; make it smaller than {PICTURE_PIXELS:,}")
-            if kind not in _TYPES:
-                raise ValueError(f"{path} is {kind}; save it as JPEG or PNG")
-            if kind != "MPO" and getattr(image, "is_animated", False):
-                raise ValueError(f"{path} is a moving picture; save one frame of it as JPEG or PNG")
-            image.load()
-            shrunk = image.convert("RGB") if max(width, height) > PICTURE_SIDE else None
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} is no whole picture ({error}); mend it, or leave its rows out") from error
-    mark = hashlib.sha256(data).hexdigest()
-    if shrunk is not None:
+    """A picture and its data URL: the file as it is, or, if it is too large or not seen alike by everybody, packed anew.
+
+    Raises ``ValueError`` for a file that is too large, no picture, broken, or moving.
+    """
+    check_file(path)
+    if (size := path.stat().st_size) > PICTURE_BYTES:
+        raise ValueError(f"{path} has {size:,} bytes; make it smaller than {PICTURE_BYTES:,}")
+    data = path.read_bytes()
+    found = images_module.open_picture(data, str(path), PICTURE_PIXELS)
+    if found.kind not in _TYPES:
+        raise ValueError(f"{path} is {found.kind}; save it as JPEG or PNG")
+    if found.moves:
+        raise ValueError(f"{path} is a moving picture; save one frame of it as JPEG or PNG")
+    image, kind, mark = found.image, found.kind, hashlib.sha256(data).hexdigest()
+    if max(image.size) > PICTURE_SIDE or found.turned or found.deep:
         packed = io.BytesIO()
-        shrunk.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
-        shrunk.save(packed, "JPEG", quality=95)
-        data, kind, (width, height), mark = packed.getvalue(), "JPEG", shrunk.size, f"{mark} at {PICTURE_SIDE}"
+        image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+        image.save(packed, "JPEG", quality=95)
+        data, kind, mark = packed.getvalue(), "JPEG", f"{mark} at {PICTURE_SIDE}"
     url = f"data:image/{_TYPES[kind]};base64,{base64.b64encode(data).decode()}"
-    return _Picture(path, mark, picture_tokens(width, height, config)), url
+    return _Picture(path, mark, picture_tokens(*image.size, config)), url
 
 
 def _check_truth(config: RewriterConfig, truth: Truth) -> None:

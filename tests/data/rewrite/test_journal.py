@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from povid_lib.data.rewrite import journal
-from povid_lib.data.rewrite.journal import open_journal, read_journal
 from povid_lib.data.rewrite.rewriter import rewrite
+from povid_lib.files import journal
+from povid_lib.remote.ledger import open_journal, read_journal
 from tests.soak.rewriter import pictures, soak, truths
 from tests.support.fault_server import FaultServer
 from tests.support.rewriting import SECRET, at, lines, run
