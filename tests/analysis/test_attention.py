@@ -166,6 +166,7 @@ def test_attention_is_set_back_and_hooks_taken_off_after_an_error(vlm):
     assert all(parameter.grad is None for parameter in vlm.model.parameters())
 
 
+@pytest.mark.slow
 def test_gradient_weights_equal_finite_differences(vlm):
     """One layer: the map is the mean over heads of the positive part of weight times slope, and a slope can be tried out."""
     one = made(vlm, layers=1)
@@ -249,6 +250,7 @@ def test_shares_on_patches_and_rank_correlation():
     assert occlusion.rank_correlation(weights, torch.tensor([[1.0, 3.0], [2.0, 4.0]])) == pytest.approx(0.8)
 
 
+@pytest.mark.slow
 def test_another_grid_shared_keys_and_bfloat16(vlm):
     """As LLaVA-1.5 differs from the pocket model: more patches, pictures that are cropped, half precision; and grouped keys."""
     torch.manual_seed(0)

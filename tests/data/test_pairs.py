@@ -90,6 +90,7 @@ def test_differences():
 # --- what a kill leaves ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_file_cut_at_any_byte_loses_the_line_under_way_and_no_other(path):
     write(path, [CAT, CAFE, CAT])
     data = path.read_bytes()
@@ -165,6 +166,7 @@ def test_each_pair_is_on_disk_before_the_next_is_asked_for(path):
     assert [pair.id for pair in read(path)] == list("01234")
 
 
+@pytest.mark.slow
 def test_memory_is_flat_in_the_number_of_pairs(path):
     def peak(n):
         path.unlink(missing_ok=True)

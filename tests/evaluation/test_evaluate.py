@@ -109,6 +109,7 @@ def kept(folder, name):
     return file
 
 
+@pytest.mark.slow
 def test_world_answers_are_kept_and_score_as_told(vlm, tmp_path):
     found = evaluate.evaluate_world(vlm, "typical", 6, tmp_path)
     said = files.read_captions(kept(tmp_path, "captions.jsonl"))
@@ -185,6 +186,7 @@ def drawn(folder, n):
     return batch
 
 
+@pytest.mark.slow
 def test_a_model_on_files(vlm, tmp_path, monkeypatch):
     monkeypatch.setattr(models, "load", lambda name: {"mine": vlm}[name])
     batch = drawn(tmp_path, 3)

@@ -18,6 +18,8 @@ from povid_lib.world.scenes import World, scenes
 from tests.support import training
 from tests.support.helpers import povid
 
+pytestmark = pytest.mark.slow
+
 PHASE = {**training.SETTINGS, "max_steps": 2}
 GROUPS = {
     "main": {

@@ -13,6 +13,8 @@ from povid_lib.training.losses import Logps
 from povid_lib.training.trainer import POVIDTrainer
 from tests.support import training
 
+pytestmark = pytest.mark.slow
+
 VARIANTS = {
     "1 x 8": {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8},
     "4 x 2": {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2},

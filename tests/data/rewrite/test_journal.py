@@ -88,6 +88,7 @@ def test_rejects_of_other_rows_stay(folder):
     assert [line["id"] for line in lines(folder / "rejects")] == ["row-0", "row-1"]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(tmp_path):
     report = soak(tmp_path, rows=60, rate=0.3, kills=3, seed=5, limit=0.15)
     assert report["faults_found"] == []
