@@ -275,12 +275,12 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
         lambda w: training.config(w.out, objective="sft", dispreference="text", sft_weight=1.0),
         ("sft_weight is for objective 'povid', 'povid_mean'", "not 'sft'; set it to 0"),
     ),
-    "alpha of zero": (lambda w: training.config(w.out, alpha=0.0), ("alpha is 0.0", "must be positive")),
-    "beta of NaN": (lambda w: training.config(w.out, beta=float("nan")), ("beta is nan", "must be positive")),
-    "negative beta2": (lambda w: training.config(w.out, beta2=-0.1), ("beta2 is -0.1", "must not be negative")),
+    "alpha of zero": (lambda w: training.config(w.out, alpha=0.0), ("alpha is 0.0", "give a number above 0")),
+    "beta of NaN": (lambda w: training.config(w.out, beta=float("nan")), ("beta is nan", "give a number above 0")),
+    "negative beta2": (lambda w: training.config(w.out, beta2=-0.1), ("beta2 is -0.1", "0 or more")),
     "negative sft weight": (
         lambda w: training.config(w.out, sft_weight=-1.0),
-        ("sft_weight is -1.0", "must not be negative"),
+        ("sft_weight is -1.0", "0 or more"),
     ),
     "label smoothing of one half": (
         lambda w: training.config(w.out, label_smoothing=0.5),
@@ -295,13 +295,16 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
     "TRL's own loss": (lambda w: training.config(w.out, loss_type=["ipo"]), ("loss_type", "chosen with `objective`")),
     "TRL's precomputing": (
         lambda w: training.config(w.out, precompute_ref_log_probs=True),
-        ("precompute_ref_log_probs", "Leave it out"),
+        ("precompute_ref_log_probs", "leave it out"),
     ),
-    "rank of zero": (lambda w: training.config(w.out, lora_rank=0), ("lora_rank is 0", "must be positive")),
+    "rank of zero": (
+        lambda w: training.config(w.out, lora_rank=0),
+        ("lora_rank is 0", "give a whole number, 1 or more"),
+    ),
     "unknown preset": (lambda w: POVIDConfig.preset("best"), ("no preset 'best'", "choose one of paper")),
     # recipes
-    "recipe that is no YAML": (lambda w: w.recipe("out: [1"), ("recipe.yaml is not YAML",)),
-    "recipe that is a list": (lambda w: w.recipe("- 1"), ("holds list", "a recipe is a mapping")),
+    "recipe that is no YAML": (lambda w: w.recipe("out: [1"), ("recipe.yaml, line 1", "a recipe is YAML")),
+    "recipe that is a list": (lambda w: w.recipe("- 1"), ("holds a list", "a recipe is a mapping")),
     "unknown key": (lambda w: w.recipe("out: x\noffline: {n: 8}\nspeed: 3"), ("recipe.yaml", "speed")),
     "unknown setting of a phase": (
         lambda w: w.recipe("out: x\noffline: {n: 8}\ntext: {betta: 3}"),
@@ -312,7 +315,10 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
         lambda w: w.recipe("out: x\npairs: p.jsonl\noffline: {n: 8}"),
         ("either `pairs`", "or `offline`"),
     ),
-    "no number of pairs": (lambda w: w.recipe("out: x\noffline: {seed: 8}"), ("offline.n is None", "number of pairs")),
+    "no number of pairs": (
+        lambda w: w.recipe("out: x\noffline: {seed: 8}"),
+        ("offline.n is missing", "number of pairs"),
+    ),
     "no phase": (
         lambda w: w.recipe("out: x\noffline: {n: 8}\ntext: null\nboth: null"),
         ("both phases are null", "nothing to train"),
