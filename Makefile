@@ -29,12 +29,13 @@ quick: lint  ## lint, types, and the library tests that take less than about thr
 
 setup: .venv/.done assets/vendor/.done  ## Python environment and front-end files, nothing else
 
-lint: .venv/.done  ## ruff, mypy, notebooks without outputs
+lint: .venv/.done  ## ruff, mypy, imports one way, notebooks without outputs, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache | tail -6
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/typos
 
 library-tests: .venv/.done  ## the library's own tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore tests/book -q -n 2 --dist loadfile

@@ -19,7 +19,7 @@ from transformers import set_seed
 from trl import DPOConfig, DPOTrainer
 
 from povid_lib import models
-from povid_lib.evaluation.held_out import captions, held_out, score
+from povid_lib.evaluation.held_out import held_out, listen
 from povid_lib.files import results
 from povid_lib.metrics.chair import Chair, chair
 from povid_lib.models.llava import VLM
@@ -99,8 +99,8 @@ def tune(make: str, seed: int) -> tuple[VLM, list[float]]:
 
 def measure(vlm: VLM, batch: list[Scene]) -> tuple[Chair, str]:
     """CHAIR on the batch, and the caption of its first scene."""
-    texts = captions(vlm, batch)
-    return chair(score(batch, texts)), texts[0]
+    heard = listen(vlm, batch, settings=())
+    return chair(heard.scores), heard.captions[0]
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from povid_lib import models
 from povid_lib.data import pair_files
 from povid_lib.data.corrupt_text import Offline, pairs
 from povid_lib.data.pairs import Pair
-from povid_lib.evaluation.held_out import SPLITS, ask, captions, held_out, score
+from povid_lib.evaluation.held_out import SPLITS, held_out, listen
 from povid_lib.files import results
 from povid_lib.metrics import stats
 from povid_lib.metrics.chair import CaptionScore, chair
@@ -30,7 +30,6 @@ from povid_lib.study import pair_variants
 from povid_lib.training import recipe as recipes
 from povid_lib.world.captions import Annotator
 from povid_lib.world.objects import KINDS
-from povid_lib.world.questions import polls
 from povid_lib.world.scenes import Scene
 
 SEEDS, N = (0, 1, 2), 500
@@ -94,21 +93,18 @@ def measure(model: str) -> dict[str, Any]:
     """Both held-out splits: CHAIR, recall, length, adversarial yes/no."""
     vlm, data = models.load(model), {}
     for kind in SPLITS:
-        batch = held_out(kind, N)
-        texts = captions(vlm, batch)
-        scored = score(batch, texts)
-        asked = [polls(scene, "adversarial") for scene in batch]
-        replies = pope(ask(vlm, batch, asked), [[q.answer == "Yes." for q in row] for row in asked])
-        found = chair(scored)
+        heard = listen(vlm, held_out(kind, N), ("adversarial",))
+        polled = heard.polls["adversarial"]
+        found, replies = chair(heard.scores), pope(polled.answers, polled.truths)
         data[kind] = {
             "chair_s": found.chair_s,
             "chair_i": found.chair_i,
             "recall": found.recall,
-            "words": stats.mean([len(text.split()) for text in texts]),
+            "words": stats.mean([len(text.split()) for text in heard.captions]),
             "adversarial": replies.accuracy,
             "yes_ratio": replies.yes_ratio,
-            "hallucinated": [int(bool(c.hallucinated)) for c in scored],
-            **lost(batch, scored),
+            "hallucinated": [int(bool(c.hallucinated)) for c in heard.scores],
+            **lost(heard.scenes, heard.scores),
         }
     return data
 

@@ -2,7 +2,8 @@
 
 The packages, in the order in which data flow through them; each imports only from those above it:
 
-``files``       JSON lines, results with their origin, the digest of code
+``files``       JSON lines and their faults, journals, results with their origin, the digest of code
+``remote``      a model behind OpenAI's protocol: connection, budget, journal of answers
 ``metrics``     CHAIR, POPE, AMBER, MMHal, LLaVA-Bench and their intervals
 ``world``       the pocket world: objects, scenes, captions, questions, and the judge that knows the truth
 ``data``        preference pairs: record, files, corrupting text and images, audit; ``data.rewrite`` asks a remote model

@@ -15,11 +15,9 @@ titles = []
 for scene, answer in zip(
     chosen, models.generate(model, [s.image() for s in chosen], "Describe this image."), strict=True
 ):
-    said = re.sub(
-        r"[a-z]+",
-        lambda m, names=scene.names: m[0].upper() if WORDS.get(m[0], names[0]) not in names else m[0],
-        answer.text,
-    )
+    names = scene.names
+    words = re.split(r"([a-z]+)", answer.text)
+    said = "".join(word.upper() if WORDS.get(word, names[0]) not in names else word for word in words)
     titles.append(textwrap.fill(f"“{said}”", 36))
 figure = world_scenes.show_scenes([s.image() for s in chosen], titles)
 figure.savefig(Path(__file__).parent.parent / "book" / "pocket_says.png", dpi=130)

@@ -30,10 +30,11 @@ from povid_lib.data import audit, corrupt_image, corrupt_text, pair_files, povid
 from povid_lib.data import images as images_module
 from povid_lib.data import pairs as pairs_module
 from povid_lib.data.pairs import Change, Pair, Provenance
-from povid_lib.data.rewrite import batch, client, journal, prompts, request, rewriter
+from povid_lib.data.rewrite import batch, outcomes, prompts, request, rewriter
 from povid_lib.data.rewrite import config as rewriter_config
 from povid_lib.data.true_answers import Truth
 from povid_lib.files.settings import SettingsError
+from povid_lib.remote import client, ledger, server
 from povid_lib.training import dispreference
 from tests.support.rewriting import CONFIG, REASONED, SECRET
 
@@ -41,12 +42,12 @@ MODULES = (
     arguments_module,
     pairs_module, pair_files, povid_json, trl_dataset, true_answers, images_module, audit, corrupt_text, corrupt_image,
     dispreference, next_word, token_changes,
-    rewriter, rewriter_config, request, prompts, journal, client, batch, attention, occlusion,
+    rewriter, rewriter_config, request, prompts, outcomes, ledger, server, client, batch, attention, occlusion,
 )  # fmt: skip
 # public, and without input that they could refuse: why, and which
 TOTAL = {
-    "records of what was found": "Audit Dilemma DryRun Ledger NextWords Reading Row Sorted Window",
-    "take any text or number": "differences word_distance numbered kinds_for dollars usage_of hash_of",
+    "records of what was found": "Audit Dilemma DryRun Opened Request Ledger NextWords Reading Row Sorted Window",
+    "take any text or number": "reasoned request_of settled differences word_distance numbered kinds_for dollars hash_of",
     "take nothing, or records that were checked when they were made": "betas alpha_bars pair_of dilemmas is_left "
     "most_dollars new_event outcome reject append_reject eager shares",
     "give the faults back": "fault turn_faults verify text_faults text_fault word_faults half_character",
@@ -223,7 +224,7 @@ FOLDER = "images | is a folder | give the name of a file in it"
 NO_FOLDER = "file cannot be written | no is no folder | make it first"
 NO_SCENE = "names no scene | write scene:split/kind/index (splits train, validation, test; kinds typical, counter_typical, mixed"
 LEAVES = "leaves the pictures' folder | name it relative to that folder, without '..'"
-NOTES = "the last line | is no event | give the file that it wrote"
+NOTES = "the last line, | is no event and not the beginning of one | give a file of events"
 
 # --- the table ---------------------------------------------------------------------------------------------------
 
@@ -251,7 +252,7 @@ CASES = [
     within(pair_files.write, "a file that is there", writing(CAT), "file | exists | append to it, or choose another name",
            FileExistsError, file=line()),
     within(pair_files.write, "folder", writing(CAT, name="images"), FOLDER),
-    within(pair_files.write, "no pair", writing("A cat."), "append: 'A cat.' | is no Pair | give pairs"),
+    within(pair_files.write, "no pair", writing("A cat."), "write: 'A cat.' | is no Pair | give pairs"),
     within(pair_files.append, "no pair", writing(ROW), "append: { | is no Pair | give pairs", file=line() + "\n"),
     within(pair_files.append, "no folder", writing(CAT, name="no/file"), NO_FOLDER),
     *(within(pair_files.append, f"not ours: {content[:9]!r}", writing(CAT),
@@ -556,7 +557,7 @@ CASES = [
     *(picture_of(name, LEAVES) for name in ("../secret.png", "/etc/passwd")),
     *(picture_of(name, "is not in | fetch it, or name the folder that it is in")
       for name in ("loop.png", "none.png", "sub", "x" * 5000)),
-    *(picture_of(name, "is no whole picture | mend it, or leave its rows out") for name in ("page.jpg", "empty.png", "cut.png")),
+    *(picture_of(name, "cannot be read | fetch it again, or leave it out") for name in ("page.jpg", "empty.png", "cut.png")),
     picture_of("moving.gif", "is a moving picture | save one frame of it as JPEG or PNG"),
     picture_of("old.bmp", "is BMP | save it as JPEG or PNG"),
     picture_of("huge.png", "has 8000 x 8000 pixels | make it smaller"),
@@ -569,28 +570,32 @@ CASES = [
     within(rewriter.rewrite, "one file for two", asking(names=["a", "a"]),
         "a | is given both as journal and as rejects | give two"),
     within(rewriter.rewrite, "ids in one text", asking(done="1"), "done | is '1' | give a set or list of ids"),
-    within(rewriter.rewrite, "bad row", asking([replace(TRUTH, image="cut.png")]), "row 1 ('1') | is no whole picture | mend it"),
+    within(rewriter.rewrite, "bad row", asking([replace(TRUTH, image="cut.png")]), "row 1 ('1') | cannot be read | fetch it again"),
     within(rewriter.rewrite, "no folder", asking(images="none"), "none' | is no folder | name the one that holds the pictures"),
     *(within(rewriter.rewrite, f"journal: {content}", asking(), f"journal{said}", journal=content)
       for content, said in (
-          ("my notes", f": {NOTES}"),
-          (line() + "\n", ", line 1 | no event of the rewriter's journal | give the file that the rewriter wrote"),
-          ('{"event": \n{"event": "reserved", "key": "k", "dollars": 1}\n', ", line 1 | not JSON | mend the line, or bring the"),
+          ("my notes", f": 1 fault\n  {NOTES}"),
+          (line() + "\n", ", line 1 | no event of a journal of answers | give the file"),
+          ('{"event": \n{"event": "reserved", "key": "k", "dollars": 1}\n', ": 1 fault\n  line 1: | no JSON | mend it there"),
           ('{"event": "reserved", "key": "k", "dollars": -1}\n', ", line 1 | dollars is -1 | mend the line"),
           ('{"event": "reserved", "key": "k", "dollars": Infinity}\n', ", line 1 | dollars is inf | mend the line"),
           ('{"event": "reserved", "key": 1, "dollars": 1}\n', ", line 1 | key is 1 | mend the line"),
           ('{"event": "batch", "requests": {"k": -1}}\n', ", line 1 | requests is {'k': -1} | mend the line"),
       )),
-    *(within(rewriter.rewrite, f"rejects: {content[:9]!r}", asking(), f"rejects{said} | give the file", rejects=content)
-      for content, said in ((line() + "\n", ", line 1 | no line of a rejects file"), ("my notes", " | is no rejects file"),
-                            (b"\xff\xd8\xff", " | is no rejects file"))),
+    *(within(rewriter.rewrite, f"rejects: {content[:9]!r}", asking(), f"rejects{said} | give", rejects=content)
+      for content, said in ((line() + "\n", ", line 1 | no reject"),
+                            ("my notes", ": 1 fault\n  the last line, | is no reject"),
+                            (b"\xff\xd8\xff", ": 1 fault\n  the last line, | is no reject"))),
     within(rewriter.dry_run, "no row", asking([], names=["journal"]), "There are | no truths | give one at least"),
-    within(rewriter.dry_run, "notes", asking(names=["journal"]), f"journal: {NOTES}", journal="my notes"),
-    # rewriter_client
+    within(rewriter.dry_run, "notes", asking(names=["journal"]), f"journal: 1 fault\n  {NOTES}", journal="my notes"),
+    # remote
+    given(server.Server, "no model", (" ", 1.0, 1.0, 1.0), "Server: model | is empty | name the model to ask"),
+    within(images_module.open_picture, "a page", lambda f, here: f(here / "images" / "page.jpg"),
+        "page.jpg | cannot be read | fetch it again"),
     *(given(operation, "no key", (replace(CONFIG, key_variable="NO_SUCH_KEY"), *more),
         "NO_SUCH_KEY | is not set | put the server's key")
-      for operation, *more in ((client.key_of,), (client.asker, print))),
-    given(client.key_of, "spaces", (replace(CONFIG, key_variable="ODD_KEY"),),
+      for operation, *more in ((server.key_of,), (client.asker, "v1", print))),
+    given(server.key_of, "spaces", (replace(CONFIG, key_variable="ODD_KEY"),),
         "ODD_KEY | has spaces or odd characters | set it anew"),
     # rewriter_prompts
     *(given(prompts.messages, f"kinds {kinds}", (TRUTH, kinds, "data:", "low"),
@@ -602,20 +607,20 @@ CASES = [
     given(prompts.read_reply, "web page", ("<html>", ["step"]),
         "the server's answer | has no choices with a message | check base_url"),
     # rewriter_journal
-    within(journal.read_journal, "folder", at_folder, FOLDER),
-    within(journal.read_journal, "too deep", at_file, "file, line 1 | not JSON | mend the line", file=DEEP + "\n"),
-    within(journal.open_journal, "folder", partial(entered, name="images"), FOLDER),
-    within(journal.open_journal, "in use", entered_twice, "file | is in use by another run | wait for it, or give another journal",
+    within(ledger.read_journal, "folder", at_folder, FOLDER),
+    within(ledger.read_journal, "too deep", at_file, "file: 1 fault\n  line 1: | no JSON | mend it there", file=DEEP + "\n"),
+    within(ledger.open_journal, "folder", partial(entered, name="images"), FOLDER),
+    within(ledger.open_journal, "in use", entered_twice, "file | is in use by another run | wait for it, or give another file",
            file=""),
-    within(journal.open_journal, "notes", entered, f"file: {NOTES}", file="my notes"),
-    within(journal.read_rejects, "folder", at_folder, FOLDER),
-    within(journal.renew_rejects, "notes", lambda f, here: f(here / "file", [], []), "file | is no rejects file | give",
+    within(ledger.open_journal, "notes", entered, f"file: 1 fault\n  {NOTES}", file="my notes"),
+    within(outcomes.read_rejects, "folder", at_folder, FOLDER),
+    within(outcomes.renew_rejects, "notes", lambda f, here: f(here / "file", [], []), "file: 1 fault\n  the last line, | is no reject | give",
         file="my notes"),
     # rewriter_batch
     within(batch.write_batch, "no bytes", asking(file_bytes=0),
         "write_batch: file_bytes | is 0 | give a number of bytes, 1 or more"),
     within(batch.write_batch, "no row", asking([]), "There are | no truths | give one at least"),
-    within(batch.write_batch, "notes", asking(names=["batch", "journal"]), f"journal: {NOTES}", journal="my notes"),
+    within(batch.write_batch, "notes", asking(names=["batch", "journal"]), f"journal: 1 fault\n  {NOTES}", journal="my notes"),
     *(within(operation, content[:20], taking, f"file: 1 fault\n  line {said}", file=content)
       for operation in (batch.read_batch, batch.drop_batch)
       for content, said in (
@@ -677,10 +682,9 @@ CASES += [
     looking(attention.word_map, "layer", (*CUP, "cup", "gradient", 2), "word_map: layer | is 2 | leave it out"),
     mapping("kind", "patch_map: kind | is 'gradient' | choose one of raw, rollout", [1], "gradient"),
     mapping("layer", "patch_map: layer | 4 is not there | give one from 0 to 3", [1], layer=4),
-    mapping("head", "patch_map: head | -1 is not there | give one from 0 to 5", [1], head=-1),
     mapping("place", "patch_map: place | 40 is not there | give one from 0 to 3", [40]),
     mapping("no place", "patch_map: 0 places | do not go together | give a place at least", []),
-    mapping("rollout of a layer", "kind rollout, layer 1 | do not go together | layer or head for raw maps only",
+    mapping("rollout of a layer", "kind rollout, layer 1 | do not go together | a layer for raw maps only",
         [1], "rollout", 1),
     *(looking(occlusion.logps_without, f"hidden {what}", (*CUP, "cup", hidden),
         "logps_without: hidden | is torch | give bools, one row or more of 6 x 6")

@@ -137,30 +137,25 @@ def word_places(vlm: VLM, question: str, answer: str, word: str, nth: int = 0) -
 # --- maps over the picture ---------------------------------------------------------------------------------------
 
 
-def patch_map(
-    reading: Reading, places: Sequence[int], kind: Kind = "raw", layer: int | None = None, head: int | None = None
-) -> Tensor:
+def patch_map(reading: Reading, places: Sequence[int], kind: Kind = "raw", layer: int | None = None) -> Tensor:
     """Attention to each patch, summed over some of the answer's tokens: float32 (side, side), rows from the top.
 
-    Raw: of one layer and head, or the mean over what is not named; "rollout" has neither. What is missing to one for each token
-    goes to text. Raises ``ValueError`` for the kind "gradient" (see ``word_map``), or a place, layer or head that is not there.
+    Raw: the mean over heads, of one layer or of all; "rollout" has none. What is missing to one for each token goes to text. Raises
+    ``ValueError`` for the kind "gradient" (see ``word_map``), or a place or layer that is not there.
     """
     check_choice("patch_map: kind", kind, ("raw", "rollout"))
-    layers, heads, tokens, _ = reading.rows.shape
-    for what, asked, there in (("layer", [layer], layers), ("head", [head], heads), ("place", places, tokens)):
+    layers, _, tokens, _ = reading.rows.shape
+    for what, asked, there in (("layer", [layer], layers), ("place", places, tokens)):
         for at in asked:
             if at is not None and not 0 <= at < there:
                 raise ValueError(f"patch_map: {what} {at} is not there; give one from 0 to {there - 1}.")
-    if len(places) == 0 or (kind == "rollout" and (layer, head) != (None, None)):
+    if len(places) == 0 or (kind == "rollout" and layer is not None):
         raise ValueError(
-            f"patch_map: {len(places)} places, kind {kind}, layer {layer}, head {head} do not go together; give a place at least, "
-            "and layer or head for raw maps only."
+            f"patch_map: {len(places)} places, kind {kind}, layer {layer} do not go together; give a place at least, and a "
+            "layer for raw maps only."
         )
-    if kind == "rollout":
-        rows = reading.rolled
-    else:
-        kept = reading.rows if layer is None else reading.rows[[layer]]
-        rows = (kept if head is None else kept[:, [head]]).mean((0, 1))
+    raw = reading.rows if layer is None else reading.rows[[layer]]
+    rows = reading.rolled if kind == "rollout" else raw.mean((0, 1))
     return _square(rows[list(places)].sum(0)[reading.image])
 
 

@@ -101,21 +101,9 @@ def cooccurrence(a: str, b: str, naming: Mapping[str, frozenset[int]]) -> float:
 
 
 def cooccurrence_of(name: str, named: Collection[str], naming: Mapping[str, frozenset[int]]) -> float:
-    """One object's part of ``cooccurrence_score``: the sum over all other objects of its caption."""
+    """One object's part of LURE's score of a caption (equation 1): its co-occurrence with all other objects named there, summed.
+    ``named``: the caption's objects; repeated names count once."""
     return sum(cooccurrence(name, other, naming) for other in dict.fromkeys(named) if other != name)
-
-
-def cooccurrence_score(
-    named: Collection[str], hallucinated: Collection[str], naming: Mapping[str, frozenset[int]]
-) -> float:
-    """LURE's score of a caption (equation 1): each hallucinated object's co-occurrence with all other objects, summed.
-
-    ``named``: all objects of the caption, the hallucinated among them; repeated names count once. A sum, so it grows with the
-    caption. Raises ``ValueError`` if a hallucinated object is not among those named.
-    """
-    if strangers := set(hallucinated) - set(named):
-        raise ValueError(f"Hallucinated but not named in the caption: {', '.join(sorted(strangers))}.")
-    return sum(cooccurrence_of(name, named, naming) for name in dict.fromkeys(hallucinated))
 
 
 # --- hit rates (POPE, section 4.3) -------------------------------------------------------------------------------

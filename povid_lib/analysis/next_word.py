@@ -133,6 +133,9 @@ def next_words(
 # --- over doses: where the companion leads, and how far it comes at equal truth ------------------------------------
 
 
+RESAMPLES = 2000
+
+
 @dataclass(frozen=True)
 class Window:
     """The ``first`` and ``last`` dose at which one curve leads, nan if nowhere, with 95% bootstrap intervals from those resamples
@@ -143,13 +146,7 @@ class Window:
     found: float
 
 
-def window(
-    doses: Sequence[float],
-    leader: NDArray,
-    rivals: Sequence[NDArray],
-    resamples: int = 2000,
-    seed: int = 0,
-) -> Window:
+def window(doses: Sequence[float], leader: NDArray, rivals: Sequence[NDArray]) -> Window:
     """Where the mean of ``leader`` lies above the mean of each of ``rivals``, all float (dilemmas, doses).
 
     Raises ``ValueError`` if the shapes differ or do not fit the doses.
@@ -157,22 +154,22 @@ def window(
     shapes = {np.shape(a) for a in (leader, *rivals)}
     if len(shapes) > 1 or np.shape(leader)[1:] != (len(doses),):
         raise ValueError(f"window: tables of one shape (dilemmas, {len(doses)}) are needed, not {sorted(shapes)}.")
-    at, n, rng = np.asarray(doses, dtype=float), len(leader), np.random.default_rng(seed)
+    at, n, rng = np.asarray(doses, dtype=float), len(leader), np.random.default_rng(0)
 
     def ends(rows: NDArray) -> tuple[float, float]:
         leads = np.all([leader[rows].mean(0) > rival[rows].mean(0) for rival in rivals], axis=0)
         return (float(at[leads].min()), float(at[leads].max())) if leads.any() else (float("nan"), float("nan"))
 
     value = ends(np.arange(n))
-    drawn = np.array([ends(rng.integers(n, size=n)) for _ in range(resamples)])
+    drawn = np.array([ends(rng.integers(n, size=n)) for _ in range(RESAMPLES)])
     having = drawn[~np.isnan(drawn[:, 0])]
     bounds = np.quantile(having, (0.025, 0.975), axis=0) if len(having) else np.full((2, 2), np.nan)
     first, last = (Estimate(value[k], float(bounds[0, k]), float(bounds[1, k]), n) for k in (0, 1))
-    return Window(first, last, len(having) / resamples)
+    return Window(first, last, len(having) / RESAMPLES)
 
 
 def at_equal_truth(
-    ways: Mapping[str, tuple[NDArray, NDArray]], level: float, resamples: int = 2000, seed: int = 0
+    ways: Mapping[str, tuple[NDArray, NDArray]], level: float
 ) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
     """How much companion there is where each way to weaken the picture leaves the truth ``level``.
 
@@ -180,7 +177,7 @@ def at_equal_truth(
     means is straight. Returns the companion's value for each way, and its difference from the first way, paired.
     Raises ``ValueError`` if a way's mean truth does not pass ``level``.
     """
-    n, rng = len(next(iter(ways.values()))[0]), np.random.default_rng(seed)
+    n, rng = len(next(iter(ways.values()))[0]), np.random.default_rng(0)
 
     def read(rows: NDArray) -> list[float]:
         found = []
@@ -197,7 +194,7 @@ def at_equal_truth(
                 f"at_equal_truth: {name!r} leaves the truth {low:.2f} to {high:.2f}, never {level}; add doses."
             )
     value = np.array(read(np.arange(n)))
-    drawn = np.array([read(rng.integers(n, size=n)) for _ in range(resamples)])
+    drawn = np.array([read(rng.integers(n, size=n)) for _ in range(RESAMPLES)])
 
     def estimates(values: NDArray, draws: NDArray) -> dict[str, Estimate]:
         low, high = np.quantile(draws, (0.025, 0.975), axis=0)

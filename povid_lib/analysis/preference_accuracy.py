@@ -33,7 +33,7 @@ def log_odds(vlm: VLM, pairs: Sequence[Pair], images: Sequence[Image.Image] | No
     return [a - b for a, b in zip(chosen, rejected, strict=True)]
 
 
-def reader_accuracy(pairs: Sequence[Pair], odds: Sequence[float], seed: int = 0) -> Estimate:
+def reader_accuracy(pairs: Sequence[Pair], odds: Sequence[float]) -> Estimate:
     """How often the chosen answer is the likelier one; a tie counts half. ``odds``: of ``log_odds``. 0.5 on blank paper is as it
     should be: the model's habit does not find the false answer.
 
@@ -42,4 +42,4 @@ def reader_accuracy(pairs: Sequence[Pair], odds: Sequence[float], seed: int = 0)
     if not pairs or len(pairs) != len(odds):
         raise ValueError(f"reader_accuracy: {len(odds)} log-odds for {len(pairs)} pairs; give one each, one at least.")
     right = [0.5 if value == 0 else float(value > 0) for value in odds]
-    return stats.grouped_ratio([pair.image for pair in pairs], right, [1.0] * len(pairs), seed=seed)
+    return stats.grouped_ratio([pair.image for pair in pairs], right, [1.0] * len(pairs))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from povid_lib.cli.evaluate import evaluate
 from povid_lib.cli.pairs import app as pairs_app
 from povid_lib.cli.pocket import pocket_app
 
@@ -30,57 +30,7 @@ def world(cooccurrence: Annotated[float, typer.Option(help="Multiplies every pai
         typer.echo(f"{context:<8} {name:<9} {partner:<9} {p:.3f}")
 
 
-@app.command()
-def evaluate(
-    data: Annotated[
-        str,
-        typer.Option(
-            help='"typical" or "counter_typical" (pocket world), a JSON file image id -> objects (captions are scored by CHAIR), '
-            "or POPE's question file (.json or .jsonl lines with a label)."
-        ),
-    ],
-    model: Annotated[str | None, typer.Option(help='"pocket", a folder, or a hub id. Or give --answers.')] = None,
-    answers: Annotated[
-        Path | None, typer.Option(help="Captions or answers as JSON lines, in place of a model.")
-    ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the pictures, for a model on files.")] = None,
-    vocabulary: Annotated[
-        Path | None, typer.Option(help="Synonyms in the CHAIR authors' format; default: our own table for COCO.")
-    ] = None,
-    name: Annotated[str, typer.Option(help="Name of the file in results/.")] = "evaluation",
-    n: Annotated[int, typer.Option(help="Scenes of a pocket split.")] = 500,
-) -> None:
-    """Measure hallucination; writes results/NAME.json, and what the model said under runs/answers/NAME/."""
-    from povid_lib.evaluation import evaluate as evaluation
-    from povid_lib.evaluation.held_out import SPLITS
-    from povid_lib.files import results
-    from povid_lib.metrics.vocabulary import coco_vocabulary, read_vocabulary
-
-    start, said_in = time.time(), Path("runs/answers") / name
-    try:
-        results.check_name(name)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    if (model is None) == (answers is None):
-        raise typer.BadParameter("give either --model or --answers")
-    try:
-        if data in SPLITS:
-            if model is None:
-                raise ValueError("The pocket world's splits are answered by a model; give --model.")
-            found = evaluation.evaluate_world(evaluation.ready(model, said_in), data, n, said_in)
-        elif not Path(data).is_file():
-            raise ValueError(f"--data {data!r} is neither a split ({', '.join(SPLITS)}) nor a file.")
-        elif evaluation.holds_questions(Path(data)):
-            found = evaluation.evaluate_question_file(Path(data), answers, model, images, said_in)
-        else:
-            words = read_vocabulary(vocabulary) if vocabulary else coco_vocabulary()
-            found = evaluation.evaluate_truth_file(Path(data), words, answers, model, images, said_in)
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
-    for label, estimate in evaluation.table(found):
-        typer.echo(f"{label:<44} {estimate}   n = {estimate.n}")
-    config = {"model": model, "answers": answers and answers.name, "data": Path(data).name, "n": n}
-    typer.echo(f"Written to {results.save(name, found, config, time.time() - start)}.")
+app.command()(evaluate)
 
 
 @app.command()

@@ -1,15 +1,24 @@
-"""The picture that a name stands for: a file in a folder, or ``scene:split/kind/index`` of the pocket world."""
+"""The picture that a name stands for: a file in a folder, or ``scene:split/kind/index`` of the pocket world.
+
+``open_picture`` is the one way in which a file becomes pixels, so that training, evaluation, rewriter and exported data sets see
+the same ones.
+"""
 
 from __future__ import annotations
 
+import io
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
-from PIL import Image
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
 
+from povid_lib.files.jsonl import check_file
 from povid_lib.world.scenes import SPLITS, WORLD_KINDS, Scene, World, sample_scene
 
+PIXELS = 89_478_485  # Pillow's limit, which it only warns of: 256 MB of RGB
 _SCENE = re.compile(rf"scene:({'|'.join(SPLITS)})/({'|'.join(WORLD_KINDS)})/(0|[1-9][0-9]{{0,17}})")
 _WANTED = f"write scene:split/kind/index (splits {', '.join(SPLITS)}; kinds {', '.join(WORLD_KINDS)}; indices from 0)"
 
@@ -50,13 +59,58 @@ def locate(image: str, images: str | Path | None = None) -> Path | None:
 def picture(image: str, images: str | Path | None = None) -> Image.Image:
     """The picture, RGB. Raises ``ValueError`` as ``locate`` does, and for a file that cannot be read."""
     path = locate(image, images)
-    if path is None:
-        return scene(image).image()
+    return scene(image).image() if path is None else open_picture(path, f"image {image!r}").image
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A picture of a file. ``image``: RGB, 8 bits, upright; ``kind``: Pillow's name of the format, such as JPEG; ``moves``: whether
+    it has several frames, of which ``image`` is the first; ``turned``: whether it had to be turned upright; ``deep``: whether it
+    had 16 bits."""
+
+    image: Image.Image
+    kind: str
+    moves: bool
+    turned: bool
+    deep: bool
+
+
+def open_picture(source: str | Path | bytes, name: str = "", most: int = PIXELS) -> Opened:
+    """A file, or its bytes, as a picture: turned as its EXIF orientation says, 16-bit grey scaled to 8 bits, all else as Pillow
+    converts it to RGB (of a transparent picture the colours beneath). ``name``: in errors; the path if it is not given.
+
+    Raises ``ValueError`` for a file that is not there, a pipe or a device, for more than ``most`` pixels, for 32-bit greys, of
+    which nobody knows what is white, and for what cannot be read.
+    """
+    if not isinstance(source, bytes):
+        check_file(source)
+        name = name or str(source)
     try:
-        with Image.open(path) as opened:
-            return opened.convert("RGB")
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
+            if opened.width * opened.height > most:
+                raise _Refused(f"has {opened.width} x {opened.height} pixels; make it smaller than {most:,}")
+            turned = opened.getexif().get(ExifTags.Base.Orientation, 1) != 1
+            deep = opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format == "PPM")
+            if opened.mode in ("I", "F") and not deep:
+                raise _Refused(f"has greys of 32 bits (mode {opened.mode}); save it with 8")
+            kind, moves = opened.format or "", opened.format != "MPO" and getattr(opened, "is_animated", False)
+            image = ImageOps.exif_transpose(opened)
+            return Opened((_eight_bits(image) if deep else image).convert("RGB"), kind, moves, turned, deep)
+    except _Refused as error:
+        raise ValueError(f"{name} {error}") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{name} has too many pixels ({error}); make it smaller than {most:,}") from error
     except Exception as error:  # a broken file makes Pillow raise almost anything
-        raise ValueError(f"image {image!r} cannot be read ({error}); fetch it again") from error
+        raise ValueError(f"{name} cannot be read ({error}); fetch it again, or leave it out") from error
+
+
+class _Refused(Exception):
+    """A sound file that is not wanted."""
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit grey, 0 to 65535, as 8-bit."""
+    return Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
 
 
 def fault(image: str, images: str | Path | None) -> str | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -22,7 +20,8 @@ from povid_lib.data.pairs import (
     text_faults,
     word_faults,
 )
-from povid_lib.files import jsonl
+from povid_lib.files import journal, jsonl
+from povid_lib.files.faults import Faults
 
 _REST = {
     "changes": "a list, empty where the source does not tell them",
@@ -30,22 +29,30 @@ _REST = {
     "picture_last": "true or false",
     "hash": "the one that `append` has written",
 }
-_START = b'{"id": '  # of every line written here
+_FORM = journal.Form("pair", b'{"id": ', lambda row: isinstance(row, dict) and TEXTS.keys() <= row.keys(), plain=True)
 
 
 # --- files -------------------------------------------------------------------------------------------------------
 
 
 def write(path: str | Path, pairs: Iterable[Pair]) -> int:
-    """Pairs into a new file; how many they were. Raises ``FileExistsError`` rather than overwrite one, and as ``append`` does."""
+    """Pairs into a new file, which is there once it is whole; how many they were. Memory stays flat.
+
+    Raises ``FileExistsError`` rather than overwrite one, ``ValueError`` for a folder that is not there, and what is no ``Pair``.
+    """
     jsonl.check_place(path)
     if Path(path).exists():
         raise FileExistsError(f"{path} exists; append to it, or choose another name.")
-    return append(path, pairs)
+    written = 0
+    with jsonl.replacing(path) as part, part.open("wb") as file:
+        for pair in pairs:
+            file.write(journal.line(_row(checked("write", pair)), _FORM))
+            written += 1
+    return written
 
 
 def append(path: str | Path, pairs: Iterable[Pair]) -> int:
-    """Add pairs to a file, which need not exist yet; how many they were. Memory stays flat.
+    """Add pairs to a file, which need not exist yet; how many they were. Memory stays flat, and others may append meanwhile.
 
     Each pair is handed to the system as one whole line before the next one is asked for, so that what ends a run (a kill, or an
     error of the iterable) costs none of the pairs before. A torn last line that a kill has left is taken off first: see ``mend``.
@@ -57,10 +64,9 @@ def append(path: str | Path, pairs: Iterable[Pair]) -> int:
     source = (checked("append", pair) for pair in pairs)
     first = list(itertools.islice(source, 1))  # a source that fails at once leaves no empty file behind
     written = 0
-    with open(path, "ab") as file:
+    with journal.appending(path, _FORM) as add:
         for pair in itertools.chain(first, source):
-            file.write(json.dumps({**asdict(pair), "hash": pair.hash}, ensure_ascii=False).encode() + b"\n")
-            file.flush()
+            add(_row(pair))
             written += 1
     return written
 
@@ -70,27 +76,11 @@ def mend(path: str | Path) -> bytes:
 
     Raises ``ValueError``, and leaves the file as it is, if its last line is neither a pair nor the beginning of one.
     """
-    jsonl.check_file(path)
-    with open(path, "r+b") as file:
-        at, tail = file.seek(0, os.SEEK_END), b""
-        while at and b"\n" not in tail.rstrip():  # backwards, so that a long file costs no more than a short one
-            start = max(0, at - 65536)
-            file.seek(start)
-            tail, at = file.read(at - start) + tail, start
-        cut = tail.rpartition(b"\n")[2]  # what no line end follows
-        last = cut or tail.rstrip().rpartition(b"\n")[2]
-        try:
-            row, torn = json.loads(last or b"null"), False
-            ours = not last or (isinstance(row, dict) and TEXTS.keys() <= row.keys())
-        except (ValueError, RecursionError):
-            ours = torn = bool(cut) and (cut.startswith(_START) or _START.startswith(cut))
-        if not ours:
-            fault = f"the last line, {shown(last)}, is no pair and not the beginning of one"
-            jsonl.fail(path, [f"{fault}; give a file of pairs, or choose a new name"])
-        end = file.seek(-len(cut) if torn else 0, os.SEEK_END)
-        file.truncate(end)
-        file.write(b"\n" if cut and not torn else b"")
-        return cut if torn else b""
+    return journal.mend(path, _FORM)
+
+
+def _row(pair: Pair) -> dict[str, Any]:
+    return {**asdict(pair), "hash": pair.hash}
 
 
 def read(path: str | Path) -> Iterator[Pair]:
@@ -99,8 +89,10 @@ def read(path: str | Path) -> Iterator[Pair]:
     Raises ``ValueError`` at the first line that holds no sound pair. ``validate`` names every fault of a file, and looks further.
     """
     for where, row, faults in jsonl.stream(path):
-        if faults := faults or [f"{where}: {fault}" for fault in _row_faults(row)]:
-            jsonl.fail(path, faults)
+        for fault in () if faults else _row_faults(row):
+            faults.at(where).add(fault)
+        if faults:
+            faults.fail()
         changes = tuple(Change(**change) for change in row["changes"])
         made = None if row["provenance"] is None else Provenance(**row["provenance"])
         texts = {name: row[name] for name in TEXTS}
@@ -112,8 +104,8 @@ def validate(path: str | Path, images: str | Path | None = None) -> int:
 
     Raises ``ValueError`` with every fault of ``find_faults``; also for a file that holds nothing, and if ``images`` is no folder.
     """
-    count, faults = find_faults(path, images)
-    return jsonl.sound(path, count, faults)
+    count, faults = _checked(path, images)
+    return faults.sound(count)
 
 
 def find_faults(path: str | Path, images: str | Path | None = None) -> tuple[int, list[str]]:
@@ -124,26 +116,34 @@ def find_faults(path: str | Path, images: str | Path | None = None) -> tuple[int
 
     Raises ``ValueError`` if ``images`` is no folder.
     """
+    count, faults = _checked(path, images)
+    return count, faults.found
+
+
+def _checked(path: str | Path, images: str | Path | None) -> tuple[int, Faults]:
     images_module.check_folder(images)
-    faults: list[str] = []
-    seen: dict[str, dict[str, str]] = {"id": {}, "content": {}}
+    faults, count = Faults(path), 0
     looked_at: dict[str, str | None] = {}
-    count = 0
     for where, row, wrong in jsonl.stream(path):
-        count += 1
-        faults += wrong or [f"{where}: {fault}" for fault in _row_faults(row)]
-        if wrong or not isinstance(row, dict):
+        count, at = count + 1, faults.at(where)
+        if wrong:
+            for fault in wrong.found:
+                faults.add(fault, "unreadable")
             continue
-        faults += [f"{where}: {fault}" for fault in word_faults(row)]
+        for fault in _row_faults(row) + (word_faults(row) if isinstance(row, dict) else []):
+            at.add(fault)
+        if not isinstance(row, dict):
+            continue
         image = row.get("image")
         if isinstance(image, str) and image.strip():
             if image not in looked_at:
                 looked_at[image] = images_module.fault(image, images)
-            faults += [f"{where}: {looked_at[image]}"] if looked_at[image] else []
+            if unseen := looked_at[image]:
+                at.add(unseen)
         if isinstance(row.get("id"), str) and row["id"].strip():
-            jsonl.repeated("id", row["id"], where, seen["id"], faults)
+            at.repeated("id", row["id"])
         if not text_faults(row):
-            jsonl.repeated("content", hash_of(row)[:16], where, seen["content"], faults)
+            at.repeated("content", hash_of(row)[:16])
     return count, faults
 
 

@@ -29,7 +29,6 @@ def read_povid(path: str | Path) -> list[Pair]:
     found, faults = jsonl.read_rows(path)
     pairs: list[Pair] = []
     names: Counter[str] = Counter()
-    seen: dict[str, str] = {}
     for where, row in found:
         wrong = _povid_faults(row)
         if not wrong:
@@ -42,10 +41,11 @@ def read_povid(path: str | Path) -> list[Pair]:
             texts = {side: row[name][1]["value"] for name, side in _SIDES.items()}
             texts |= {"id": name, "image": row["image"], "prompt": prompt}
             wrong = text_faults(texts)
-            if not jsonl.repeated("id", texts["id"], where, seen, faults) and not wrong:
+            if not faults.at(where).repeated("id", texts["id"]) and not wrong:
                 pairs.append(Pair(**texts, picture_last=last))
-        faults += [f"{where}: {fault}" for fault in wrong]
-    return jsonl.sound(path, pairs, faults)
+        for fault in wrong:
+            faults.at(where).add(fault)
+    return faults.sound(pairs)
 
 
 def write_povid(path: str | Path, pairs: Iterable[Pair]) -> int:

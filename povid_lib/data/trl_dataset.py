@@ -24,6 +24,7 @@ from povid_lib.data import pair_files
 from povid_lib.data import pairs as pairs_module
 from povid_lib.data.pairs import Change, Pair, Provenance
 from povid_lib.files import jsonl
+from povid_lib.files.faults import EMPTY, fail
 
 _SIDES = {"conversations": "chosen", "rejected_conversations": "rejected"}
 _ROWS = 64  # pairs with their pictures in memory at once
@@ -65,9 +66,9 @@ def to_trl(path: str | Path, images: str | Path | None = None, cache: str | Path
         try:
             images_module.locate(pair.image, images)
         except ValueError as error:
-            jsonl.fail(path, [f"pair {pair.id}: {error}; `validate` names every such pair"])
+            fail(path, f"pair {pair.id}: {error}; `validate` names every such pair")
     if pair is None:
-        jsonl.fail(path, [jsonl.EMPTY])
+        fail(path, EMPTY)
     # the cache goes by the arguments, so the digest keeps it from giving back what a file once held
     source = {"path": str(path), "digest": digest.hexdigest()}
     cache_dir = None if cache is None else str(cache)
@@ -85,9 +86,9 @@ def from_trl(dataset: Dataset) -> Iterator[Pair]:
 
 
 def write_trl(path: str | Path, pairs: Iterable[Pair], images: str | Path | None = None) -> int:
-    """Pairs as a Parquet file of the same columns, with the pictures themselves in it (scenes as PNG, files as they are); how many
-    they were. ``datasets.load_dataset("parquet", data_files=...)`` makes of it what TRL's ``DPOTrainer`` takes, anywhere, and
-    ``read_trl`` the pairs. Memory stays flat. The file is there, or replaced, once it is whole.
+    """Pairs as a Parquet file of the same columns, with the pictures themselves in it (scenes and 16-bit greys as PNG, other files
+    as they are); how many they were. ``datasets.load_dataset("parquet", data_files=...)`` makes of it what TRL's ``DPOTrainer``
+    takes, anywhere, and ``read_trl`` the pairs. Memory stays flat. The file is there, or replaced, once it is whole.
 
     Raises ``ValueError`` for a picture or folder that is not there, a picture that cannot be read, and what is no ``Pair``.
     """
@@ -120,9 +121,14 @@ def read_trl(path: str | Path) -> Iterator[Pair]:
 
 
 def _picture(image: str, images: str | Path | None) -> bytes:
-    opened, path = images_module.picture(image, images), images_module.locate(image, images)
-    if path is not None:
-        return path.read_bytes()
+    path = images_module.locate(image, images)
+    if path is None:
+        opened = images_module.picture(image, images)
+    else:
+        found = images_module.open_picture(data := path.read_bytes(), f"image {image!r}")
+        if not found.deep:
+            return data
+        opened = found.image  # readers of the set would take 16 bits for 8
     drawn = io.BytesIO()
     opened.save(drawn, "PNG")
     return drawn.getvalue()

@@ -10,6 +10,7 @@ from typing import Any
 
 from povid_lib.data.pairs import PLACEHOLDER, text_fault
 from povid_lib.files import jsonl
+from povid_lib.files.faults import Faults
 from povid_lib.metrics.coco_tables import coco_tables
 
 
@@ -45,9 +46,9 @@ def read_llava(path: str | Path) -> list[Truth]:
     found, faults = jsonl.read_rows(path)
     truths: list[Truth] = []
     names: Counter[str] = Counter()
-    seen: dict[str, str] = {}
     for where, row in found:
-        key = jsonl.id_of(row, "id", where, faults)
+        place = faults.at(where)
+        key = place.id_of(row, "id")
         fields: dict[str, Any] = row if isinstance(row, dict) else {}
         image, turns = fields.get("image"), fields.get("conversations")
         wrong = [f"conversations: {fault}" for fault in turn_faults(turns)]
@@ -61,15 +62,16 @@ def read_llava(path: str | Path) -> list[Truth]:
                 )
             if not value.replace(PLACEHOLDER, "").strip():
                 wrong.append(f"turn {at} is {shown(value)}; give the {'question' if at % 2 else 'answer'}")
-        faults += [f"{where}: {fault}" for fault in wrong]
+        for fault in wrong:
+            place.add(fault)
         if key is None or wrong:
             continue
         for prompt, answer in zip(values[::2], values[1::2], strict=True):
             name = numbered(key, names)
             names[key] += 1
-            if not jsonl.repeated("id", name, where, seen, faults):
+            if not place.repeated("id", name):
                 truths.append(Truth(name, str(image), prompt.replace(PLACEHOLDER, "").strip(), answer))
-    return jsonl.sound(path, truths, faults)
+    return faults.sound(truths)
 
 
 def read_coco_captions(path: str | Path, prompt: str) -> list[Truth]:
@@ -83,22 +85,20 @@ def read_coco_captions(path: str | Path, prompt: str) -> list[Truth]:
     tables = coco_tables(path, {"images": ("id", "file_name"), "annotations": ("id", "image_id", "caption")})
     names = {str(image["id"]): image["file_name"] for image in tables["images"]}
     truths: list[Truth] = []
-    faults: list[str] = []
-    seen: dict[str, str] = {}
-    for at, row in enumerate(tables["annotations"], start=1):
-        where, image, caption = f"annotation {at}", names.get(str(row["image_id"])), row["caption"]
-        key = jsonl.id_of(row, "id", where, faults)
-        if str(row["image_id"]) not in names:
-            faults.append(
-                f"{where}: image {row['image_id']} is not in the table `images`; list it there, or take the caption out"
-            )
+    faults = Faults(path)
+    for count, row in enumerate(tables["annotations"], start=1):
+        at, number, caption = faults.at(f"annotation {count}"), str(row["image_id"]), row["caption"]
+        key, image = at.id_of(row, "id"), names.get(number)
+        if number not in names:
+            told = f"image {number} is not in the table `images`; list it there, or take the caption out"
+            at.add(told, "image not listed")
         elif not isinstance(image, str) or not image.strip():
-            faults.append(f"{where}: file_name of image {row['image_id']} is {shown(image)}; give the picture's file")
+            at.add(f"file_name of image {number} is {shown(image)}; give the picture's file", "file_name")
         if not isinstance(caption, str) or not caption.strip():
-            faults.append(f"{where}: caption is {shown(caption)}; give the caption's text")
-        if key is not None and not jsonl.repeated("id", key, where, seen, faults):
+            at.add(f"caption is {shown(caption)}; give the caption's text", "caption")
+        if key is not None and not at.repeated("id", key):
             truths.append(Truth(key, str(image), prompt, str(caption).strip()))
-    return jsonl.sound(path, truths, faults)
+    return faults.sound(truths)
 
 
 def turn_faults(turns: Any) -> list[str]:

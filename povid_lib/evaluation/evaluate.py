@@ -1,182 +1,195 @@
 """``povid evaluate``: one model (or one file of answers) against one truth, every measure with interval and n.
 
-Three kinds of data: a split of the pocket world; a truth file (image id -> objects), against which captions are scored; a file of
-POPE questions. Files and pictures are read before any model is loaded.
+Three kinds of data: a split of the pocket world; a truth (image id -> objects), against which captions are scored; a file of
+POPE questions. Files and pictures are read before any model is loaded. ``benchmarks`` has the published benchmarks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from povid_lib import models
-from povid_lib.evaluation.held_out import SPLITS, ask, captions, held_out
+from povid_lib.arguments import check_choice
+from povid_lib.evaluation.answers import ANSWERS, CAPTIONS, Asked, Names, ask_all, pictures_of
+from povid_lib.evaluation.held_out import SPLITS, ask, held_out, listen
 from povid_lib.metrics import files
-from povid_lib.metrics import pope as pope_module
 from povid_lib.metrics.chair import chair, score_captions
-from povid_lib.metrics.pope import PopeQuestion, by_image, parse_as_published, pope
+from povid_lib.metrics.pope import YES_NO_HINT, PopeQuestion, by_image, parse_as_published, pope
 from povid_lib.metrics.stats import Estimate
 from povid_lib.metrics.vocabulary import Vocabulary
 from povid_lib.models.llava import VLM
+from povid_lib.training import reference_cache
 from povid_lib.world import judge
 from povid_lib.world.captions import PROMPT
 from povid_lib.world.judge import pocket_vocabulary
-from povid_lib.world.questions import attribute_questions, polls
+from povid_lib.world.questions import attribute_questions
 
-ENDINGS = (".jpg", ".jpeg", ".png")
 QUESTIONS = 3  # attribute questions to each scene
+CAPTION_TOKENS, ANSWER_TOKENS = 512, 16  # the longest caption and the longest answer after a photo
+STRICT, PUBLISHED = "first word is yes or no", "as published"  # how answers to yes/no questions are read
 
 
-def evaluate_world(vlm: VLM, split: str, n: int, answers: Path) -> dict[str, Any]:
-    """The first ``n`` held-out scenes of a split: CHAIR, POPE in three settings, the exact judge. Writes what was said.
+@dataclass(frozen=True)
+class Measured:
+    """``data``: the measures. ``about``: what they are of, for the result's config: ``n`` pictures measured, ``vocabulary``,
+    ``prompt``, ``parser``, and ``unclear``: of each kind of answer how many could not be read, and of how many."""
 
-    Raises ``ValueError`` for an unknown split.
-    """
-    if split not in SPLITS:
-        raise ValueError(f"No split {split!r} of the pocket world; choose {' or '.join(SPLITS)}.")
-    batch, rng = held_out(split, n), np.random.default_rng(5)
-    texts = captions(vlm, batch)
-    said = {str(i): text for i, text in enumerate(texts)}
-    truth = {str(i): scene.names for i, scene in enumerate(batch)}
-    files.write_captions(answers / "captions.jsonl", said)
-    data = evaluate_captions(said, truth, pocket_vocabulary()) | {"pope": {}}
-    for setting in ("random", "popular", "adversarial"):
-        asked = [polls(scene, setting) for scene in batch]
-        replies = ask(vlm, batch, asked)
-        data["pope"][setting] = pope(replies, [[q.answer == "Yes." for q in row] for row in asked])
-        flat = {f"{i}-{k}": text for i, row in enumerate(replies) for k, text in enumerate(row)}
-        files.write_answers(answers / f"pope_{setting}.jsonl", flat)
-    pools = [attribute_questions(scene, rng) for scene in batch]
-    picked = [[pool[k] for k in rng.permutation(len(pool))[:QUESTIONS]] for pool in pools]
-    judged = []
-    for scene, text, row, given in zip(batch, texts, picked, ask(vlm, batch, picked), strict=True):
-        verdicts = [judge.judge(scene, q, answer) for q, answer in zip(row, given, strict=True)]
-        judged.append([judge.judge_description(scene, text), *verdicts])
-    return data | {"judge": judge.summarise(judged)}
+    data: dict[str, Any]
+    about: dict[str, Any]
 
 
-def holds_questions(path: Path) -> bool:
-    """Whether a file holds POPE's questions, which have labels, rather than a truth."""
-    return b'"label"' in path.read_bytes()[:2000]
+@dataclass(frozen=True)
+class Source:
+    """Who answers: the file ``answers``, or else ``model`` about the pictures in the folder ``images``. What a model says is kept
+    under ``said_in``, in a folder of its own for these weights and these questions."""
+
+    answers: Path | None
+    model: str | None
+    images: Path | None
+    said_in: Path
+
+    def ready(self) -> VLM:
+        """The model. Raises ``ValueError`` if none is named."""
+        if self.model is None:
+            raise ValueError("Nothing answers; give a model, or a file of answers.")
+        return models.load(self.model)
 
 
-def evaluate_truth_file(
-    path: Path, vocabulary: Vocabulary, answers: Path | None, model: str | None, images: Path | None, said_in: Path
-) -> dict[str, Any]:
-    """CHAIR against a truth file. The captions: those in ``answers`` if given, else what ``model`` says about the pictures of the
-    folder ``images``, kept in ``said_in``.
+def kept_in(said_in: Path, vlm: VLM, asked: Any) -> Path:
+    """The folder for what this model says to this: other weights or other questions have another, so that nothing is mixed."""
+    parts = [reference_cache.key(vlm.model, vlm.processor), asked]
+    return said_in / hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()[:12]
+
+
+def answered(
+    source: Source,
+    asked: Sequence[Asked],
+    names: Names,
+    read: Callable[[Path], dict[str, str]],
+    tokens: int,
+    hint: str = "",
+) -> dict[str, str]:
+    """Id -> answer, of the source. ``read``: how its file of answers is read; ``hint``: a line after each question for a model that
+    is not the pocket one.
 
     Raises ``ValueError``, before a model is loaded, for faults of a file and for pictures that are missing or cannot be read.
     """
-    truth = files.read_truth(path, vocabulary)
-    if answers is not None:
-        said = files.read_captions(answers, truth)
-    else:
-        pictures = read_pictures(images, list(truth))
-        said = describe(ready(model, said_in), pictures, said_in)
-    return evaluate_captions(said, truth, vocabulary)
+    if source.answers is not None:
+        return read(source.answers)
+    pictures = pictures_of(source.images, asked)
+    vlm = source.ready()
+    if hint and not vlm.is_pocket:
+        asked = [Asked(a.id, a.image, f"{a.prompt}\n{hint}") for a in asked]
+    folder = kept_in(source.said_in, vlm, [tokens, *((a.id, pictures[a.image], a.prompt) for a in asked)])
+    file = folder / ("captions.jsonl" if names == CAPTIONS else "answers.jsonl")
+    return ask_all(vlm, asked, source.images or Path(), pictures, file, names, tokens)
 
 
-def evaluate_question_file(
-    path: Path, answers: Path | None, model: str | None, images: Path | None, said_in: Path
-) -> dict[str, Any]:
-    """POPE on a file of questions. Answers and pictures, and what is raised, as for ``evaluate_truth_file``."""
+# --- the three kinds of data -------------------------------------------------------------------------------------
+
+
+def evaluate_world(vlm: VLM, split: str, n: int, said_in: Path) -> Measured:
+    """The first ``n`` held-out scenes of a split: CHAIR, POPE in three settings, the exact judge. What is said is kept.
+
+    Raises ``ValueError`` for an unknown split.
+    """
+    check_choice("The pocket world's split", split, SPLITS)
+    batch, rng = held_out(split, n), np.random.default_rng(5)
+    folder = kept_in(said_in, vlm, batch)
+    heard = listen(vlm, batch, keep=folder)
+    said = {str(i): text for i, text in enumerate(heard.captions)}
+    truth = {str(i): scene.names for i, scene in enumerate(batch)}
+    vocabulary = pocket_vocabulary()
+    polls = {setting: pope(polled.answers, polled.truths) for setting, polled in heard.polls.items()}
+    pools = [attribute_questions(scene, rng) for scene in batch]
+    picked = [[pool[k] for k in rng.permutation(len(pool))[:QUESTIONS]] for pool in pools]
+    replies = ask(vlm, batch, picked, keep=folder / "questions.jsonl")
+    judged = []
+    for scene, text, row, given in zip(batch, heard.captions, picked, replies, strict=True):
+        verdicts = [judge.judge(scene, q, answer) for q, answer in zip(row, given, strict=True)]
+        judged.append([judge.judge_description(scene, text), *verdicts])
+    unclear = {
+        f"pope {setting}": _share(polls[setting].confusion.unclear, polled.answers)
+        for setting, polled in heard.polls.items()
+    }
+    unclear["judge"] = _share(sum(v.unreadable > 0 for row in judged for v in row), judged)
+    data = {"chair": chair(score_captions(said, truth, vocabulary.mentioned)), "pope": polls}
+    about = {"n": len(batch), "vocabulary": vocabulary.record, "prompt": PROMPT, "parser": STRICT, "unclear": unclear}
+    return Measured(data | {"judge": judge.summarise(judged)}, about)
+
+
+def read_truth(path: Path, captions: Path | None, vocabulary: Vocabulary) -> tuple[dict[str, tuple[str, ...]], str]:
+    """Image id -> objects, and what that was read from: our table, COCO's instances, or with ``captions`` both of COCO's files.
+
+    Raises ``ValueError`` with every fault of a file.
+    """
+    if captions is not None:
+        return files.read_coco_truth(path, captions, vocabulary), "COCO's instances and captions"
+    if files.holds_coco(path):
+        return files.read_coco_truth(path, None, vocabulary), "COCO's instances"
+    return files.read_truth(path, vocabulary), "a table of objects"
+
+
+def evaluate_truth_file(path: Path, captions: Path | None, vocabulary: Vocabulary, source: Source) -> Measured:
+    """CHAIR of the source's captions against a truth file, see ``read_truth``. Raises as it and ``answered`` do."""
+    truth, of = read_truth(path, captions, vocabulary)
+    asked = [Asked(image, image, PROMPT) for image in truth]
+    said = answered(source, asked, CAPTIONS, lambda file: files.read_captions(file, truth), CAPTION_TOKENS)
+    about = {
+        "n": len(said),
+        "truth": of,
+        "vocabulary": vocabulary.record,
+        "prompt": prompt_of(source, PROMPT),
+        "parser": None,
+        "unclear": {},
+    }
+    return Measured({"chair": chair(score_captions(said, truth, vocabulary.mentioned))}, about)
+
+
+def evaluate_question_file(path: Path, source: Source) -> Measured:
+    """POPE on a file of questions. Raises as ``answered`` does."""
     questions = files.read_questions(path)
-    if answers is not None:
-        said = files.read_answers(answers, questions)
-    else:
-        pictures = read_pictures(images, list(dict.fromkeys(q.image for q in questions)))
-        said = reply(ready(model, said_in), questions, pictures, said_in)
-    return evaluate_questions(questions, said)
+    said = answered_questions(questions, source)
+    both, about = score_questions(questions, said)
+    return Measured({"pope": both}, about | {"prompt": prompt_of(source, "the question, with a hint unless pocket")})
 
 
-def ready(model: str | None, said_in: Path) -> VLM:
-    """The model, loaded once the folder for what it says is there. Raises ``ValueError`` if no model is named."""
-    if model is None:
-        raise ValueError("Nothing answers; give a model, or a file of answers.")
-    said_in.mkdir(parents=True, exist_ok=True)
-    return models.load(model)
+def answered_questions(questions: Sequence[PopeQuestion], source: Source) -> dict[str, str]:
+    """Question id -> the source's answer. Raises as ``answered`` does."""
+    asked = [Asked(q.question_id, q.image, q.text) for q in questions]
+    return answered(
+        source, asked, ANSWERS, lambda file: files.read_answers(file, questions), ANSWER_TOKENS, YES_NO_HINT
+    )
 
 
-def evaluate_captions(
-    said: Mapping[str, str], truth: Mapping[str, Sequence[str]], vocabulary: Vocabulary
-) -> dict[str, Any]:
-    """CHAIR of image id -> caption."""
-    return {"chair": chair(score_captions(said, truth, vocabulary.mentioned))}
-
-
-def evaluate_questions(questions: Sequence[PopeQuestion], said: Mapping[str, str]) -> dict[str, Any]:
-    """POPE of question id -> answer, under the strict rule and under the one of the published evaluator."""
+def score_questions(
+    questions: Sequence[PopeQuestion], said: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """POPE under the strict rule and under the one of the published evaluator, and what ``Measured.about`` says of it."""
     answers, truths = by_image(questions, said)
-    return {"pope": {"strict": pope(answers, truths), "as published": pope(answers, truths, parse_as_published)}}
+    found = {"strict": pope(answers, truths), "as published": pope(answers, truths, parse_as_published)}
+    unclear = {"pope": _share(found["strict"].confusion.unclear, answers)}
+    about = {"n": len(answers), "vocabulary": None, "parser": {"strict": STRICT, "as published": PUBLISHED}}
+    return found, about | {"unclear": unclear}
 
 
-def describe(vlm: VLM, pictures: Mapping[str, Image.Image], answers: Path) -> dict[str, str]:
-    """The model's captions of image id -> picture, written to ``answers/captions.jsonl`` too."""
-    images = list(pictures.values())
-    texts = [a.text for a in models.generate(vlm, images, PROMPT, max_new_tokens=512, batch_size=16, progress=True)]
-    said = dict(zip(pictures, texts, strict=True))
-    files.write_captions(answers / "captions.jsonl", said)
-    return said
+def prompt_of(source: Source, prompt: str) -> str | None:
+    """What the answers are to; None where a file holds them, which does not say."""
+    return prompt if source.answers is None else None
 
 
-def reply(
-    vlm: VLM, questions: Sequence[PopeQuestion], pictures: Mapping[str, Image.Image], answers: Path
-) -> dict[str, str]:
-    """The model's answers to questions, written to ``answers/answers.jsonl`` too."""
-    images = [pictures[q.image] for q in questions]
-    prompts = [f"{q.text}\n{pope_module.YES_NO_HINT}" if not vlm.is_pocket else q.text for q in questions]
-    texts = [a.text for a in models.generate(vlm, images, prompts, max_new_tokens=16, batch_size=16, progress=True)]
-    said = {q.question_id: text for q, text in zip(questions, texts, strict=True)}
-    files.write_answers(answers / "answers.jsonl", said)
-    return said
+def _share(unclear: int, rows: Sequence[Sequence[Any]]) -> dict[str, int]:
+    return {"unclear": unclear, "of": sum(map(len, rows))}
 
 
-def read_pictures(folder: Path | None, images: Sequence[str]) -> dict[str, Image.Image]:
-    """Image id or file name -> RGB picture.
-
-    Raises ``ValueError`` without a folder, as ``find_pictures`` does, and with the first ten pictures that cannot be read.
-    """
-    if folder is None:
-        raise ValueError("A model needs the pictures; give their folder with --images.")
-    pictures, broken = {}, []
-    for image, path in find_pictures(folder, images).items():
-        try:
-            pictures[image] = Image.open(path).convert("RGB")
-        except (OSError, SyntaxError) as error:  # Pillow raises the second for a broken PNG
-            broken.append(f"{path.name} ({error})")
-    if broken:
-        raise ValueError(
-            f"{folder}: {len(broken)} of {len(images)} pictures cannot be read; replace them: {', '.join(broken[:10])}"
-            f"{', ...' if len(broken) > 10 else ''}."
-        )
-    return pictures
-
-
-def find_pictures(folder: Path, images: Sequence[str]) -> dict[str, Path]:
-    """Image id or file name -> file: ``<id>``, ``<id>.jpg`` (.jpeg, .png), or COCO's ``..._<12 digits>.jpg``.
-
-    Raises ``ValueError`` with the number of pictures that are missing and the first ten of them.
-    """
-    there = {path.name: path for path in sorted(folder.iterdir())} if folder.is_dir() else {}
-    by_number = {path.stem.rsplit("_", 1)[-1].lstrip("0"): path for path in there.values()}
-    found: dict[str, Path] = {}
-    for image in images:
-        names = [image, *(f"{image}{ending}" for ending in ENDINGS)]
-        path = next((there[name] for name in names if name in there), by_number.get(image))
-        if path is not None:
-            found[image] = path
-    if missing := [image for image in images if image not in found]:
-        raise ValueError(
-            f"{folder} lacks {len(missing)} of {len(images)} pictures: {', '.join(missing[:10])}"
-            f"{', ...' if len(missing) > 10 else ''}. Name them <id>.jpg, or give the folder that holds them with --images."
-        )
-    return found
+# --- for printing ------------------------------------------------------------------------------------------------
 
 
 def table(data: Any, path: str = "") -> list[tuple[str, Estimate]]:
@@ -188,3 +201,12 @@ def table(data: Any, path: str = "") -> list[tuple[str, Estimate]]:
     if isinstance(data, Mapping):
         return [row for key, value in data.items() for row in table(value, f"{path} {key}".strip())]
     return []
+
+
+def lines(measured: Measured) -> list[str]:
+    """The result as it is printed: every measure with its n, then how many answers could not be read."""
+    scores = [f"{label:<44} {estimate}   n = {estimate.n}" for label, estimate in table(measured.data)]
+    unclear = [
+        f"{f'unclear answers, {what}':<44} {s['unclear']} of {s['of']}" for what, s in measured.about["unclear"].items()
+    ]
+    return scores + unclear

@@ -17,14 +17,14 @@ from safetensors.torch import load_file
 
 from povid_lib.analysis.language_prior import blind_answers, image_dependence, language_prior, under_noise, views
 from povid_lib.analysis.vision_probe import eyes, fit_probe, said_and_seen
-from povid_lib.evaluation.held_out import SPLITS, ask, captions, held_out, score
+from povid_lib.evaluation.held_out import SPLITS, Heard, ask, held_out, listen
 from povid_lib.metrics.chair import Chair, chair
 from povid_lib.metrics.pope import Pope, pope
 from povid_lib.metrics.stats import Estimate, mean, ratio
 from povid_lib.models.llava import VLM
 from povid_lib.pocket import architecture
 from povid_lib.world.objects import KINDS, NAMES, STRENGTHS
-from povid_lib.world.questions import Question, attribute_questions, polls
+from povid_lib.world.questions import Question, attribute_questions
 from povid_lib.world.scenes import Scene
 
 # --- answers -----------------------------------------------------------------------------------------------------
@@ -46,9 +46,8 @@ class SplitReport:
     """Everything that is measured on one split."""
 
     chair: Chair
-    partners: (
-        Estimate | None
-    )  # share of false objects that are partners of what is in the picture; None: no false objects
+    # share of false objects that are partners of what is in the picture; None: no false objects
+    partners: Estimate | None
     partners_chance: float  # the same if false objects were drawn uniformly from the absent ones
     partners_context: float  # the same if they were drawn from the absent ones of the picture's contexts
     by_strength: dict[str, Estimate]  # P(partner), in the world -> share of missing partners that a caption names
@@ -56,19 +55,17 @@ class SplitReport:
     questions: dict[str, QuestionScore]  # by kind
 
 
-def split_report(vlm: VLM, batch: Sequence[Scene], texts: Sequence[str]) -> SplitReport:
-    """Score captions, ask POPE's three settings and every other kind of question."""
-    scores = score(batch, texts)
-    false = [set(s.hallucinated) for s in scores]
+def split_report(vlm: VLM, heard: Heard) -> SplitReport:
+    """Score captions and POPE's three settings, and ask every other kind of question."""
+    batch, false = heard.scenes, [set(s.hallucinated) for s in heard.scores]
     named_missing: dict[float, tuple[list[int], list[int]]] = {c: ([], []) for c in STRENGTHS}
     for scene, wrong in zip(batch, false, strict=True):
         for c, (named, missing) in named_missing.items():
             lacking = [m for m in scene.missing_partners if KINDS[m].strength == c]
             named.append(sum(m in wrong for m in lacking))
             missing.append(len(lacking))
-    settings = {s: [polls(scene, s) for scene in batch] for s in ("random", "popular", "adversarial")}
     return SplitReport(
-        chair=chair(scores),
+        chair=chair(heard.scores),
         partners=ratio(
             [len(f & set(s.missing_partners)) for f, s in zip(false, batch, strict=True)], [len(f) for f in false]
         )
@@ -77,9 +74,7 @@ def split_report(vlm: VLM, batch: Sequence[Scene], texts: Sequence[str]) -> Spli
         partners_chance=float(np.mean([len(s.missing_partners) / (len(NAMES) - len(s.items)) for s in batch])),
         partners_context=float(np.mean([_context_chance(s) for s in batch])),
         by_strength={str(c): ratio(*pair) for c, pair in named_missing.items()},
-        pope={
-            s: pope(ask(vlm, batch, q), [[x.answer == "Yes." for x in row] for row in q]) for s, q in settings.items()
-        },
+        pope={setting: pope(polled.answers, polled.truths) for setting, polled in heard.polls.items()},
         questions=question_accuracy(vlm, batch),
     )
 
@@ -143,10 +138,11 @@ def full_report(vlm: VLM, n: int = 500) -> dict[str, Any]:
     probe, data = fit_probe(vlm), dict[str, Any]()
     for split in SPLITS:
         batch = held_out(split, n)
-        texts, found, shown = captions(vlm, batch), probe.found(vlm, batch), views(batch)
+        heard, found, shown = listen(vlm, batch), probe.found(vlm, batch), views(batch)
+        texts = heard.captions
         data[split] = {
             "eyes": eyes(batch, found),
-            "answers": split_report(vlm, batch, texts),
+            "answers": split_report(vlm, heard),
             "said_and_seen": said_and_seen(batch, texts, found),
             "image_dependence": image_dependence(vlm, batch, texts, shown),
             "p_yes": blind_answers(vlm, batch, shown),

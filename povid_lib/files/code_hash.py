@@ -12,6 +12,7 @@ import ast
 import copy
 import functools
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,9 +86,15 @@ def _piece(where: str, name: str, base: Path) -> tuple[frozenset[bytes], frozens
     writer, digests = _Canonical(module, base), set[bytes]()
     for node in module.definitions[name] if name else module.others:
         plain = writer.visit(copy.deepcopy(node))
-        digests.add(hashlib.sha256(ast.dump(plain).encode()).digest())
+        digests.add(hashlib.sha256(_dump(plain).encode()).digest())
         digests |= {hashlib.sha256(p.name.encode() + p.read_bytes()).digest() for p in _files(module, node)}
     return frozenset(digests), frozenset(writer.reached)
+
+
+def _dump(node: ast.AST) -> str:
+    """The tree as Python 3.11 writes it: 3.12 added a list of type parameters, 3.13 leaves empty lists out."""
+    said = ast.dump(node, **({"show_empty": True} if sys.version_info >= (3, 13) else {}))
+    return said.replace(", type_params=[]", "")
 
 
 @functools.cache

@@ -7,108 +7,190 @@ memory, whether a file writes 42 or "42".
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from reprlib import repr as shown
+from typing import Any
 
-EMPTY = "the file holds nothing; give one that has rows"
-_SHOWN = 100  # faults that an error spells out
-_DECODER = json.JSONDecoder()
-T = TypeVar("T")
+from filelock import lock_descriptor
+
+from povid_lib.files.faults import Faults
+
 Row = tuple[str, Any]  # where it stands ("line 3"), and what stands there
 
 
 def check_file(path: str | Path) -> None:
-    """Raises ``ValueError`` if there is nothing to read under that name, or a folder."""
+    """Raises ``ValueError`` if there is nothing to read under that name, or a folder, or what may never end: a pipe, a device."""
     if not Path(path).exists():
         raise ValueError(f"{path} is not there; give the name of a file that is.")
-    if Path(path).is_dir():
-        raise ValueError(f"{path} is a folder; give the name of a file in it.")
+    _check_kind(path)
 
 
 def check_place(path: str | Path) -> None:
-    """Raises ``ValueError`` if no file of that name can be written, because it is a folder, or in none."""
-    if Path(path).is_dir():
-        raise ValueError(f"{path} is a folder; give the name of a file in it.")
+    """Raises ``ValueError`` if no file of that name can be written, because it is a folder, a pipe or a device, or in no folder."""
+    if Path(path).exists():
+        _check_kind(path)
     if not Path(path).parent.is_dir():
         raise ValueError(f"{path} cannot be written, as {Path(path).parent} is no folder; make it first.")
 
 
+def _check_kind(path: str | Path) -> None:
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder; give the name of a file in it.")
+    if not Path(path).is_file():
+        raise ValueError(f"{path} is a pipe or a device; give the name of a file.")
+
+
+def part_of(path: str | Path) -> Path:
+    """Where ``replacing`` lets a file or folder be made."""
+    return Path(f"{path}.part")
+
+
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """A file beside ``path``, which takes its place once it is whole, and goes if it never is. Raises as ``check_place`` does."""
+def replacing(path: str | Path, folder: bool = False) -> Iterator[Path]:
+    """An empty file (``folder``: a folder) beside ``path``, which takes its place once it is whole, and goes if it never is. What a
+    killed run has left of it goes first; one that is being made by another process is waited for.
+
+    Raises ``ValueError`` as ``check_place`` does, for a folder too if one of that name is there already.
+    """
     check_place(path)
-    part = Path(f"{path}.part")
+    part = part_of(path)
+    held = _hold(part, folder)
     try:
         yield part
+        for made in (part, *part.rglob("*")) if folder else (part,):
+            _to_disk(made)
         part.replace(path)
+        _to_disk(part.parent)
     finally:
-        part.unlink(missing_ok=True)
+        _remove(part)
+        os.close(held)
 
 
-def decode(path: str | Path) -> tuple[str, list[str]]:
+def _hold(part: Path, folder: bool) -> int:
+    """Make the part, or empty the one that is there, once no other process holds it; the open descriptor that holds it."""
+    while True:
+        if part.is_dir() != folder:
+            _remove(part)
+        if folder:
+            part.mkdir(exist_ok=True)
+        held = os.open(part, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT, 0o666)
+        lock_descriptor(held)
+        if part.exists() and os.path.samestat(os.fstat(held), part.stat()):
+            break
+        os.close(held)  # the other one has put it in its place, or taken it away
+    if folder:
+        for left in part.iterdir():
+            _remove(left)
+    else:
+        os.ftruncate(held, 0)
+    return held
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def decode(path: str | Path) -> tuple[str, Faults]:
     """The file's text, and a fault for every line that is not UTF-8 (those lines come back empty).
 
     Raises ``ValueError`` if there is no such file.
     """
     check_file(path)
-    data = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")
+    faults, data = Faults(path), Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "", ["the file is UTF-16; save it as UTF-8"]
-    faults: list[str] = []
-    lines = [decode_line(line, number, faults) for number, line in enumerate(data.split(b"\n"), start=1)]
-    return "\n".join(lines), faults
+        faults.add("the file is UTF-16; save it as UTF-8")
+        return "", faults
+    return "\n".join(decode_line(line, faults.at(f"line {n}")) for n, line in enumerate(data.split(b"\n"), 1)), faults
 
 
-def decode_line(line: bytes, number: int, faults: list[str]) -> str:
+def decode_line(line: bytes, faults: Faults) -> str:
     """The line's text; "" with a fault if it is not UTF-8."""
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
-        where = f"byte {error.start + 1} ({line[error.start]:#04x})"
-        faults.append(f"line {number}: {where} is not UTF-8; save the file as UTF-8")
+        faults.add(
+            f"byte {error.start + 1} ({line[error.start]:#04x}) is not UTF-8; save the file as UTF-8", "encoding"
+        )
         return ""
 
 
-def read_rows(path: str | Path) -> tuple[list[Row], list[str]]:
+def parse(text: str) -> Any:
+    """The JSON value that a text is. Raises ``ValueError`` for what is none and for a key that stands twice in one object, of which
+    Python's own would keep the last without a word; ``RecursionError`` if it is nested too deep."""
+    return _DECODER.decode(text)
+
+
+def parse_at(text: str, at: int) -> tuple[Any, int]:
+    """The JSON value that begins at a place, and where it ends. Raises as ``parse`` does."""
+    return _DECODER.raw_decode(text, at)
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        keys = [key for key, _ in members]
+        twice = next(key for at, key in enumerate(keys) if key in keys[:at])
+        raise ValueError(f"key {shown(twice)} stands twice in one object")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
+def read_rows(path: str | Path) -> tuple[list[Row], Faults]:
     """The rows of JSON lines, or the items of one JSON list, and the faults so far."""
     text, faults = decode(path)
     if text.lstrip().startswith("["):
-        return ([], faults) if faults else (_members(path, text, "[", "a list"), faults)
+        return ([] if faults else _members(faults, text, "[", "a list")), faults
     lines = enumerate(text.split("\n"), start=1)
     return [row for number, line in lines for row in parse_line(line, number, faults)], faults
 
 
-def parse_line(line: str, number: int, faults: list[str]) -> list[Row]:
+def parse_line(line: str, number: int, faults: Faults) -> list[Row]:
     """The row that a line of JSON lines holds; none for a blank line, and none with a fault if it is no JSON."""
     try:
-        return [(f"line {number}", json.loads(line))] if line.strip() else []
+        return [(f"line {number}", parse(line))] if line.strip() else []
     except (ValueError, RecursionError) as error:
-        faults.append(json_fault(error, number))
+        faults.at(f"line {number}").add(json_fault(error), "JSON")
         return []
 
 
-def stream(path: str | Path) -> Iterator[tuple[str, Any, list[str]]]:
+def stream(path: str | Path) -> Iterator[tuple[str, Any, Faults]]:
     """The lines of JSON lines that are not blank, one at a time: where each stands, what it holds, and the faults that kept it from
     being read. Raises ``ValueError`` if there is no such file."""
     check_file(path)
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
-            faults: list[str] = []
-            text = decode_line(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, number, faults)
+            where, faults = f"line {number}", Faults(path)
+            text = decode_line(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, faults.at(where))
             row = parse_line(text, number, faults)
             if faults and not line.endswith(b"\n"):
+                faults = Faults(path)
                 torn = f"torn after {len(line)} bytes by what ended its writing"
-                faults = [f"line {number}: {torn}; take it off, as `mend` does with a file of pairs"]
+                faults.at(where).add(f"{torn}; take it off, as `mend` does with a file of pairs")
             if row or faults:
-                yield f"line {number}", row[0][1] if row else None, faults
+                yield where, row[0][1] if row else None, faults
 
 
-def json_fault(error: ValueError | RecursionError, line: int) -> str:
-    """The fault that an error of ``json`` tells: its grammar, nesting too deep, or a number of too many digits."""
+def json_fault(error: ValueError | RecursionError) -> str:
+    """The fault that an error of ``parse`` tells: its grammar, nesting too deep, or a number of too many digits."""
     told = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
-    return f"line {line}: no JSON ({told}); mend it there"
+    return f"no JSON ({told}); mend it there"
 
 
 def read_texts(
@@ -121,41 +203,40 @@ def read_texts(
     """
     rows, faults = read_rows(path)
     texts: dict[str, str] = {}
-    seen: dict[str, str] = {}
     for where, row in rows:
-        name = id_of(row, key, where, faults)
-        text = text_of(row, fields, where, faults)
-        if name is None or repeated(key, name, where, seen, faults):
+        at = faults.at(where)
+        name, text = at.id_of(row, key), at.text_of(row, fields)
+        if name is None or at.repeated(key, name):
             continue
         if known is not None and name not in known:
-            faults.append(f"{where}: {stranger.format(id=name, count=len(known))}")
+            at.add(stranger.format(id=name, count=len(known)), stranger)
         texts[name] = text
-    return sound(path, texts, faults)
+    return faults.sound(texts)
 
 
-def read_members(path: str | Path, what: str) -> tuple[list[Row], list[str]]:
+def read_members(path: str | Path, what: str) -> tuple[list[Row], Faults]:
     """The members of one JSON object, each a pair (key, value), and the faults so far. ``what``: the object's name in a fault."""
     text, faults = decode(path)
-    return ([] if faults or not text.strip() else _members(path, text, "{", what)), faults
+    return ([] if faults or not text.strip() else _members(faults, text, "{", what)), faults
 
 
-def _members(path: str | Path, text: str, opening: str, what: str) -> list[Row]:
+def _members(faults: Faults, text: str, opening: str, what: str) -> list[Row]:
     """The items of the JSON list, or (key, value) pairs of the JSON object, that the text is; each with its line."""
     members: list[Row] = []
     at = _skip(text, 0)
     if text[at : at + 1] != opening:
-        fail(path, [f"line {text.count(chr(10), 0, at) + 1}: {what} must begin with {opening}"])
+        faults.at(f"line {text.count(chr(10), 0, at) + 1}").fail(f"{what} must begin with {opening}")
     closing, line, at = {"[": "]", "{": "}"}[opening], 1, _skip(text, at + 1)
     counted = 0
     try:
         while text[at : at + 1] != closing or members:
             line, counted = line + text.count("\n", counted, at), at
-            value, at = _DECODER.raw_decode(text, at)
+            value, at = parse_at(text, at)
             at = _skip(text, at)
             if opening == "{":
                 if not isinstance(value, str) or text[at : at + 1] != ":":
                     raise json.JSONDecodeError("Expecting a key and ':'", text, at)
-                inner, at = _DECODER.raw_decode(text, _skip(text, at + 1))
+                inner, at = parse_at(text, _skip(text, at + 1))
                 value, at = (value, inner), _skip(text, at)
             members.append((f"line {line}, entry {len(members) + 1}", value))
             if text[at : at + 1] == closing:
@@ -166,9 +247,9 @@ def _members(path: str | Path, text: str, opening: str, what: str) -> list[Row]:
         if _skip(text, at + 1) != len(text):
             raise json.JSONDecodeError("Extra data", text, at + 1)
     except json.JSONDecodeError as error:
-        fail(path, [json_fault(error, error.lineno)])
+        faults.at(f"line {error.lineno}").fail(json_fault(error))
     except (ValueError, RecursionError) as error:
-        fail(path, [json_fault(error, line)])
+        faults.at(f"line {line}").fail(json_fault(error))
     return members
 
 
@@ -178,53 +259,6 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-def id_of(row: Any, key: str, where: str, faults: list[str]) -> str | None:
-    """The row's id under the key; None, and a fault more, if there is none."""
-    value = row.get(key) if isinstance(row, dict) else None
-    if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
-        return str(value)
-    faults.append(
-        f"{where}: no {key}; give the row one"
-        if value in (None, "")
-        else f"{where}: {key} is {value!r}, neither number nor name; give it one of them"
-    )
-    return None
-
-
-def text_of(row: Any, keys: tuple[str, ...], where: str, faults: list[str]) -> str:
-    """The row's text under the first of the keys that it has; "" is a text. "", and a fault more, if there is none."""
-    for key in keys if isinstance(row, dict) else ():
-        if isinstance(row.get(key), str):
-            return str(row[key])
-    faults.append(f"{where}: no {' or '.join(keys)}; give it as text")
-    return ""
-
-
 def words_of(value: Any) -> tuple[str, ...] | None:
     """The value as words; None if it is no list of strings."""
     return tuple(value) if isinstance(value, list) and all(isinstance(word, str) for word in value) else None
-
-
-def repeated(key: str, value: str, where: str, seen: dict[str, str], faults: list[str]) -> bool:
-    """Whether an id stood in an earlier row, and then a fault more. ``seen``: id -> where, to which a new one is added."""
-    if value in seen:
-        faults.append(f"{where}: {key} {value} already stands in {seen[value]}; take one out, or change it")
-        return True
-    seen[value] = where
-    return False
-
-
-def sound(path: str | Path, result: T, faults: list[str]) -> T:
-    """The result if it holds anything and nothing is at fault, else ``fail``."""
-    if not faults and not result:
-        faults = [EMPTY]
-    if faults:
-        fail(path, faults)
-    return result
-
-
-def fail(path: str | Path, faults: list[str]) -> NoReturn:
-    """Raise the ``ValueError`` that names the file, counts its faults and spells them out, one a line."""
-    more = f"\n  ... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    raise ValueError(f"{path}: {count}\n  " + "\n  ".join(faults[:_SHOWN]) + more)

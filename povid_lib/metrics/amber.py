@@ -1,29 +1,25 @@
 """AMBER: descriptions and yes/no questions about 1,004 photos, scored without a language model (Wang et al., 2023, 2311.07397).
 
 Scores follow the released evaluator, whose numbers the published tables hold; where the paper's formula differs, the docstring says
-so. Two things of the evaluator are arguments here, because they need models that must be downloaded first:
+so. Two things of the evaluator are done otherwise, because they need models that must be downloaded first, so its CHAIR and cover
+are not ours:
 
-- ``nouns``: the evaluator takes words tagged as nouns by NLTK and lemmatised by WordNet; default: ``noun_reader``, no tagger.
-- ``similar``: the evaluator also lets words match whose spaCy vectors have a cosine above 0.8; default: only equal words match,
-  beside AMBER's own table of related words. Fewer words then find their object: CHAIR rises, cover falls. Never compare scores
-  made with different readers.
+- It takes words tagged as nouns by NLTK and lemmatised by WordNet; here ``noun_reader`` reads them, without a tagger.
+- It also lets words match whose spaCy vectors have a cosine above 0.8; here only equal words match, beside AMBER's own table of
+  related words. Fewer words then find their object: CHAIR rises, cover falls.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import bootstrap
 
-from povid_lib.metrics.amber_files import DIMENSIONS, Description, Nouns, Poll, WordTable, noun_reader
+from povid_lib.metrics.amber_files import DIMENSIONS, Description, Poll, WordTable, noun_reader
 from povid_lib.metrics.pope import parse_yes_no
 from povid_lib.metrics.stats import Estimate, mean, ratio, share
-
-Similar = Callable[[str, str], bool]
-
 
 # --- descriptions ------------------------------------------------------------------------------------------------
 
@@ -41,37 +37,25 @@ class DescriptionScore:
     hallu: int
 
 
-def score_description(
-    description: Description,
-    text: str,
-    table: WordTable,
-    nouns: Nouns | None = None,
-    similar: Similar = operator.eq,
-) -> DescriptionScore:
-    """Score one description as the released evaluator does. ``nouns``: see ``noun_reader``, the default.
+def score_description(description: Description, text: str, table: WordTable) -> DescriptionScore:
+    """Score one description as the released evaluator does, with the words that ``noun_reader`` reads.
 
     A word is credited to the first object that it matches, tables of related words before the objects' own names: with a forest
     and a tree in the picture "tree" finds the forest. An object that is annotated twice can be found once.
     Raises ``ValueError`` for an annotated object that ``relation.json`` lacks.
     """
-    read = nouns or noun_reader(table)
     truths, hallus = (_targets(description.id, words, table) for words in (description.truth, description.hallu))
-    words = table.words
-    objects = tuple(noun for noun in read(text) if noun in words)
+    objects = tuple(noun_reader(table)(text))
     covered, expected, hallucinated = set(), set(), []
     for noun in objects:
         if noun in table.safe:
             continue
-        if (i := _first(truths, noun, operator.eq)) is not None:
+        if (i := _first(truths, noun)) is not None:
             covered.add(i)
             continue
-        for same in (operator.eq, similar):
-            if (i := _first(hallus, noun, same)) is not None:
-                expected.add(i)
-        if (i := _first(truths, noun, similar)) is not None:
-            covered.add(i)
-        else:
-            hallucinated.append(noun)
+        if (i := _first(hallus, noun)) is not None:
+            expected.add(i)
+        hallucinated.append(noun)
     sizes = len(description.truth), len(description.hallu)
     return DescriptionScore(objects, tuple(hallucinated), len(covered), sizes[0], len(expected), sizes[1])
 
@@ -84,8 +68,8 @@ def _targets(key: str, objects: Sequence[str], table: WordTable) -> list[tuple[s
     return related + [(name, i) for i, name in enumerate(objects)]
 
 
-def _first(targets: Sequence[tuple[str, int]], noun: str, same: Similar) -> int | None:
-    return next((i for word, i in targets if same(noun, word)), None)
+def _first(targets: Sequence[tuple[str, int]], noun: str) -> int | None:
+    return next((i for word, i in targets if noun == word), None)
 
 
 @dataclass(frozen=True)
@@ -167,8 +151,6 @@ def amber(
     responses: Mapping[str, str],
     images: Mapping[str, str],
     table: WordTable,
-    nouns: Nouns | None = None,
-    similar: Similar = operator.eq,
 ) -> Amber:
     """Score a model's responses to any part of AMBER; intervals are over images.
 
@@ -179,13 +161,12 @@ def amber(
     for name, known in (("annotation", annotations), ("image", images)):
         if lost := [key for key in responses if key not in known]:
             raise ValueError(f"amber: the response with id {lost[0]} (and {len(lost) - 1} more) has no {name}.")
-    read = nouns or noun_reader(table)
     described: dict[str, list[DescriptionScore]] = {}
     polled: dict[str, dict[str, list[tuple[Poll, str]]]] = {}
     for key, text in responses.items():
         row = annotations[key]
         if isinstance(row, Description):
-            described.setdefault(images[key], []).append(score_description(row, text, table, read, similar))
+            described.setdefault(images[key], []).append(score_description(row, text, table))
         else:
             for dimension in DIMENSIONS[row.type]:
                 polled.setdefault(dimension, {}).setdefault(images[key], []).append((row, text))

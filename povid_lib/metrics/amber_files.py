@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from povid_lib.files.jsonl import id_of, read_members, read_rows, read_texts, repeated, sound, words_of
+from povid_lib.files.jsonl import read_members, read_rows, read_texts, words_of
 from povid_lib.metrics.vocabulary import pattern_singular
 
 Nouns = Callable[[str], Sequence[str]]
@@ -66,11 +66,11 @@ def read_word_table(relation: Path, safe_words: Path) -> WordTable:
     related: dict[str, tuple[str, ...]] = {}
     for where, (name, listed) in members:
         if (words := words_of(listed)) is None:
-            faults.append(f"{where}: what is related to {name} is not a list of words")
+            faults.at(where).add(f"what is related to {name} is not a list of words", "related")
         else:
             related[name.lower()] = tuple(word.lower() for word in words)
     safe = frozenset(w.strip().lower() for w in safe_words.read_text().splitlines() if w.strip())
-    return WordTable(sound(relation, related, faults), safe)
+    return WordTable(faults.sound(related), safe)
 
 
 def read_annotations(path: Path) -> dict[str, Description | Poll]:
@@ -80,25 +80,25 @@ def read_annotations(path: Path) -> dict[str, Description | Poll]:
     """
     rows, faults = read_rows(path)
     found: dict[str, Description | Poll] = {}
-    seen: dict[str, str] = {}
     for where, row in rows:
-        key = id_of(row, "id", where, faults)
-        if key is None or repeated("id", key, where, seen, faults):
+        at = faults.at(where)
+        key = at.id_of(row, "id")
+        if key is None or at.repeated("id", key):
             continue
         kind, truth, hallu = (row.get(field) for field in ("type", "truth", "hallu"))
         if kind == "generative":
             there, expected = words_of(truth), words_of(hallu)
             if there is None or expected is None:
-                faults.append(f"{where}: a generative row needs lists of words in truth and hallu")
+                at.add("a generative row needs lists of words in truth and hallu")
             else:
                 found[key] = Description(key, there, expected)
         elif not isinstance(kind, str) or kind not in DIMENSIONS:
-            faults.append(f"{where}: type {kind!r} is not generative or one of {', '.join(DIMENSIONS)}")
+            at.add(f"type {kind!r} is not generative or one of {', '.join(DIMENSIONS)}")
         elif truth not in ("yes", "no"):
-            faults.append(f'{where}: truth is {truth!r}; "yes" or "no" is needed')
+            at.add(f'truth is {truth!r}; "yes" or "no" is needed')
         else:
             found[key] = Poll(key, kind, truth == "yes")
-    return sound(path, found, faults)
+    return faults.sound(found)
 
 
 def read_responses(path: Path) -> dict[str, str]:
@@ -106,9 +106,19 @@ def read_responses(path: Path) -> dict[str, str]:
     return read_texts(path, "id", ("response",))
 
 
-def read_images(path: Path) -> dict[str, str]:
-    """Read AMBER's queries, rows ``{"id": 1, "image": "AMBER_1.jpg", "query": "..."}``, as {id: image}. Raises likewise."""
-    return read_texts(path, "id", ("image",))
+@dataclass(frozen=True)
+class Query:
+    """What a model is asked about a photo."""
+
+    id: str
+    image: str
+    text: str
+
+
+def read_queries(path: Path) -> list[Query]:
+    """Read AMBER's queries, rows ``{"id": 1, "image": "AMBER_1.jpg", "query": "..."}``. Raises as ``read_annotations`` does."""
+    images, texts = read_texts(path, "id", ("image",)), read_texts(path, "id", ("query",))
+    return [Query(key, image, texts[key]) for key, image in images.items()]
 
 
 # --- reading nouns -----------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def score_captions(
     return [score_caption(caption, truth[image], mentioned) for image, caption in captions.items()]
 
 
-def chair(scores: Sequence[CaptionScore], resamples: int = 2000) -> Chair:
+def chair(scores: Sequence[CaptionScore]) -> Chair:
     """Aggregate caption scores (micro averages over mentions and objects; captions without an object count in ``chair_s``).
 
     Where no caption names any object ``chair_i`` is nan (the authors' evaluator divides by zero), and so is ``recall`` where no
@@ -72,16 +72,14 @@ def chair(scores: Sequence[CaptionScore], resamples: int = 2000) -> Chair:
     """
     sums = _sums(scores)
     return Chair(
-        chair_s=ratio(*sums["chair_s"], resamples),
-        chair_i=share(*sums["chair_i"], resamples),
-        recall=share(*sums["recall"], resamples),
-        length=ratio(*sums["length"], resamples),
+        chair_s=ratio(*sums["chair_s"]),
+        chair_i=share(*sums["chair_i"]),
+        recall=share(*sums["recall"]),
+        length=ratio(*sums["length"]),
     )
 
 
-def compare_chair(
-    first: Sequence[CaptionScore], second: Sequence[CaptionScore], resamples: int = 2000
-) -> ChairComparison:
+def compare_chair(first: Sequence[CaptionScore], second: Sequence[CaptionScore]) -> ChairComparison:
     """The second model's measures less the first's, on the same images in the same order.
 
     Raises ``ValueError`` if the two differ in length or in an image's truth, or if a measure is undefined for one of them.
@@ -92,7 +90,7 @@ def compare_chair(
         if a.truth != b.truth:
             raise ValueError(f"compare_chair: caption {at} is of two images ({set(a.truth)} and {set(b.truth)}).")
     before, after = _sums(first), _sums(second)
-    return ChairComparison(**{name: compare(before[name], after[name], resamples) for name in before})
+    return ChairComparison(**{name: compare(before[name], after[name]) for name in before})
 
 
 def _sums(scores: Sequence[CaptionScore]) -> dict[str, tuple[list[int], list[int]]]:

@@ -7,12 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from povid_lib.files.jsonl import (
-    decode,
-    fail,
-    json_fault,
-    sound,
-)
+from povid_lib.files.faults import Faults
+from povid_lib.files.jsonl import decode, json_fault, parse
 from povid_lib.metrics.vocabulary import Vocabulary
 
 
@@ -20,24 +16,28 @@ def coco_tables(path: str | Path, tables: Mapping[str, tuple[str, ...]]) -> dict
     """A JSON object that has these tables, and in each of their rows these fields."""
     text, faults = decode(path)
     try:
-        data = {} if faults else json.loads(text)
+        data = {} if faults else parse(text)
     except json.JSONDecodeError as error:
-        fail(path, [json_fault(error, error.lineno)])
+        faults.at(f"line {error.lineno}").fail(json_fault(error))
+    except (ValueError, RecursionError) as error:
+        faults.fail(json_fault(error))
     for table, fields in () if faults else tables.items():
         rows = data.get(table) if isinstance(data, dict) else None
         if not isinstance(rows, list):
-            faults.append(f"the table `{table}` is missing; give COCO's annotation file")
+            there = f" (its tables: {', '.join(list(data)[:10])})" if isinstance(data, dict) and data else ""
+            faults.add(f"the table `{table}` is missing{there}; give COCO's annotation file")
             continue
-        for at, row in enumerate(rows, start=1):
-            faults += [
-                f"`{table}`, row {at}: no {name}; give it"
-                for name in fields
-                if not isinstance(row, dict) or name not in row
-            ]
-    return sound(path, data, faults)
+        for number, row in enumerate(rows, start=1):
+            for name in fields:
+                if not isinstance(row, dict) or name not in row:
+                    faults.at(f"`{table}`, row {number}").add(f"no {name}; give it")
+    return faults.sound(data)
 
 
-def _check_category(name: str, where: str, vocabulary: Vocabulary, faults: list[str]) -> None:
-    if vocabulary.words.get(name) != name:
+def check_category(name: object, vocabulary: Vocabulary, faults: Faults) -> None:
+    """A fault more if the vocabulary has no category of that name."""
+    if not isinstance(name, str):
+        faults.add(f"{name!r} is no category; give its name")
+    elif vocabulary.words.get(name) != name:
         hint = f"; say {vocabulary.words[name]!r}" if name in vocabulary.words else ""
-        faults.append(f"{where}: {name!r} is no category of the vocabulary{hint}")
+        faults.add(f"{name!r} is no category of the vocabulary{hint}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from povid_lib.metrics.llm_judge import Asked, Review, read_lines
+from povid_lib.files.jsonl import read_rows, read_texts, words_of
+from povid_lib.metrics.llm_judge import Review, ToJudge
 from povid_lib.metrics.stats import Estimate, mean, ratio
 
 PROMPT_VERSION = "llava-bench-1"  # count up with every change of wording: it makes another instrument
@@ -28,40 +29,70 @@ assistant 2, with a space between them. Give your reasons from the second line o
 
 
 @dataclass(frozen=True)
-class Answered(Asked):
-    """A question with the reference's and the model's answer. ``category``: conv, detail or complex."""
+class Question:
+    """A question with what the judge is told. ``category``: conv, detail or complex; ``context``: a true description of the
+    picture; ``reference``: the answer that others are held against."""
 
-    context: str
+    id: str
+    image: str
+    category: str
     question: str
+    context: str
     reference: str
-    answer: str
 
 
-def read_answers(questions: Path, context: Path, reference: Path, answers: Path) -> list[Answered]:
-    """Join the benchmark's four JSONL files by question and image.
+def read_questions(questions: Path, context: Path, reference: Path) -> list[Question]:
+    """Join three of the benchmark's JSONL files by question and picture.
 
-    Raises ``ValueError`` that names file and line, or the question that lacks an answer or a description.
+    Raises ``ValueError`` with every fault of a file and its line, a question that lacks a description or a reference among them.
     """
-    captions = {row["image"]: row["caption"] for row in read_lines(context, ("image", "caption"))}
-    first, second = (
-        {str(row["question_id"]): row["text"] for row in read_lines(path, ("question_id", "text"))}
-        for path in (reference, answers)
-    )
-    rows = []
-    for row in read_lines(questions, ("question_id", "image", "category", "text")):
-        key = str(row["question_id"])
-        for path, table, needed in ((context, captions, row["image"]), (reference, first, key), (answers, second, key)):
+    captions, first = _read_context(context), read_answers(reference)
+    rows, faults = read_rows(questions)
+    joined = []
+    for where, row in rows:
+        at = faults.at(where)
+        key = at.id_of(row, "question_id")
+        image, category, text = (at.text_of(row, (field,)) for field in ("image", "category", "text"))
+        if key is None or at.repeated("question_id", key):
+            continue
+        for path, table, needed in ((context, captions, image), (reference, first, key)):
             if needed not in table:
-                raise ValueError(f"{path}: nothing for {needed}, which question {key} of {questions} needs.")
-        caption = captions[row["image"]]
-        text = caption if isinstance(caption, str) else "\n".join(caption)
-        rows.append(Answered(key, row["image"], row["category"], text, row["text"], first[key], second[key]))
-    return rows
+                at.add(f"question {key} needs {needed}, which {path} lacks; use the files of one release")
+        joined.append(Question(key, image, category, text, captions.get(image, ""), first.get(key, "")))
+    return faults.sound(joined)
 
 
-def prompt(item: Answered) -> str:
-    """What the judge is asked, in our own wording; the scale is the published one. The reference is assistant 1, always."""
-    return _PROMPT.format(context=item.context, question=item.question, reference=item.reference, answer=item.answer)
+def _read_context(path: Path) -> dict[str, str]:
+    rows, faults = read_rows(path)
+    found = {}
+    for where, row in rows:
+        at = faults.at(where)
+        image = at.text_of(row, ("image",))
+        captions = row.get("caption") if isinstance(row, dict) else None
+        parts = [captions] if isinstance(captions, str) else words_of(captions)
+        if parts is None:
+            at.add("no caption; give it as text, or as a list of texts")
+        found[image] = "\n".join(parts or ())
+    return faults.sound(found)
+
+
+def read_answers(path: Path) -> dict[str, str]:
+    """Question id -> answer, from rows ``{"question_id": 1, "text": "..."}``. Raises ``ValueError`` with all faults and lines."""
+    return read_texts(path, "question_id", ("text",))
+
+
+def to_judge(questions: Sequence[Question], answers: Mapping[str, str]) -> list[ToJudge]:
+    """What the judge is asked about each answer, in our own wording; the scale is the published one. The reference is assistant 1,
+    always."""
+    return [
+        ToJudge(
+            q.id,
+            q.image,
+            q.category,
+            _PROMPT.format(context=q.context, question=q.question, reference=q.reference, answer=answers[q.id]),
+        )
+        for q in questions
+    ]
 
 
 def scores(text: str) -> tuple[float, float] | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from povid_lib.metrics.llm_judge import Asked, Review
+from povid_lib.files.jsonl import read_rows, words_of
+from povid_lib.metrics.llm_judge import Review, ToJudge
 from povid_lib.metrics.stats import Estimate, mean
 
 PROMPT_VERSION = "mmhal-1"  # count up with every change of wording: it makes another instrument
@@ -35,32 +35,62 @@ First say in a few sentences what is right and what is wrong. Then end with one 
 
 
 @dataclass(frozen=True)
-class Answered(Asked):
-    """A question with a model's answer. ``category``: one of the eight types: attribute, adversarial, comparison, ..."""
+class Question:
+    """A question with what the judge is told. ``id``: its place in the file, from 1; ``category``: one of the eight types:
+    attribute, adversarial, comparison, ...; ``reference``: an answer written by a person."""
 
+    id: str
+    image: str
+    category: str
     objects: tuple[str, ...]
     question: str
     reference: str
-    answer: str
 
 
-def read_answers(path: Path) -> list[Answered]:
-    """Read the benchmark's response file, a JSON list whose rows hold ``model_answer``. Raises ``ValueError`` naming the row."""
-    fields = ("image_id", "question_type", "image_content", "question", "gt_answer", "model_answer")
-    rows = []
-    for number, row in enumerate(json.loads(path.read_text()), start=1):
-        if lacking := [field for field in fields if field not in row]:
-            raise ValueError(f"{path}, row {number}: {', '.join(lacking)} is missing.")
-        image, category, objects, *texts = (row[field] for field in fields)
-        rows.append(Answered(str(number), image, category, tuple(objects), *texts))
-    return rows
+def read_questions(path: Path) -> list[Question]:
+    """Read the benchmark's ``response_template.json``. Raises ``ValueError`` with every fault and its line."""
+    rows, faults = read_rows(path)
+    questions = []
+    for number, (where, row) in enumerate(rows, start=1):
+        fields = ("image_id", "question_type", "question", "gt_answer")
+        at = faults.at(where)
+        image, category, question, reference = (at.text_of(row, (field,)) for field in fields)
+        objects = words_of(row.get("image_content")) if isinstance(row, dict) else None
+        if objects is None:
+            at.add("no image_content; give it as a list of words")
+        questions.append(Question(str(number), image, category, objects or (), question, reference))
+    return faults.sound(questions)
 
 
-def prompt(item: Answered) -> str:
-    """What the judge is asked, in our own wording; the scale is the published one."""
-    return _PROMPT.format(
-        objects=", ".join(item.objects), question=item.question, reference=item.reference, answer=item.answer
-    )
+def read_answers(path: Path, questions: Sequence[Question]) -> dict[str, str]:
+    """Question's id -> answer, from the response file: the template, in its order, with every ``model_answer`` filled in.
+
+    Raises ``ValueError`` with every fault and its line: no answer as text, a row about another question, too few rows or too many.
+    """
+    rows, faults = read_rows(path)
+    if rows and len(rows) != len(questions):
+        faults.add(f"{len(rows)} rows for {len(questions)} questions; give an answer to each, in their order")
+    answers = {}
+    for (where, row), question in zip(rows, questions, strict=False):  # their number is checked above
+        answers[question.id] = faults.at(where).text_of(row, ("model_answer",))
+        if isinstance(row, dict) and row.get("question", question.question) != question.question:
+            faults.at(where).add("not the question that stands there in the template; keep its order")
+    return faults.sound(answers)
+
+
+def to_judge(questions: Sequence[Question], answers: Mapping[str, str]) -> list[ToJudge]:
+    """What the judge is asked about each answer, in our own wording; the scale is the published one."""
+    return [
+        ToJudge(
+            q.id,
+            q.image,
+            q.category,
+            _PROMPT.format(
+                objects=", ".join(q.objects), question=q.question, reference=q.reference, answer=answers[q.id]
+            ),
+        )
+        for q in questions
+    ]
 
 
 def rating(text: str) -> int | None:

@@ -19,7 +19,6 @@ from functools import cache
 
 from pattern.text import Parser
 
-from povid_lib.metrics.stats import Estimate, share
 from povid_lib.metrics.vocabulary import Vocabulary, pattern_folder, pattern_singular, tokenise
 
 # nouns that speak of the picture, of places in it or of amounts, and name nothing that could be there or not
@@ -74,11 +73,3 @@ def score_nouns(caption: str, texts: Sequence[str], objects: Collection[str], vo
     known |= {part for word, category in vocabulary.words.items() if category in there for part in word.split()}
     nouns = content_nouns(caption)
     return NounScore(tuple(nouns), tuple(noun for noun in nouns if noun not in known))
-
-
-def unsupported_share(scores: Sequence[NounScore], resamples: int = 2000) -> Estimate:
-    """Share of content nouns that nothing supports, clustered by caption; nan if no caption has a noun.
-
-    Raises ``ValueError`` if there are no scores.
-    """
-    return share([len(s.unsupported) for s in scores], [len(s.nouns) for s in scores], resamples)

@@ -9,9 +9,12 @@ from itertools import permutations
 
 import numpy as np
 
-from povid_lib.metrics.stats import Comparison, Estimate, compare, ratio, share
+from povid_lib.arguments import check_choice
+from povid_lib.metrics.stats import Estimate, ratio, share
 
 SETTINGS = ("random", "popular", "adversarial")
+WORDING = "Is there {} in the image?"  # the object with its article
+YES_NO_HINT = "Answer the question using a single word or phrase."  # as LLaVA's evaluation asks it
 
 
 # --- questions ---------------------------------------------------------------------------------------------------
@@ -27,9 +30,14 @@ class PopeQuestion:
     present: bool
 
 
+def article(word: str) -> str:
+    """ "an" before a vowel letter, else "a": the rule of POPE's questions, by letter and not by sound."""
+    return "an" if word[0].lower() in "aeiou" else "a"
+
+
 def question_text(name: str) -> str:
-    """POPE's wording, "Is there a dog in the image?", with "an" before a vowel letter."""
-    return f"Is there {'an' if name[0].lower() in 'aeiou' else 'a'} {name} in the image?"
+    """POPE's wording: "Is there a dog in the image?"."""
+    return WORDING.format(f"{article(name)} {name}")
 
 
 def frequencies(truth: Mapping[str, Sequence[str]]) -> dict[str, int]:
@@ -46,24 +54,26 @@ def cooccurrences(truth: Mapping[str, Sequence[str]]) -> dict[str, dict[str, int
     return {name: dict(others.most_common()) for name, others in counts.items()}
 
 
+def draw_present(truth: Mapping[str, Sequence[str]], n: int = 3, seed: int = 0) -> dict[str, list[str]]:
+    """Up to ``n`` of each image's objects, to be asked about."""
+    rng = np.random.default_rng(seed)
+    listed = {image: list(dict.fromkeys(names)) for image, names in truth.items()}
+    return {image: [names[i] for i in rng.permutation(len(names))[:n]] for image, names in listed.items()}
+
+
 def build_questions(
-    truth: Mapping[str, Sequence[str]],
-    setting: str,
-    n: int = 3,
-    seed: int = 0,
-    present: Mapping[str, Sequence[str]] | None = None,
+    truth: Mapping[str, Sequence[str]], setting: str, present: Mapping[str, Sequence[str]], seed: int = 0
 ) -> list[PopeQuestion]:
-    """POPE's questions for image id -> objects (sections 5.1, 5.2): up to ``n`` present and as many absent objects each.
+    """POPE's questions for image id -> objects (sections 5.1, 5.2): about the ``present`` ones and as many absent ones each.
 
     The absent ones: ``random``, any; ``popular``, those in most images; ``adversarial``, for each present object asked about, the
     one that most often occurs with it, or any where all of those are in the image or asked about already. Counts are over the
     images of ``truth``; ties go to the object seen first, so the order of an image's objects matters, as in the authors' code.
-    Present objects are drawn with ``seed`` unless ``present`` names them for each image.
+    ``seed`` is for what is drawn.
 
     Raises ``ValueError`` for another setting, no image, or a present object that the image does not have.
     """
-    if setting not in SETTINGS:
-        raise ValueError(f"Unknown setting {setting!r}; choose random, popular or adversarial.")
+    check_choice("build_questions: setting", setting, SETTINGS)
     if not truth:
         raise ValueError("build_questions: no image to ask about.")
     rng = np.random.default_rng(seed)
@@ -71,13 +81,11 @@ def build_questions(
     questions: list[PopeQuestion] = []
     for image, names in truth.items():
         absent = [name for name in popular if name not in names]
-        there = list(dict.fromkeys(names))
-        asked = list(present[image]) if present else [there[i] for i in rng.permutation(len(there))[:n]]
-        if foreign := [name for name in asked if name not in names]:
+        if foreign := [name for name in present[image] if name not in names]:
             raise ValueError(
                 f"build_questions: image {image} has no {foreign[0]!r}, so it cannot be asked about as present."
             )
-        for name in asked[: len(absent)]:
+        for name in present[image][: len(absent)]:
             if setting == "random":
                 candidates = []
             elif setting == "popular":
@@ -134,17 +142,6 @@ class Pope:
     confusion: Confusion
 
 
-@dataclass(frozen=True)
-class PopeComparison:
-    """Each measure of ``Pope`` for a second model less the first, over the same questions."""
-
-    accuracy: Comparison
-    precision: Comparison
-    recall: Comparison
-    f1: Comparison
-    yes_ratio: Comparison
-
-
 Parse = Callable[[str], bool | None]
 
 
@@ -152,7 +149,6 @@ def pope(
     answers: Sequence[Sequence[str]],
     truths: Sequence[Sequence[bool]],
     parse: Parse = parse_yes_no,
-    resamples: int = 2000,
 ) -> Pope:
     """Score the answers to each picture's questions; an answer that is neither yes nor no counts as wrong.
 
@@ -163,29 +159,14 @@ def pope(
     sums = _sums(counts)
     texts = [text for row in answers for text in row]
     return Pope(
-        accuracy=ratio(*sums["accuracy"], resamples),
-        precision=share(*sums["precision"], resamples),
-        recall=share(*sums["recall"], resamples),
-        f1=share(*sums["f1"], resamples),
-        yes_ratio=ratio(*sums["yes_ratio"], resamples),
+        accuracy=ratio(*sums["accuracy"]),
+        precision=share(*sums["precision"]),
+        recall=share(*sums["recall"]),
+        f1=share(*sums["f1"]),
+        yes_ratio=ratio(*sums["yes_ratio"]),
         unclear=sum(parse_yes_no(text) is None for text in texts) / len(texts),
         confusion=Confusion(*(sum(c[key] for c in counts) for key in ("tp", "fp", "tn", "fn", "unclear"))),
     )
-
-
-def compare_pope(
-    first: Sequence[Sequence[str]],
-    second: Sequence[Sequence[str]],
-    truths: Sequence[Sequence[bool]],
-    parse: Parse = parse_yes_no,
-    resamples: int = 2000,
-) -> PopeComparison:
-    """The second model's measures less the first's, on the same questions.
-
-    Raises ``ValueError`` as ``pope`` does, or if a measure is undefined for one of the two.
-    """
-    before, after = (_sums(_counts(answers, truths, parse)) for answers in (first, second))
-    return PopeComparison(**{name: compare(before[name], after[name], resamples) for name in before})
 
 
 def by_image(questions: Sequence[PopeQuestion], answers: Mapping[str, str]) -> tuple[list[list[str]], list[list[bool]]]:
@@ -241,6 +222,3 @@ def _sums(counts: Sequence[Mapping[str, int]]) -> dict[str, tuple[list[int], lis
         "f1": ([2 * c["tp"] for c in counts], [y + c["present"] for y, c in zip(yes, counts, strict=True)]),
         "yes_ratio": (yes, asked),
     }
-
-
-YES_NO_HINT = "Answer the question using a single word or phrase."

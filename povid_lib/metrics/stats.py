@@ -76,7 +76,6 @@ def grouped_ratio(
     groups: Sequence[str],
     numerators: Sequence[float],
     denominators: Sequence[float],
-    resamples: int = 2000,
     seed: int = 0,
 ) -> Estimate:
     """``ratio`` where several rows are about one picture: rows of one group are summed first. Raises as ``ratio`` does, or if
@@ -86,14 +85,14 @@ def grouped_ratio(
         raise ValueError(f"grouped_ratio: {len(groups)} groups for {len(top)} rows; name the group of each.")
     number = {group: i for i, group in enumerate(dict.fromkeys(groups))}
     at = [number[group] for group in groups]
-    return ratio(np.bincount(at, top).tolist(), np.bincount(at, bottom).tolist(), resamples, seed)
+    return ratio(np.bincount(at, top).tolist(), np.bincount(at, bottom).tolist(), seed=seed)
 
 
-def share(numerators: Sequence[float], denominators: Sequence[float], resamples: int = 2000, seed: int = 0) -> Estimate:
+def share(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
     """``ratio``, but nan with a nan interval where the denominators sum to zero: a share of nothing."""
     if len(denominators) and not any(denominators):
         return Estimate(float("nan"), float("nan"), float("nan"), len(denominators))
-    return ratio(numerators, denominators, resamples, seed)
+    return ratio(numerators, denominators)
 
 
 def compare(
@@ -159,7 +158,6 @@ def crossed_compare(
     first: tuple[NDArray[np.float64], NDArray[np.float64]],
     second: tuple[NDArray[np.float64], NDArray[np.float64]],
     resamples: int = 2000,
-    seed: int = 0,
 ) -> Comparison:
     """Second method's ``crossed_ratio`` less the first's, over the same pictures; the numbers of trainings may differ.
 
@@ -169,13 +167,13 @@ def crossed_compare(
     a, b = _crossed("crossed_compare", *first), _crossed("crossed_compare", *second)
     if a[0].shape[1] != b[0].shape[1]:
         raise ValueError(f"crossed_compare: {a[0].shape[1]} pictures against {b[0].shape[1]}; give both the same ones.")
-    counts = _picture_counts(a[0], resamples, seed)
-    rng = np.random.default_rng(seed + 1)
+    counts = _picture_counts(a[0], resamples, 0)
+    rng = np.random.default_rng(1)
     drawn = _draw(*b, resamples, rng, counts) - _draw(*a, resamples, rng, counts)
     low, high = np.quantile(drawn, [0.025, 0.975])
     value = float(b[0].sum() / b[1].sum() - a[0].sum() / a[1].sum())
     (top_a, bottom_a), (top_b, bottom_b) = ((x.mean(0) for x in pair) for pair in (a, b))
-    p_value = _permutation(top_a, bottom_a, top_b, bottom_b, resamples, seed)
+    p_value = _permutation(top_a, bottom_a, top_b, bottom_b, resamples, 0)
     return Comparison(Estimate(value, float(low), float(high), a[0].shape[1]), p_value)
 
 

@@ -7,7 +7,9 @@ project's own table of the same 80 categories, with the slips of the original re
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -94,12 +96,26 @@ class ObjectWord:
 @dataclass(frozen=True)
 class Vocabulary:
     """``words``: singular or double word, lower case -> category; ``double_words``: two singular words -> the word that they are
-    read as; ``unless``: word -> the word beside which it names nothing; ``lemmatise``: a lower-case word -> its singular."""
+    read as; ``unless``: word -> the word beside which it names nothing; ``lemmatise``: a lower-case word -> its singular; ``name``:
+    what results call it."""
 
     words: Mapping[str, str]
     double_words: Mapping[str, str] = field(default_factory=dict)
     unless: Mapping[str, str] = field(default_factory=dict)
     lemmatise: Callable[[str], str] = pattern_singular
+    name: str = ""
+
+    @property
+    def record(self) -> dict[str, str | int]:
+        """What a result says of it: its name, its lemmatiser, how many words of how many categories, and a digest of its tables."""
+        tables = json.dumps([sorted(table.items()) for table in (self.words, self.double_words, self.unless)])
+        return {
+            "name": self.name,
+            "lemmatiser": self.lemmatise.__name__,
+            "words": len(self.words),
+            "categories": len(self.categories),
+            "digest": hashlib.sha256(tables.encode()).hexdigest()[:12],
+        }
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -163,7 +179,7 @@ def read_vocabulary(
         words |= dict.fromkeys((category, *synonyms), category)
     if not words:
         raise ValueError(f"{path} names no category; write one a line, its synonyms after commas.")
-    return Vocabulary(words, double_words, unless, lemmatise)
+    return Vocabulary(words, double_words, unless, lemmatise, Path(path).name)
 
 
 def coco_vocabulary(lemmatise: Callable[[str], str] = pattern_singular) -> Vocabulary:
@@ -178,4 +194,5 @@ def coco_vocabulary(lemmatise: Callable[[str], str] = pattern_singular) -> Vocab
         table,
         words={**{lemmatise(word): category for word, category in table.words.items()}, **table.words},
         double_words={**pairs, **COCO_DOUBLE_WORDS},
+        name="COCO, this project's table",
     )

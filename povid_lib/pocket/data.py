@@ -15,6 +15,8 @@ from povid_lib.world.captions import Annotator
 from povid_lib.world.questions import Question, absent_objects, attribute_questions, exist_question, place_question
 from povid_lib.world.scenes import Scene
 
+_POLL_ODDS = {"adversarial": 0.6, "random": 0.25, "popular": 0.15}  # of POPE's settings, in the order of the draw
+
 
 def pixels(arrays: Sequence[np.ndarray]) -> Tensor:
     """uint8 (96, 96, 3) pictures -> (n, 3, 96, 96) in [-1, 1], exactly as the processor does it."""
@@ -30,7 +32,7 @@ def conversation(scene: Scene, annotator: Annotator, rng: np.random.Generator, t
     asked_for = turns // 2
     n_present = int(rng.binomial(asked_for, 0.5))
     present = [scene.names[i] for i in rng.permutation(len(scene.names))[:n_present]]
-    setting = ("adversarial", "random", "popular")[rng.choice(3, p=(0.6, 0.25, 0.15))]
+    setting = tuple(_POLL_ODDS)[rng.choice(3, p=tuple(_POLL_ODDS.values()))]
     absent = absent_objects(scene, setting, asked_for - n_present, rng)
     asked = [exist_question(name, annotator.answers_yes(name, scene, rng), rng) for name in (*present, *absent)]
     by_kind: dict[str, list[Question]] = {}

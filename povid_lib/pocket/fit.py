@@ -12,6 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from povid_lib.files.jsonl import replacing
+
 SAVE_EVERY = 200  # steps between resumable states
 Batch = Callable[[int], Tensor]  # step -> loss
 
@@ -51,7 +53,8 @@ def fit(stage: str, model: nn.Module, loss_at: Batch, folder: Path, *, steps: in
                 log.flush()
             if (step + 1) % SAVE_EVERY == 0:
                 _save_state(state, params, optimizer, step + 1)
-    save_file({n: p.detach().contiguous() for n, p in params.items()}, done)
+    with replacing(done) as part:
+        save_file({n: p.detach().contiguous() for n, p in params.items()}, part)
     state.unlink(missing_ok=True)
 
 
@@ -61,8 +64,8 @@ def _save_state(path: Path, params: dict[str, nn.Parameter], optimizer: torch.op
         if p in optimizer.state:  # a head whose labels never came has no moments
             tensors |= {f"{k}.{name}": v for k, v in optimizer.state[p].items()}
     tensors["reached"] = torch.tensor(step)
-    save_file({k: v.contiguous() for k, v in tensors.items()}, path.with_suffix(".new"))
-    path.with_suffix(".new").replace(path)  # a kill never leaves half a file
+    with replacing(path) as part:  # a kill never leaves half a file
+        save_file({k: v.contiguous() for k, v in tensors.items()}, part)
 
 
 def _load_state(

@@ -5,8 +5,7 @@ Kept by scene, so that two models, or five seeds of each, can be compared on the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,21 +14,21 @@ from PIL import Image
 from torch import Tensor
 
 from povid_lib import models
-from povid_lib.evaluation.held_out import SPLITS, held_out, score
+from povid_lib.arguments import check_choice
+from povid_lib.evaluation.held_out import SPLITS, Decode, Heard, Polled, ask, greedy, held_out, listen, score
 from povid_lib.metrics.pope import parse_yes_no
 from povid_lib.models import contrastive_decoding
 from povid_lib.models.llava import VLM
 from povid_lib.world.captions import PROMPT, detailed_caption
 from povid_lib.world.judge import ERRORS, Verdict, judge, judge_description
 from povid_lib.world.objects import KINDS, STRENGTHS
-from povid_lib.world.questions import Question, attribute_questions, polls
+from povid_lib.world.questions import Question, attribute_questions
 from povid_lib.world.scenes import Scene
 
 DECODINGS = ("greedy", "contrast", "blind")  # as usual; visual contrastive decoding; with no picture at all
 CUT = 20  # words of a caption that the length-controlled measure reads
 DRIFT_SCENES = 100
 Rows = dict[str, list[list[float]]]  # measure -> [numerators, denominators], one entry a scene
-Say = Callable[[Sequence[Image.Image], Sequence[str]], list[str]]
 
 
 def measure(vlm: VLM, base: VLM, n: int, decode: str = "greedy", seed: int = 0) -> dict[str, Rows]:
@@ -37,40 +36,38 @@ def measure(vlm: VLM, base: VLM, n: int, decode: str = "greedy", seed: int = 0) 
 
     Raises ``ValueError`` for another way of decoding.
     """
-    say = speaker(vlm, decode, seed)
+    say = decoding(decode, seed)
     return {
-        split: _split(say, held_out(split, n)) | drift(vlm, base, held_out(split, min(n, DRIFT_SCENES)))
+        split: _split(vlm, held_out(split, n), say) | drift(vlm, base, held_out(split, min(n, DRIFT_SCENES)))
         for split in SPLITS
     }
 
 
-def speaker(vlm: VLM, decode: str, seed: int) -> Say:
-    """What answers questions about pictures. Raises ``ValueError`` for another way of decoding."""
-    if decode not in DECODINGS:
-        raise ValueError(f"decode is {decode!r}; choose one of {', '.join(DECODINGS)}.")
+def decoding(name: str, seed: int) -> Decode:
+    """One of ``DECODINGS``. Raises ``ValueError`` for another."""
+    check_choice("decode", name, DECODINGS)
 
-    if decode == "contrast":
-        return lambda pictures, questions: [
-            a.text for a in contrastive_decoding.generate(vlm, pictures, questions, seed=seed, batch_size=128)
-        ]
-    if decode == "greedy":
-        return lambda pictures, questions: [a.text for a in models.generate(vlm, pictures, questions, batch_size=128)]
+    def contrast(vlm: VLM, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> list[str]:
+        answers = contrastive_decoding.generate(vlm, pictures, prompts, seed=seed, batch_size=128)
+        return [a.text for a in answers]
 
-    @cache
-    def blind(question: str) -> str:
-        return models.generate(vlm, None, question)[0].text
-
-    return lambda pictures, questions: [blind(question) for question in questions]
+    return {"greedy": greedy, "contrast": contrast, "blind": _blind}[name]
 
 
-def _split(say: Say, batch: Sequence[Scene]) -> Rows:
-    pictures = [scene.image() for scene in batch]
-    texts = say(pictures, [PROMPT] * len(batch))
-    return _captions(batch, texts) | _polls(say, batch, pictures) | _questions(say, batch, pictures)
+def _blind(vlm: VLM, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> list[str]:
+    said = {prompt: models.generate(vlm, None, prompt)[0].text for prompt in dict.fromkeys(prompts)}
+    return [said[prompt] for prompt in prompts]
 
 
-def _captions(batch: Sequence[Scene], texts: Sequence[str]) -> Rows:
-    scores, ones = score(batch, texts), [1.0] * len(batch)
+def _split(vlm: VLM, batch: Sequence[Scene], decode: Decode) -> Rows:
+    """POPE's adversarial setting with two objects that are there and two that are not, beside captions and other questions."""
+    heard = listen(vlm, batch, ("adversarial",), n=2, decode=decode)
+    return _captions(heard) | _polls(heard.polls["adversarial"]) | _questions(vlm, batch, decode)
+
+
+def _captions(heard: Heard) -> Rows:
+    batch, texts, scores = heard.scenes, heard.captions, heard.scores
+    ones = [1.0] * len(batch)
     cut = score(batch, [" ".join(text.split()[:CUT]) for text in texts])
     verdicts = [judge_description(scene, text) for scene, text in zip(batch, texts, strict=True)]
     hard = [{item.name for item in scene.items if item.hard} for scene in batch]
@@ -104,20 +101,17 @@ def _false(verdicts: Sequence[Verdict], error: str) -> list[list[float]]:
     return [false, [f + t for f, t in zip(false, true, strict=True)]]
 
 
-def _polls(say: Say, batch: Sequence[Scene], pictures: Sequence[Image.Image]) -> Rows:
-    """POPE's adversarial setting, two objects that are there and two that are not."""
-    asked = [polls(scene, "adversarial", n=2) for scene in batch]
-    answers = _ask(say, pictures, asked)
-    said = [[parse_yes_no(text) for text in row] for row in answers]
+def _polls(polled: Polled) -> Rows:
+    said = [[parse_yes_no(text) for text in row] for row in polled.answers]
     right = [
-        float(sum(s == (q.answer == "Yes.") for s, q in zip(row, questions, strict=True)))
-        for row, questions in zip(said, asked, strict=True)
+        float(sum(s == t for s, t in zip(row, truths, strict=True)))
+        for row, truths in zip(said, polled.truths, strict=True)
     ]
-    number = [float(len(row)) for row in asked]
+    number = [float(len(row)) for row in said]
     return {"adversarial": [right, number], "yes_ratio": [[float(sum(s is True for s in row)) for row in said], number]}
 
 
-def _questions(say: Say, batch: Sequence[Scene], pictures: Sequence[Image.Image]) -> Rows:
+def _questions(vlm: VLM, batch: Sequence[Scene], decode: Decode) -> Rows:
     """LLaVA-Bench's other two kinds after the exact judge: two questions of conversation a scene and one of reasoning."""
     rng = np.random.default_rng(5)
     talk: list[list[Question]] = []
@@ -131,7 +125,7 @@ def _questions(say: Say, batch: Sequence[Scene], pictures: Sequence[Image.Image]
     for name, asked in (("conversation", talk), ("reasoning", reason)):  # apart, as answers of one length go faster
         worth[name] = [
             [judge(scene, q, text).score for q, text in zip(questions, given, strict=True)]
-            for scene, questions, given in zip(batch, asked, _ask(say, pictures, asked), strict=True)
+            for scene, questions, given in zip(batch, asked, ask(vlm, batch, asked, decode), strict=True)
         ]
     counts = [
         [w for w, q in zip(row, questions, strict=True) if q.kind == "count"]
@@ -141,12 +135,6 @@ def _questions(say: Say, batch: Sequence[Scene], pictures: Sequence[Image.Image]
         name: [[float(sum(row)) for row in found], [float(len(row)) for row in found]]
         for name, found in {**worth, "counts": counts}.items()
     }
-
-
-def _ask(say: Say, pictures: Sequence[Image.Image], asked: Sequence[Sequence[Question]]) -> list[list[str]]:
-    shown = [picture for picture, row in zip(pictures, asked, strict=True) for _ in row]
-    flat = iter(say(shown, [q.prompt for row in asked for q in row]))
-    return [[next(flat) for _ in row] for row in asked]
 
 
 @torch.inference_mode()

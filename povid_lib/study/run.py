@@ -58,8 +58,7 @@ def run_one(study: Study, method: Method, seed: int, base: VLM) -> dict[str, Any
         made = folder / "rows.jsonl"
         if not made.is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            with jsonl.replacing(made) as part:
-                count = pair_files.write(part, rows(study, method, seed, base, folder))
+            count = pair_files.write(made, rows(study, method, seed, base, folder))
             print(f"{method.name} {seed}: {count} pairs", flush=True)
         model = models.load(recipes.run(recipe))
         report = _training(recipe)
@@ -90,8 +89,7 @@ def rows(study: Study, method: Method, seed: int, base: VLM, folder: Path) -> li
         if not drawn.is_file():  # methods that differ in their labels' noise only have the same answers
             candidates = list(pairs(round(MORE * n), Offline(**settings)))
             make = pair_variants.corrected if method.data == "corrected" else pair_variants.sampled
-            with jsonl.replacing(drawn) as part:
-                pair_files.write(part, make(base, candidates, seed))
+            pair_files.write(drawn, make(base, candidates, seed))
         found = list(pair_files.read(drawn))
         if len(found) < n:
             raise ValueError(

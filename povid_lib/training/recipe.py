@@ -6,7 +6,6 @@ A run that was stopped goes on where it was, from the last whole checkpoint, whe
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -166,9 +165,8 @@ def prepare(recipe: Recipe) -> Any:
             out.mkdir(parents=True, exist_ok=True)
             _write_json(record, asdict(recipe))
             if recipe.offline and not Path(data).is_file():
-                offline = dict(recipe.offline)
-                with jsonl.replacing(data) as part:
-                    pair_files.write(part, pairs(offline.pop("n"), Offline(**offline)))
+                settings = dict(recipe.offline)
+                pair_files.write(data, pairs(settings.pop("n"), Offline(**settings)))
         return to_trl(data, recipe.images, cache=out / "datasets")
 
 
@@ -222,11 +220,10 @@ def merge(model: str | Path, adapter: str | Path, out: str | Path) -> Path:
     # added up in float32: a small change would be lost in bfloat16 before it is rounded once
     merged = PeftModel.from_pretrained(vlm.model.float(), str(adapter)).merge_and_unload().to(dtype)
     assert isinstance(merged, LlavaForConditionalGeneration)
-    part = Path(f"{out}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    merged.save_pretrained(part)
-    vlm.processor.save_pretrained(part)
-    os.replace(part, out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with jsonl.replacing(out, folder=True) as part:
+        merged.save_pretrained(part)
+        vlm.processor.save_pretrained(part)
     return out
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -30,6 +28,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm.auto import tqdm
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
+from povid_lib.files.jsonl import part_of, replacing
 from povid_lib.training.collator import SIDES, Batch, PairCollator, as_bytes
 from povid_lib.training.logprobs import image_features, pair_logits, response_logps
 
@@ -86,11 +85,28 @@ def build(
 
     Each process takes every n-th row. The folder appears when it is whole; what a killed run left of it is taken away first.
     """
-    part = Path(f"{folder}.part")
-    if accelerator.is_main_process:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+    main = accelerator.is_main_process
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(folder, folder=True) if main else nullcontext(part_of(folder)) as part:
+        accelerator.wait_for_everyone()
+        _write_rows(part, model, collator, dataset, accelerator, hidden, features, batch_size, shared_prefix)
+        accelerator.wait_for_everyone()
+        if main:
+            (part / "key.json").write_text(json.dumps(key | {"hidden": str(hidden), "features": str(features)}))
     accelerator.wait_for_everyone()
+
+
+def _write_rows(
+    part: Path,
+    model: PeftModel | LlavaForConditionalGeneration,
+    collator: PairCollator,
+    dataset: Dataset[Any],
+    accelerator: Accelerator,
+    hidden: bool,
+    features: bool,
+    batch_size: int,
+    shared_prefix: bool,
+) -> None:
     rank, world = accelerator.process_index, accelerator.num_processes
     mine = Subset(dataset, range(rank, len(dataset), world))  # type: ignore[arg-type]
     loader: Iterable[Batch] = DataLoader(mine, batch_size=batch_size, collate_fn=collator)
@@ -106,11 +122,6 @@ def build(
         if len(ids) >= _SHARD or at == len(mine):
             save_file(tensors, part / f"{rank:04d}-{shard:05d}.safetensors", metadata={"ids": json.dumps(ids)})
             shard, tensors, ids = shard + 1, {}, []
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        (part / "key.json").write_text(json.dumps(key | {"hidden": str(hidden), "features": str(features)}))
-        os.replace(part, folder)
-    accelerator.wait_for_everyone()
 
 
 def _read(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from povid_lib.metrics.pope import article
 from povid_lib.world.objects import KINDS
 from povid_lib.world.scenes import COLOURS, Item, Scene, World
 
@@ -99,7 +100,7 @@ def noun_phrase(item: Item, rng: np.random.Generator | None = None, attributes: 
     elif item.name in _MASS:
         first = "some"
     else:
-        first = "an" if words[0][0] in "aeio" or words[0].startswith("um") else "a"
+        first = article(words[0])
     return " ".join([first, *words])
 
 

@@ -17,9 +17,8 @@ from povid_lib.metrics.vocabulary import Vocabulary, identity
 from povid_lib.world.captions import NUMBERS, WORDS
 from povid_lib.world.objects import KINDS
 from povid_lib.world.questions import Question
-from povid_lib.world.scenes import COLOURS, POSITIONS, Item, Scene
+from povid_lib.world.scenes import COLOURS, POSITIONS, SIZES, Item, Scene
 
-SIZE_ORDER = ("small", "medium", "large")
 SIDES = ("left", "right", "above", "below")
 CATEGORIES = ("conversation", "detailed description", "complex reasoning")
 # which kind of error a false claim is (POVID, section 3.1: objects, attributes, relations); a position is a spatial relation
@@ -68,7 +67,7 @@ def _one_of(words: Sequence[str]) -> str:
 
 _SIDE = {"to the left of": "left", "to the right of": "right", "above": "above", "below": "below"}
 _PLACE = rf"(?:at|on|in) the (?P<position>{_one_of(POSITIONS)})"
-_NOUNS, _SIZES, _COLOURS = _one_of(list(WORDS)), _one_of(SIZE_ORDER), _one_of(list(COLOURS))
+_NOUNS, _SIZES, _COLOURS = _one_of(list(WORDS)), _one_of(list(SIZES)), _one_of(list(COLOURS))
 _PHRASE = (
     rf"(?:(?P<first>a|an|some|the|{_one_of(NUMBERS)}) )?"
     rf"(?:(?P<size>{_SIZES}) )?(?:(?P<colour>{_COLOURS}) )?(?P<noun>{_NOUNS})"
@@ -188,7 +187,7 @@ def _split(scene: Scene, claims: Sequence[Claim]) -> tuple[tuple[Claim, ...], tu
     return tuple(c for c, t in truth if t), tuple(c for c, t in truth if t is False)
 
 
-_VALUES = {"count": NUMBERS, "colour": tuple(COLOURS), "size": SIZE_ORDER, "position": POSITIONS, "relation": SIDES}
+_VALUES = {"count": NUMBERS, "colour": tuple(COLOURS), "size": tuple(SIZES), "position": POSITIONS, "relation": SIDES}
 
 
 def _read_answer(question: Question, answer: str) -> Claim | None:
@@ -235,7 +234,7 @@ def _conclusion(prompt: str, claims: Sequence[Claim]) -> str | None:
     said = {(c.kind, c.subject): c.value for c in claims}
     if prompt.startswith("Which is larger"):
         a, b = _two_objects(prompt, rf"Which is larger, the ({_NOUNS}) or the ({_NOUNS})\?")
-        sizes = [SIZE_ORDER.index(said["size", n]) for n in (a, b) if ("size", n) in said]
+        sizes = [SIZES[said["size", n]] for n in (a, b) if ("size", n) in said]
         if len(sizes) < 2 or sizes[0] == sizes[1]:
             return None
         return f"the {a if sizes[0] > sizes[1] else b}"
@@ -301,4 +300,4 @@ def _share_wrong(rows: Sequence[Sequence[Verdict]], error: str) -> Estimate | No
 
 def pocket_vocabulary() -> Vocabulary:
     """The pocket world's 48 kinds with their plurals and synonyms, read as they stand."""
-    return Vocabulary(WORDS, lemmatise=identity)
+    return Vocabulary(WORDS, lemmatise=identity, name="pocket world")

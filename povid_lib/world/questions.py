@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from povid_lib.arguments import check_choice
+from povid_lib.metrics.pope import SETTINGS, WORDING
 from povid_lib.world.captions import NUMBERS, _relations, enumerate_phrases, noun, noun_phrase
 from povid_lib.world.objects import KINDS, NAMES
-from povid_lib.world.scenes import Item, Scene
+from povid_lib.world.scenes import SIZES, Item, Scene
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Question:
 # --- questions ---------------------------------------------------------------------------------------------------
 
 
-_EXIST = ("Is there {} in the image?", "Can you see {} here?", "Does the image contain {}?")
+_EXIST = (WORDING, "Can you see {} here?", "Does the image contain {}?")
 
 
 def exist_question(name: str, yes: bool, rng: np.random.Generator | None = None) -> Question:
@@ -39,7 +41,10 @@ def absent_objects(scene: Scene, setting: str, n: int, rng: np.random.Generator)
 
     ``random``: uniformly; ``popular``: those most frequent in typical scenes; ``adversarial``: those that most often occur
     together with the objects present (missing partners by strength, then others of the same contexts). Ties are random.
+
+    Raises ``ValueError`` for another setting.
     """
+    check_choice("absent_objects: setting", setting, SETTINGS)
     absent = [NAMES[i] for i in rng.permutation(len(NAMES)) if NAMES[i] not in scene.names]
     if setting == "popular":
         absent.sort(key=lambda name: -KINDS[name].strength)
@@ -50,14 +55,16 @@ def absent_objects(scene: Scene, setting: str, n: int, rng: np.random.Generator)
                 -(KINDS[name].strength if name in scene.missing_partners else 0.1 * (KINDS[name].context in contexts))
             )
         )
-    elif setting != "random":
-        raise ValueError(f"Unknown setting {setting!r}; choose random, popular or adversarial.")
     return absent[:n]
 
 
 def polls(scene: Scene, setting: str, n: int = 3) -> list[Question]:
-    """POPE for one scene: up to ``n`` present objects and as many absent ones, in POPE's wording, alternating."""
-    rng = np.random.default_rng([71, scene.key[2], ("random", "popular", "adversarial").index(setting)])
+    """POPE for one scene: up to ``n`` present objects and as many absent ones, in POPE's wording, alternating.
+
+    Raises ``ValueError`` for an unknown setting.
+    """
+    check_choice("polls: setting", setting, SETTINGS)
+    rng = np.random.default_rng([71, scene.key[2], SETTINGS.index(setting)])
     present = [scene.names[i] for i in rng.permutation(len(scene.names))[:n]]
     absent = absent_objects(scene, setting, len(present), rng)
     return [
@@ -100,9 +107,7 @@ def _reasoning_questions(scene: Scene) -> list[Question]:
             if a is b:
                 continue
             if a.size != b.size and a.count == b.count == 1:
-                larger = (
-                    a if ("small", "medium", "large").index(a.size) > ("small", "medium", "large").index(b.size) else b
-                )
+                larger = a if SIZES[a.size] > SIZES[b.size] else b
                 reason = f"The {a.name} is {a.size} and the {b.name} is {b.size}."
                 found.append(
                     Question(

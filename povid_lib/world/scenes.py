@@ -22,7 +22,7 @@ from povid_lib.world.objects import CONTEXTS, KINDS, NAMES, PAIRS
 
 SIDE = 96  # pixels; also the input size of the pocket vision tower
 CELL = SIDE // 3  # the picture is a 3 x 3 grid of cells
-SIZES = {"small": 18, "medium": 26, "large": 34}  # longest side of a sprite, pixels
+SIZES = {"small": 18, "medium": 26, "large": 34}  # longest side of a sprite, pixels; in order
 PALE_ALPHA = 0.55  # opacity of a pale object
 MIN_VISIBLE = 0.5  # a scene is drawn again if less than this of any object can be seen
 # hue in [0, 1) and a gain on brightness

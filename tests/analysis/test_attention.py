@@ -90,13 +90,14 @@ def test_the_row_read_for_a_word_is_that_of_the_place_before_it(vlm):
         assert at[word].max() - at[word].min() < 1e-6
 
 
-def test_layer_and_head_are_the_ones_asked_for(vlm):
+def test_layer_is_the_one_asked_for_and_heads_are_in_their_order(vlm):
     reading = attention.read(known(vlm), PICTURE, PROMPT, ANSWER)
-    place = [attention.word_places(vlm, PROMPT, ANSWER, "red")[0]]
+    at = attention.word_places(vlm, PROMPT, ANSWER, "red")[0]
     for layer in range(2):
-        for head in range(6):
-            looked = attention.patch_map(reading, place, layer=layer, head=head).flatten()[CHOSEN]
-            assert (looked > 0.99) == ((layer, head) == (1, HEAD))
+        looked = reading.rows[layer, :, at][:, reading.image][:, CHOSEN]
+        assert [float(share) > 0.99 for share in looked] == [(layer, head) == (1, HEAD) for head in range(6)]
+        mean = attention.patch_map(reading, [at], layer=layer).flatten()[CHOSEN]
+        assert float(mean) == pytest.approx(float(looked.mean()), abs=1e-6)
 
 
 def test_rollout_by_hand_on_two_layers(vlm):
@@ -165,6 +166,7 @@ def test_attention_is_set_back_and_hooks_taken_off_after_an_error(vlm):
     assert all(parameter.grad is None for parameter in vlm.model.parameters())
 
 
+@pytest.mark.slow
 def test_gradient_weights_equal_finite_differences(vlm):
     """One layer: the map is the mean over heads of the positive part of weight times slope, and a slope can be tried out."""
     one = made(vlm, layers=1)
@@ -248,6 +250,7 @@ def test_shares_on_patches_and_rank_correlation():
     assert occlusion.rank_correlation(weights, torch.tensor([[1.0, 3.0], [2.0, 4.0]])) == pytest.approx(0.8)
 
 
+@pytest.mark.slow
 def test_another_grid_shared_keys_and_bfloat16(vlm):
     """As LLaVA-1.5 differs from the pocket model: more patches, pictures that are cropped, half precision; and grouped keys."""
     torch.manual_seed(0)

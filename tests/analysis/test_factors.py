@@ -16,7 +16,6 @@ from povid_lib.analysis.factors import (
     captions_naming,
     cooccurrence,
     cooccurrence_of,
-    cooccurrence_score,
     explain,
     hellinger,
     hit_rate_cooccurring,
@@ -48,14 +47,6 @@ def test_cooccurrence_by_hand():
     assert cooccurrence("fork", "cow", NAMING) == 0
     assert cooccurrence("a", "b", captions_naming([{"a", "b"}])) == 0.5  # always together
     assert cooccurrence_of("knife", ["fork", "knife", "cup", "fork"], NAMING) == pytest.approx(2 / 5 + 1 / 3)
-
-
-def test_cooccurrence_score_sums_over_hallucinated_objects_and_all_others():
-    named = ["fork", "knife", "cup", "knife"]
-    fork_cup = 1 / 4
-    assert cooccurrence_score(named, ["knife"], NAMING) == pytest.approx(2 / 5 + 1 / 3)
-    assert cooccurrence_score(named, ["knife", "cup", "cup"], NAMING) == pytest.approx(2 / 5 + 1 / 3 + 1 / 3 + fork_cup)
-    assert cooccurrence_score(named, [], NAMING) == 0
 
 
 def test_top_k_breaks_ties_by_name():
@@ -204,7 +195,6 @@ def test_rows_without_a_model_have_the_factors_of_the_text():
         (lambda: replace(ROW, logp=-math.inf), "logp is -inf"),
         (lambda: replace(ROW, distance=math.nan), "distance is nan"),
         (lambda: cooccurrence("cow", "pig", NAMING), "No caption names 'cow' or 'pig'"),
-        (lambda: cooccurrence_score(["fork"], ["cow"], NAMING), "not named in the caption: cow"),
         (lambda: top_k({"a": 1}, 2), "k is 2, but 1 objects"),
         (lambda: top_k({"a": 1}, 0), "k is 0"),
         (lambda: hit_rate_frequent([[], []], {"a": 1}, 1), "no image has a hallucinated object"),

@@ -56,6 +56,7 @@ def test_shares_of_the_language_prior_sum_to_one(vlm):
         assert sum(e.value for e in row.values()) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_step_0_of_the_noise_is_the_picture_and_the_last_is_not(vlm):
     texts = [a.text for a in models.generate(vlm, [s.image() for s in BATCH], PROMPT)]
     got = language_prior.under_noise(vlm, BATCH, texts)

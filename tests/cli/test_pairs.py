@@ -100,6 +100,7 @@ def test_make_refuses(tmp_path, arguments, message):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_memory_is_flat_in_the_number_of_pairs(tmp_path, monkeypatch):
     """However many are made and written, no more than three pairs and two scenes are alive at once."""
     alive: dict[str, list[weakref.ref]] = {"scenes": [], "pairs": []}

@@ -160,10 +160,8 @@ def test_balanced_keeps_as_many_changes_as_reverses_in_their_order():
     ]
     kept = [row.id for row in balanced(rows)]
     assert sorted(key[:2] for key in kept) == ["ab", "ab", "ba", "ba"]
-    for seed in range(8):
-        kept = [row.id for row in balanced(rows, seed)]
-        assert kept == sorted(kept, key=[row.id for row in rows].index)
-    assert len({tuple(row.id for row in balanced(rows, seed)) for seed in range(8)}) > 1
+    assert kept == sorted(kept, key=[row.id for row in rows].index)
+    assert kept != [row.id for row in rows if row.id in ("ab0", "ab1", "ba0", "ba1")]  # drawn, not the first ones
     assert balanced([]) == []
 
 

@@ -90,6 +90,7 @@ def test_differences():
 # --- what a kill leaves ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_file_cut_at_any_byte_loses_the_line_under_way_and_no_other(path):
     write(path, [CAT, CAFE, CAT])
     data = path.read_bytes()
@@ -143,8 +144,11 @@ def test_what_ends_a_run_leaves_the_pairs_before_it_and_no_empty_file(path):
         write(path, source())
     assert not path.exists()
     with pytest.raises(ValueError, match="is no Pair"):
-        write(path, [CAT, CAFE, "A cat."])
+        append(path, [CAT, CAFE, "A cat."])
     assert list(read(path)) == [CAT, CAFE]
+    with pytest.raises(ValueError, match="is no Pair"):
+        write(path.with_name("new.jsonl"), [CAT, CAFE, "A cat."])
+    assert list(path.parent.iterdir()) == [path]  # a new file is whole or not there
     assert append(path, []) == 0
     assert write(path.with_name("none.jsonl"), []) == 0
     assert list(read(path.with_name("none.jsonl"))) == []
@@ -162,6 +166,7 @@ def test_each_pair_is_on_disk_before_the_next_is_asked_for(path):
     assert [pair.id for pair in read(path)] == list("01234")
 
 
+@pytest.mark.slow
 def test_memory_is_flat_in_the_number_of_pairs(path):
     def peak(n):
         path.unlink(missing_ok=True)

@@ -262,6 +262,7 @@ def trl_dataset(request, pocket_pairs, tmp_path):
     return to_trl(tmp_path / "pairs.jsonl", cache=tmp_path / "cache")
 
 
+@pytest.mark.slow
 def test_trl_takes_a_step_on_the_columns_as_they_are(trl_dataset, tmp_path):
     trainer = DPOTrainer(
         model=AutoModelForImageTextToText.from_pretrained(llava.FOLDER, dtype=torch.float32),

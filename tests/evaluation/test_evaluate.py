@@ -7,9 +7,13 @@ import pytest
 from PIL import Image
 
 from povid_lib import models
+from povid_lib.data import images
 from povid_lib.evaluation import evaluate
+from povid_lib.evaluation.held_out import captions, held_out
 from povid_lib.metrics import files
+from povid_lib.metrics.pope import SETTINGS, YES_NO_HINT
 from povid_lib.metrics.stats import mean
+from povid_lib.world.judge import pocket_vocabulary
 from tests.support.helpers import povid
 
 
@@ -99,62 +103,101 @@ def test_bad_input_is_refused_before_a_model_is_loaded(cli, tmp_path, args, comp
     assert not (tmp_path / "runs").exists()
 
 
-def test_pictures_are_found_by_id_name_and_coco_number(tmp_path):
-    for name in ("7.png", "a.jpg", "COCO_val2014_000000000042.jpg"):
-        Image.new("RGB", (4, 4)).save(tmp_path / name)
-    found = evaluate.find_pictures(tmp_path, ["7", "a.jpg", "42"])
-    assert [p.name for p in found.values()] == ["7.png", "a.jpg", "COCO_val2014_000000000042.jpg"]
-    with pytest.raises(ValueError, match="lacks 1 of 2 pictures: 8"):
-        evaluate.find_pictures(tmp_path, ["7", "8"])
+def kept(folder, name):
+    """The one file of that name under the folder of a run."""
+    (file,) = folder.rglob(name)
+    return file
 
 
+@pytest.mark.slow
 def test_world_answers_are_kept_and_score_as_told(vlm, tmp_path):
     found = evaluate.evaluate_world(vlm, "typical", 6, tmp_path)
-    captions = files.read_captions(tmp_path / "captions.jsonl")
-    assert len(captions) == 6
-    batch = evaluate.held_out("typical", 6)
-    truth = {str(i): scene.names for i, scene in enumerate(batch)}
-    again = evaluate.evaluate_captions(captions, truth, evaluate.pocket_vocabulary())
-    assert again["chair"] == found["chair"]
-    assert set(found["pope"]) == {"random", "popular", "adversarial"}
-    assert found["judge"]["detailed description"].score.n == 6
-    assert len(files.read_answers(tmp_path / "pope_random.jsonl")) == sum(2 * min(3, len(s.names)) for s in batch)
-    with pytest.raises(ValueError, match="No split"):
+    said = files.read_captions(kept(tmp_path, "captions.jsonl"))
+    assert len(said) == 6
+    batch = held_out("typical", 6)
+    truth = tmp_path / "truth.json"
+    truth.write_text(json.dumps({i: scene.names for i, scene in enumerate(batch)}))
+    source = evaluate.Source(kept(tmp_path, "captions.jsonl"), None, None, tmp_path)
+    again = evaluate.evaluate_truth_file(truth, None, pocket_vocabulary(), source)
+    assert again.data["chair"] == found.data["chair"]
+    assert set(found.data["pope"]) == set(SETTINGS)
+    assert found.data["judge"]["detailed description"].score.n == 6
+    polls = files.read_answers(kept(tmp_path, "pope_random.jsonl"))
+    assert len(polls) == sum(2 * min(3, len(s.names)) for s in batch)
+    with pytest.raises(ValueError, match="split is 'odd'; choose one of typical, counter_typical"):
         evaluate.evaluate_world(vlm, "odd", 6, tmp_path)
 
 
-def test_a_model_on_files(vlm, tmp_path):
-    batch = evaluate.held_out("typical", 2)
+def test_a_result_says_what_it_is(vlm, tmp_path):
+    found = evaluate.evaluate_world(vlm, "counter_typical", 4, tmp_path)
+    about = found.about
+    assert (about["n"], about["prompt"], about["parser"]) == (4, "Describe this image.", "first word is yes or no")
+    assert about["vocabulary"]["name"] == "pocket world"
+    assert about["vocabulary"]["lemmatiser"] == "identity"
+    answers = files.read_answers(kept(tmp_path, "pope_popular.jsonl"))
+    assert about["unclear"]["pope popular"] == {"unclear": 0, "of": len(answers)}
+    assert f"unclear answers, pope popular                0 of {len(answers)}" in evaluate.lines(found)
+
+
+def test_the_vocabulary_tells_results_apart(cli, tmp_path):
+    truth = write(tmp_path / "truth.json", '{"1": ["dog"]}')
+    said = write(tmp_path / "said.jsonl", '{"image_id": 1, "caption": "A dog and a hound."}\n')
+    words = write(tmp_path / "words.txt", "dog, hound\n")
+    for name, more in (("own", ()), ("other", ("--vocabulary", words))):
+        assert cli("--data", truth, "--answers", said, "--name", name, *more).exit_code == 0
+    own, other = (
+        json.loads((tmp_path / "results" / f"{name}.json").read_text())["provenance"] for name in ("own", "other")
+    )
+    assert own["config_hash"] != other["config_hash"]
+    assert own["config"]["vocabulary"] | {"digest": ""} == {
+        "name": "COCO, this project's table", "lemmatiser": "pattern_singular", "words": 401, "categories": 80, "digest": "",
+    }  # fmt: skip
+    assert (other["config"]["vocabulary"]["name"], other["config"]["vocabulary"]["words"]) == ("words.txt", 2)
+    assert own["config"]["n"] == 1  # measured, not asked for
+    assert own["config"]["prompt"] is None  # a file of captions does not say what they answer
+
+
+def test_coco_files_are_a_truth(cli, tmp_path):
+    objects = {
+        "images": [{"id": 1}, {"id": 2}],
+        "annotations": [{"image_id": 1, "category_id": 18}, {"image_id": 2, "category_id": 17}],
+        "categories": [{"id": 17, "name": "cat"}, {"id": 18, "name": "dog"}],
+    }
+    texts = {"images": objects["images"], "annotations": [{"image_id": 1, "caption": "A dog on a sofa."}]}
+    instances = write(tmp_path / "instances.json", json.dumps(objects))
+    captions = write(tmp_path / "captions.json", json.dumps(texts))
+    said = write(tmp_path / "said.jsonl", '{"image_id": 1, "caption": "A dog on a couch."}\n')
+    for name, more, rate, of in (
+        ("alone", (), 1, "COCO's instances"),
+        ("both", ("--captions", captions), 0, "COCO's instances and captions"),
+    ):
+        result = cli("--data", instances, "--answers", said, "--name", name, *more)
+        assert result.exit_code == 0, result.output
+        made = json.loads((tmp_path / "results" / f"{name}.json").read_text())
+        assert made["chair"]["chair_s"]["value"] == rate
+        assert made["provenance"]["config"]["truth"] == of
+
+
+def drawn(folder, n):
+    """The first held-out scenes as files."""
+    batch = held_out("typical", n)
     for i, scene in enumerate(batch):
-        scene.image().save(tmp_path / f"{i}.png")
-    pictures = evaluate.read_pictures(tmp_path, ["0", "1"])
-    assert list(evaluate.describe(vlm, pictures, tmp_path).values()) == evaluate.captions(vlm, batch)
-    question = evaluate.PopeQuestion("q", "1", f"Is there a {batch[1].names[0]} in the image?", True)
-    assert evaluate.reply(vlm, [question], pictures, tmp_path)["q"] in ("Yes.", "No.")
+        scene.image().save(folder / f"{i}.png")
+    return batch
 
 
-def test_each_question_is_asked_about_its_own_picture(vlm, tmp_path, monkeypatch):
-    def colour(_vlm, images, prompts, **_):
-        told = zip(prompts, images, strict=True)
-        return [models.Answer(f"{prompt} {image.getpixel((0, 0))[0]}", (), ()) for prompt, image in told]
-
-    monkeypatch.setattr(models, "generate", colour)
-    pictures = {str(red): Image.new("RGB", (1, 1), (red, 0, 0)) for red in (1, 2)}
-    questions = [evaluate.PopeQuestion(key, image, key, True) for key, image in (("a", "2"), ("b", "1"), ("c", "2"))]
-    assert evaluate.reply(vlm, questions, pictures, tmp_path) == {"a": "a 2", "b": "b 1", "c": "c 2"}
-
-
-def test_files_of_a_model_score_as_what_it_said(vlm, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_a_model_on_files(vlm, tmp_path, monkeypatch):
     monkeypatch.setattr(models, "load", lambda name: {"mine": vlm}[name])
-    batch = evaluate.held_out("typical", 3)
-    for i, scene in enumerate(batch):
-        scene.image().save(tmp_path / f"{i}.png")
-    words, said = evaluate.pocket_vocabulary(), tmp_path / "new" / "said"
+    batch = drawn(tmp_path, 3)
+    source = evaluate.Source(None, "mine", tmp_path, tmp_path / "new" / "said")
     truth = tmp_path / "truth.json"
     write(truth, json.dumps({i: scene.names for i, scene in enumerate(batch)}))
-    found = evaluate.evaluate_truth_file(truth, words, None, "mine", tmp_path, said)
-    assert found["chair"].chair_s.n == 3
-    assert evaluate.evaluate_truth_file(truth, words, said / "captions.jsonl", None, None, said) == found
+    found = evaluate.evaluate_truth_file(truth, None, pocket_vocabulary(), source)
+    file = kept(source.said_in, "captions.jsonl")
+    assert list(files.read_captions(file).values()) == captions(vlm, batch)
+    again = evaluate.evaluate_truth_file(truth, None, pocket_vocabulary(), evaluate.Source(file, None, None, tmp_path))
+    assert again.data == found.data
     polls = [(i, name, label) for i, s in enumerate(batch) for name, label in ((s.names[0], "yes"), ("unicorn", "no"))]
     rows = [
         {"question_id": k, "image": f"{i}.png", "text": f"Is there a {name} in the image?", "label": label}
@@ -162,12 +205,67 @@ def test_files_of_a_model_score_as_what_it_said(vlm, tmp_path, monkeypatch):
     ]
     asked = tmp_path / "questions.json"
     write(asked, "\n".join(map(json.dumps, rows)))
-    found = evaluate.evaluate_question_file(asked, None, "mine", tmp_path, said)
-    assert found["pope"]["strict"].accuracy.n == 3
-    again = evaluate.evaluate_question_file(asked, said / "answers.jsonl", None, None, said)
-    assert repr(again) == repr(found)  # nan, where an answer is never given, equals nothing
+    found = evaluate.evaluate_question_file(asked, source)
+    assert found.data["pope"]["strict"].accuracy.n == 3
+    file = kept(source.said_in, "answers.jsonl")
+    again = evaluate.evaluate_question_file(asked, evaluate.Source(file, None, None, tmp_path))
+    assert repr(again.data) == repr(found.data)  # nan, where an answer is never given, equals nothing
     with pytest.raises(ValueError, match="Nothing answers"):
-        evaluate.evaluate_question_file(asked, None, None, tmp_path, said)
+        evaluate.evaluate_question_file(asked, evaluate.Source(None, None, tmp_path, tmp_path))
+
+
+def asked_of(monkeypatch, vlm, pocket=True):
+    """What is asked from now on, a list of (picture's red, prompt); each answer says both."""
+    asked = []
+
+    def answer(_vlm, pictures, prompts, **_):
+        rows = [(image.getpixel((0, 0))[0], prompt) for image, prompt in zip(pictures, prompts, strict=True)]
+        asked.extend(rows)
+        return [models.Answer(f"{prompt} {red}", (), ()) for red, prompt in rows]
+
+    monkeypatch.setattr(models, "generate", answer)
+    monkeypatch.setattr(models, "load", lambda name: vlm)
+    monkeypatch.setattr(models.VLM, "is_pocket", pocket)
+    return asked
+
+
+@pytest.mark.parametrize("pocket", [True, False])
+def test_each_question_is_asked_about_its_own_picture(vlm, tmp_path, monkeypatch, pocket):
+    asked_of(monkeypatch, vlm, pocket)
+    for red in (1, 2):
+        Image.new("RGB", (1, 1), (red, 0, 0)).save(tmp_path / f"{red}.png")
+    questions = [evaluate.PopeQuestion(key, image, key, True) for key, image in (("a", "2"), ("b", "1"), ("c", "2"))]
+    hint = "" if pocket else f"\n{YES_NO_HINT}"
+    source = evaluate.Source(None, "m", tmp_path, tmp_path / "said")
+    assert evaluate.answered_questions(questions, source) == {"a": f"a{hint} 2", "b": f"b{hint} 1", "c": f"c{hint} 2"}
+
+
+def test_a_stopped_run_goes_on_and_asks_nothing_twice(vlm, tmp_path, monkeypatch):
+    asked = asked_of(monkeypatch, vlm)
+    for red in range(40):
+        Image.new("RGB", (1, 1), (red, 0, 0)).save(tmp_path / f"{red}.png")
+    questions = [evaluate.PopeQuestion(f"q{k}", str(k), "?", True) for k in range(40)]
+    source, opened = evaluate.Source(None, "m", tmp_path, tmp_path / "said"), images.picture
+
+    def stop(name, folder):
+        if len(asked) >= 16 and name == "20.png":
+            raise KeyboardInterrupt
+        return opened(name, folder)
+
+    monkeypatch.setattr(images, "fault", lambda *_: None)
+    monkeypatch.setattr(images, "picture", stop)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.answered_questions(questions, source)
+    file = kept(source.said_in, "answers.jsonl")
+    assert len(asked) == len(files.read_answers(file)) == 16  # the batch that was answered is kept
+    file.write_bytes(file.read_bytes()[:-5])  # and a kill in the middle of a line costs that line
+    monkeypatch.setattr(images, "picture", opened)
+    assert evaluate.answered_questions(questions, source) == {f"q{k}": f"? {k}" for k in range(40)}
+    assert [red for red, _ in asked] == [*range(16), *range(15, 40)]
+    evaluate.answered_questions(questions, source)
+    assert len(asked) == 41
+    evaluate.answered_questions([*questions[:39], evaluate.PopeQuestion("q39", "39", "!", True)], source)
+    assert len(asked) == 41 + 40  # other questions have a file of their own
 
 
 def test_table_finds_every_estimate():

@@ -3,6 +3,7 @@
 import ast
 import sys
 import tomllib
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -36,9 +37,10 @@ def test_a_changed_pyproject_is_seen():
         lock.reasons(without)
 
 
-def beneath(names: set[str]) -> set[str]:
+def beneath(names: Iterable[str]) -> set[str]:
     """Everything that the installed packages of these names ask for here, themselves among it."""
-    found, left = set(), [(name, ()) for name in names]
+    found: set[tuple[str, tuple[str, ...]]] = set()
+    left: list[tuple[str, tuple[str, ...]]] = [(name, ()) for name in names]
     while left:
         name, extras = left.pop()
         if (name, extras) in found:

@@ -6,6 +6,7 @@ import pytest
 
 from povid_lib.metrics import llava_bench
 from povid_lib.metrics.llm_judge import Review
+from tests.support.helpers import faults
 
 
 @pytest.mark.parametrize(
@@ -67,15 +68,25 @@ def files(tmp_path):
 
 
 def test_from_files_to_prompt(files):
-    (item,) = llava_bench.read_answers(*files)
-    asked = llava_bench.prompt(item)
-    assert all(part in asked for part in ("A cat.\nIt sleeps.", "What {is} it?"))
-    assert asked.index("assistant 1: A cat.") < asked.index("assistant 2: A dog.")
+    *benchmark, answers = files
+    (item,) = llava_bench.to_judge(llava_bench.read_questions(*benchmark), llava_bench.read_answers(answers))
+    assert all(part in item.prompt for part in ("A cat.\nIt sleeps.", "What {is} it?"))
+    assert item.prompt.index("assistant 1: A cat.") < item.prompt.index("assistant 2: A dog.")
     assert (item.id, item.image, item.category) == ("3", "1.jpg", "conv")
 
 
-@pytest.mark.parametrize("lost", [1, 2, 3])
-def test_what_a_question_lacks_is_named(files, lost):
-    files[lost].write_text("")
-    with pytest.raises(ValueError, match=f"{files[lost].name}: nothing for .*question 3"):
-        llava_bench.read_answers(*files)
+@pytest.mark.parametrize(("lost", "row"), [(1, {"image": "2.jpg", "caption": ""}), (2, {"question_id": 4, "text": ""})])
+def test_what_a_question_lacks_is_named(files, lost, row):
+    files[lost].write_text(json.dumps(row))
+    with pytest.raises(ValueError, match=f"line 1: question 3 needs .*, which .*{files[lost].name} lacks"):
+        llava_bench.read_questions(*files[:3])
+
+
+def test_every_fault_is_named(files):
+    files[0].write_text('{"question_id": 3, "image": "1.jpg", "category": "conv"}\n[]\n')
+    assert faults(llava_bench.read_questions, *files[:3])[0] == (
+        "line 1: no text (its keys: question_id, image, category); give it as text"
+    )
+    files[1].write_text('{"image": "1.jpg", "caption": 3}\n')
+    with pytest.raises(ValueError, match="line 1: no caption; give it as text, or as a list of texts"):
+        llava_bench.read_questions(*files[:3])

@@ -1,162 +1,175 @@
 """The judge's client against a server that lives in this process: what is asked, paid for, kept and tried again."""
 
 import json
-import threading
-import time
+from dataclasses import replace
 
-import httpx2
-import openai
 import pytest
 
-from povid_lib.metrics import llava_bench, llm_judge, mmhal
-from povid_lib.metrics.llm_judge import Judge, Review, ask, read_lines, read_reviews, review, write_reviews
+from povid_lib.metrics import llm_judge
+from povid_lib.metrics.llm_judge import Judge, Review, ToJudge, ask, review, write_reviews
+from povid_lib.remote.asking import PROBE
+from povid_lib.remote.ledger import read_journal
+from tests.support.fault_server import MORE, NO_ANSWER, FaultServer
 
-JUDGE = Judge("wise", base_url="https://judge.test/v1", retries=2)
+KEY = "sk-judge-0123456789abcdefgh"
 
 
-class Server:
-    """Answers "re: <prompt>"; ``failures`` are status codes to answer first."""
+def judge(server, **change) -> Judge:
+    return Judge(**{"model": "wise", "input_price": 2.5, "output_price": 10.0, "spending_limit": 9.0, "base_url": server.url,
+                    "retries": 2, "timeout": 5.0} | change)  # fmt: skip
 
-    def __init__(self, *failures):
-        self.failures, self.asked, self.headers = list(failures), [], []
-        self.now, self.most, self.lock = 0, 0, threading.Lock()
-        self.client = httpx2.Client(transport=httpx2.MockTransport(self.answer))
 
-    def answer(self, request):
-        body = json.loads(request.content)
-        with self.lock:
-            self.asked.append(body)
-            self.headers.append(request.headers)
-            self.now += 1
-            self.most = max(self.most, self.now)
-            failure = self.failures.pop(0) if self.failures else None
-        time.sleep(0.02)
-        with self.lock:
-            self.now -= 1
-        if failure:
-            return httpx2.Response(failure, headers={"retry-after-ms": "1"}, json={"error": {"message": "no"}})
-        prompt = body["messages"][0]["content"]
-        message = {"role": "assistant", "content": None if prompt == "refuse" else f"re: {prompt}"}
-        choice = {"index": 0, "finish_reason": "stop", "message": message}
-        return httpx2.Response(
-            200, json={"id": "1", "object": "chat.completion", "created": 0, "model": "wise", "choices": [choice]}
-        )
+def said(*prompts):
+    return [f"judge: {prompt}" for prompt in prompts]
+
+
+def answers(*prompts):
+    return [f"re: judge: {prompt}" for prompt in prompts]
 
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "a key of the environment")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
 
 def test_answers_come_in_order_and_nothing_is_paid_twice(tmp_path):
-    server, cache = Server(), tmp_path / "new" / "cache.jsonl"
-    assert ask(JUDGE, ["a", "b", "a"], cache, server.client) == ["re: a", "re: b", "re: a"]
-    assert len(server.asked) == 2
-    assert ask(JUDGE, ["b", "c"], cache, server.client) == ["re: b", "re: c"]
-    assert [body["messages"][0]["content"] for body in server.asked[2:]] == ["c"]
-    assert len(cache.read_text().splitlines()) == 3
+    cache = tmp_path / "new" / "cache.jsonl"
+    with FaultServer() as server:
+        assert ask(judge(server), said("a", "b", "a"), cache) == answers("a", "b", "a")
+        assert len(server.log) == 2
+        assert ask(judge(server), said("b", "c"), cache) == answers("b", "c")
+        assert server.log[2:] == said("c")
+        assert read_journal(cache).spent == pytest.approx(server.charge(2.5, 10.0))
 
 
 def test_a_full_cache_needs_neither_key_nor_server(tmp_path, monkeypatch):
     cache = tmp_path / "cache.jsonl"
-    ask(JUDGE, ["a"], cache, Server().client)
+    with FaultServer() as server:
+        config = judge(server)
+        ask(config, said("a"), cache)
     monkeypatch.delenv("OPENAI_API_KEY")
-    assert ask(JUDGE, ["a"], cache) == ["re: a"]
+    assert ask(config, said("a"), cache) == answers("a")
     with pytest.raises(ValueError, match="OPENAI_API_KEY is not set"):
-        ask(JUDGE, ["a", "b"], cache)
+        ask(config, said("a", "b"), cache)
 
 
 @pytest.mark.parametrize(
-    "change", [{"model": "x"}, {"temperature": 1.0}, {"max_tokens": 9}, {"base_url": "https://other.test/"}]
+    "change", [{"model": "x"}, {"temperature": 1.0}, {"max_tokens": 9}, {"length_parameter": "max_tokens"}]
 )
 def test_an_answer_of_other_settings_is_asked_anew(tmp_path, change):
-    server, cache = Server(), tmp_path / "cache.jsonl"
-    ask(JUDGE, ["a"], cache, server.client)
-    ask(Judge(**{"model": "wise", "base_url": "https://judge.test/v1", **change}), ["a"], cache, server.client)
-    assert len(server.asked) == 2
+    with FaultServer() as server:
+        ask(judge(server), said("a"), tmp_path / "c")
+        ask(judge(server, **change), said("a"), tmp_path / "c")
+        assert len(server.log) == 2
 
 
-def test_the_request(tmp_path):
-    server = Server()
-    ask(Judge("wise", temperature=0.2, max_tokens=7), ["a"], tmp_path / "c", server.client)
-    (body,) = server.asked
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_the_request(tmp_path, name):
+    with FaultServer() as server:
+        ask(judge(server, temperature=0.2, max_tokens=7, length_parameter=name), said("a"), tmp_path / "c")
+        (body,) = server.bodies
+        assert server.headers[0]["authorization"] == f"Bearer {KEY}"
     assert body == {
-        "model": "wise", "messages": [{"role": "user", "content": "a"}], "temperature": 0.2, "max_tokens": 7,
+        "model": "wise", "messages": [{"role": "user", "content": "judge: a"}], "temperature": 0.2, name: 7,
     }  # fmt: skip
-    assert server.headers[0]["authorization"] == "Bearer a key of the environment"
+    assert Judge("wise", 1, 1, 1).length_parameter == "max_completion_tokens"  # what newer models take alone
 
 
-def test_passing_failures_are_tried_again_others_are_raised(tmp_path):
-    server = Server(429, 500)
-    assert ask(JUDGE, ["a"], tmp_path / "c", server.client) == ["re: a"]
-    assert len(server.asked) == 3
-    with pytest.raises(openai.RateLimitError):
-        ask(JUDGE, ["b"], tmp_path / "c", Server(429, 429, 429).client)
-    server = Server(401)
-    with pytest.raises(openai.AuthenticationError):
-        ask(JUDGE, ["b"], tmp_path / "c", server.client)
-    assert len(server.asked) == 1
+@pytest.mark.parametrize("fault", ["429", "500", "cut", "drip of headers"])
+def test_passing_failures_are_tried_again(tmp_path, fault):
+    with FaultServer((fault,)) as server:
+        assert ask(judge(server, timeout=0.8), said("a"), tmp_path / "c") == answers("a")
+        assert len(server.log) == 2
 
 
-def test_what_was_answered_before_a_failure_is_kept(tmp_path):
-    one_by_one, cache = Judge("wise", concurrency=1), tmp_path / "c"
-    server = Server(None, 401)
-    with pytest.raises(openai.AuthenticationError):
-        ask(one_by_one, ["a", "b", *"cdefghijkl"], cache, server.client)
-    assert len(server.asked) < 12  # requests not yet begun are dropped
-    assert read_lines(cache, ["prompt"])[0]["prompt"] == "a"
+@pytest.mark.parametrize("fault", ["429", "400", *NO_ANSWER])
+def test_what_gets_no_answer_is_told_and_asked_again_by_the_next_call(tmp_path, fault):
+    with FaultServer(("", *[fault] * (3 if fault == "429" else 1))) as server:
+        config = judge(server, concurrency=1)
+        with pytest.raises(RuntimeError, match=r"1 of 3 prompts have no answer \(the last: .* Call again to go on"):
+            ask(config, said("a", "b", "c"), tmp_path / "c")
+        asked = len(server.log)
+        assert ask(config, said("a", "b", "c"), tmp_path / "c") == answers("a", "b", "c")
+        assert len(server.log) == asked + 1
+
+
+def test_a_refused_key_stops_at_once_and_keeps_what_was_answered(tmp_path):
+    with FaultServer(("", "401")) as server:
+        config = judge(server, concurrency=1)
+        with pytest.raises(RuntimeError, match=r"11 of 12 prompts have no answer .*refused the key in OPENAI_API_KEY"):
+            ask(config, said(*"abcdefghijkl"), tmp_path / "c")
+        assert len(server.log) == 2
+        assert len(read_journal(tmp_path / "c").answers) == 1
+
+
+def test_the_limit_is_never_passed(tmp_path):
+    with FaultServer() as server:
+        config = judge(server, spending_limit=0.05, retries=0)
+        with pytest.raises(RuntimeError, match="the next request might pass the limit; raise spending_limit"):
+            ask(config, said(*map(str, range(40))), tmp_path / "c")
+        assert 0 < server.charge(2.5, 10.0) <= read_journal(tmp_path / "c").committed + 1e-9 <= 0.05
+    with FaultServer(usage=MORE) as server:
+        config = judge(server, spending_limit=0.05, retries=0, concurrency=1)
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="prompts have no answer"):
+                ask(config, said(*map(str, range(40))), tmp_path / "d")
+        assert len(server.log) == 1  # one has cost .03, and so may the next
 
 
 def test_no_more_requests_at_once_than_allowed(tmp_path):
-    server = Server()
-    ask(Judge("wise", concurrency=3), [str(i) for i in range(12)], tmp_path / "c", server.client)
-    assert 2 <= server.most <= 3
+    with FaultServer() as server:
+        server.delay = 0.05
+        ask(judge(server, concurrency=3), said(*map(str, range(12))), tmp_path / "c")
+        assert 2 <= server.most <= 3
 
 
 def test_a_refusal_without_text_is_kept(tmp_path):
-    assert ask(JUDGE, ["refuse"], tmp_path / "c", Server().client) == [""]
+    with FaultServer(("refusal",)) as server:
+        assert ask(judge(server), said("a"), tmp_path / "c") == [""]
+        assert ask(judge(server), said("a"), tmp_path / "c") == [""]
+        assert len(server.log) == 1
+
+
+def test_what_a_judge_said_before_it_was_cut_off_is_kept(tmp_path):
+    with FaultServer(("cut off",)) as server:
+        assert ask(judge(server), said("a" * 40), tmp_path / "c") == [answers("a" * 40)[0][:20]]
+
+
+def test_a_judge_that_says_nothing_at_all_is_left_alone(tmp_path):
+    with FaultServer(rate=1, drawn=("empty",)) as server:
+        with pytest.raises(RuntimeError, match="answers are of no use"):
+            ask(judge(server), said(*map(str, range(40))), tmp_path / "c")
+        assert PROBE <= len(server.log) < PROBE + 4
 
 
 def test_the_key_is_never_written(tmp_path):
-    ask(JUDGE, ["a"], tmp_path / "c", Server().client)
-    assert "a key of" not in (tmp_path / "c").read_text()
+    with FaultServer(("echo",)) as server:
+        ask(judge(server), said("a"), tmp_path / "c")
+    assert KEY not in (tmp_path / "c").read_text()
 
 
-@pytest.mark.parametrize(
-    ("bench", "item"),
-    [
-        (mmhal, mmhal.Answered("1", "a.jpg", "count", ("cat",), "How many?", "Two.", "Three.")),
-        (llava_bench, llava_bench.Answered("1", "a.jpg", "conv", "Two cats.", "How many?", "Two.", "Three.")),
-    ],
-)
-def test_a_benchmark_is_reviewed_with_its_own_prompt(tmp_path, monkeypatch, bench, item):
+def test_a_file_that_is_no_journal_is_left_alone(tmp_path):
+    (tmp_path / "c").write_text('{"key": "1", "text": "a"}\n')
+    with FaultServer() as server, pytest.raises(ValueError, match="is no event and not the beginning of one"):
+        ask(judge(server), said("a"), tmp_path / "c")
+
+
+def test_answers_are_reviewed_with_their_own_prompts(tmp_path, monkeypatch):
     monkeypatch.setattr(llm_judge, "ask", lambda judge, prompts, cache: [f"re: {prompt}" for prompt in prompts])
-    (got,) = review([item], bench.prompt, bench.PROMPT_VERSION, JUDGE, tmp_path)
-    assert got == Review("1", "a.jpg", item.category, f"re: {bench.prompt(item)}", "wise", bench.PROMPT_VERSION)
+    (got,) = review([ToJudge("1", "a.jpg", "count", "How?")], "v1", Judge("wise", 1, 1, 1), tmp_path)
+    assert got == Review("1", "a.jpg", "count", "re: How?", "wise", "v1")
 
 
 def test_reviews_as_jsonl(tmp_path):
     reviews = [Review("1", "a.jpg", "conv", "8 7\nfine", "wise", "v1"), Review("2", "b.jpg", "conv", "é", "wise", "v1")]
     write_reviews(tmp_path / "r.jsonl", reviews)
-    assert read_reviews(tmp_path / "r.jsonl") == reviews
-    assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 2
-
-
-def test_bad_lines_are_named(tmp_path):
-    path = tmp_path / "c"
-    path.write_text('{"key": "1", "text": "a"}\n{"key": "2", "te')
-    with pytest.raises(ValueError, match="line 2: not JSON"):
-        ask(JUDGE, ["a"], path)
-    path.write_text('{"key": "1"}\n')
-    with pytest.raises(ValueError, match="line 1: an object with key, text"):
-        ask(JUDGE, ["a"], path)
-    with pytest.raises(ValueError, match="line 1"):
-        read_reviews(path)
+    assert [Review(**json.loads(line)) for line in (tmp_path / "r.jsonl").read_text().splitlines()] == reviews
 
 
 @pytest.mark.parametrize(
-    "bad", [{"concurrency": 0}, {"max_tokens": 0}, {"retries": -1}, {"timeout": 0}, {"temperature": -1}]
+    "bad",
+    [{"concurrency": 0}, {"max_tokens": 0}, {"retries": -1}, {"timeout": 0}, {"temperature": -1}, {"input_price": -1}],
 )
 def test_bad_settings(bad):
-    with pytest.raises(ValueError, match="must be positive"):
-        Judge("wise", **bad)
+    with pytest.raises(ValueError, match=f"Judge: {next(iter(bad))} is"):
+        replace(Judge("wise", 1, 1, 1), **bad)

@@ -6,6 +6,7 @@ import pytest
 
 from povid_lib.metrics import mmhal
 from povid_lib.metrics.llm_judge import Review
+from tests.support.helpers import faults
 
 
 @pytest.mark.parametrize(
@@ -47,13 +48,30 @@ ROW = {
 }  # fmt: skip
 
 
-def test_from_file_to_prompt(tmp_path):
+def test_from_files_to_prompt(tmp_path):
     path = tmp_path / "r.json"
     path.write_text(json.dumps([ROW]))
-    (item,) = mmhal.read_answers(path)
-    asked = mmhal.prompt(item)
-    assert all(part in asked for part in ("Cat, Dog", "How {many}?", "Two.", "Three.", "Rating: N"))
+    questions = mmhal.read_questions(path)
+    (item,) = mmhal.to_judge(questions, mmhal.read_answers(path, questions))
+    assert all(part in item.prompt for part in ("Cat, Dog", "How {many}?", "Two.", "Three.", "Rating: N"))
     assert (item.id, item.image, item.category) == ("1", "i", "count")
-    path.write_text(json.dumps([ROW, {k: v for k, v in ROW.items() if k != "model_answer"}]))
-    with pytest.raises(ValueError, match="row 2: model_answer is missing"):
-        mmhal.read_answers(path)
+
+
+def test_faults_are_named_with_their_lines(tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text(
+        json.dumps([ROW, ROW | {"image_content": "Dog"}, {k: v for k, v in ROW.items() if k != "gt_answer"}])
+    )
+    assert faults(mmhal.read_questions, path) == [
+        "line 1, entry 2: no image_content; give it as a list of words",
+        "line 1, entry 3: no gt_answer (its keys: image_id, question_type, image_content, question, model_answer); give it as text",
+    ]
+    path.write_text(json.dumps([ROW] * 3))
+    questions = mmhal.read_questions(path)
+    path.write_text(json.dumps([ROW | {"model_answer": None}, ROW | {"question": "What?"}]))
+    assert faults(mmhal.read_answers, path, questions) == [
+        "2 rows for 3 questions; give an answer to each, in their order",
+        "line 1, entry 1: no model_answer (its keys: image_id, question_type, image_content, question, gt_answer, model_answer); "
+        "give it as text",
+        "line 1, entry 2: not the question that stands there in the template; keep its order",
+    ]

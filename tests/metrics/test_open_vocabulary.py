@@ -1,12 +1,10 @@
 """Nouns that nothing supports, by hand."""
 
-import math
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from povid_lib.metrics.open_vocabulary import FRAME_WORDS, NounScore, content_nouns, score_nouns, unsupported_share
+from povid_lib.metrics.open_vocabulary import FRAME_WORDS, content_nouns, score_nouns
 from povid_lib.metrics.vocabulary import coco_vocabulary
 
 COCO = coco_vocabulary()
@@ -36,14 +34,6 @@ def test_support_comes_from_texts_from_objects_and_from_synonyms_of_either():
 def test_nothing_to_hold_a_caption_against_is_an_error():
     with pytest.raises(ValueError, match="no text and no object"):
         score_nouns("A dog.", [], [], COCO)
-
-
-def test_share_by_hand():
-    scores = [NounScore(("dog", "boot", "boot"), ("boot", "boot")), NounScore(("cat",), ())]
-    assert unsupported_share(scores).value == pytest.approx(2 / 4)
-    assert math.isnan(unsupported_share([NounScore((), ())]).value)
-    with pytest.raises(ValueError, match="non-empty"):
-        unsupported_share([])
 
 
 WORDS = st.lists(st.sampled_from(["dog", "fence", "boots", "image", "sky", "horses"]), max_size=5)

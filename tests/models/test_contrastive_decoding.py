@@ -16,12 +16,14 @@ def shown():
     return [s.image() for s in scenes(3, World(), "validation")]
 
 
+@pytest.mark.slow
 def test_without_contrast_it_is_greedy(vlm, shown):
     plain = models.generate(vlm, shown, QUESTIONS)
     found = contrastive_decoding.generate(vlm, shown, QUESTIONS, alpha=0.0)
     assert [a.text for a in found] == [a.text for a in plain]
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_every_token_is_the_one_that_a_slow_computation_gives(vlm, shown):
     """Each token anew from whole passes over both pictures, without any cache."""

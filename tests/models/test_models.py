@@ -79,6 +79,7 @@ def test_image_span(vlm):
         models.image_span(vlm, torch.tensor([1, 5, 6]))
 
 
+@pytest.mark.slow
 def test_batched_answers_equal_single_ones(vlm):
     together = models.generate(vlm, IMAGES, QUESTION, batch_size=6)
     alone = [models.generate(vlm, [image], QUESTION)[0] for image in IMAGES]
@@ -87,6 +88,7 @@ def test_batched_answers_equal_single_ones(vlm):
         assert np.allclose(a.logprobs, b.logprobs, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_scores_are_the_teacher_forced_log_probabilities(vlm):
     answers = models.generate(vlm, IMAGES, QUESTION)
     forced = models.answer_logps(vlm, IMAGES, [QUESTION] * 6, [a.text for a in answers])
@@ -142,6 +144,7 @@ class TestErrors:
             models.encode(vlm, IMAGES[:1], ["<s>" + models.chat(vlm, QUESTION)])
 
 
+@pytest.mark.slow
 def test_the_tuned_model_hallucinates_less_and_has_the_same_eyes(vlm):
     tuned = models.load_tuned()
     batch = list(scenes(24, split="validation"))

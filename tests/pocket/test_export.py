@@ -9,6 +9,8 @@ from povid_lib import models
 from povid_lib.pocket import export
 from povid_lib.world.scenes import scenes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(vlm, tmp_path_factory):

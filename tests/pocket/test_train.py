@@ -19,6 +19,8 @@ from povid_lib.world.patches import patch_labels
 from povid_lib.world.questions import Question
 from povid_lib.world.scenes import SIDE, Item, Scene, World, draw, scenes
 
+pytestmark = pytest.mark.slow
+
 TINY = PocketConfig(steps=(4, 4, 2, 4), pairs=60, batch_sizes=(6, 6, 6, 6))
 
 

@@ -163,6 +163,7 @@ class TestShippedModel:
         assert prior["partner"]["low"] > prior["context"]["high"] > prior["else"]["high"]
         assert prior["partner"]["low"] > 0.4
 
+    @pytest.mark.slow
     def test_file_belongs_to_the_shipped_model(self, data, vlm):
         """The first 100 captions, made now, must agree with the file."""
         batch = held_out.held_out("typical", 100)

@@ -22,13 +22,14 @@ from typing import Any
 
 from PIL import Image
 
-from povid_lib.data.rewrite.journal import read_journal
 from povid_lib.data.rewrite.request import prepare
 from povid_lib.data.rewrite.rewriter import RewriterConfig, dry_run, rewrite
 from povid_lib.data.true_answers import Truth
+from povid_lib.remote.ledger import read_journal
 from tests.support.fault_server import FaultServer
 
 PRICES = {"input_price": 2.5, "output_price": 10.0}  # of the server of these tests
+STOPPED = 3  # exit status of a run that gave up on the server
 KEY = "sk-soak-0123456789abcdefghij"
 
 
@@ -53,10 +54,14 @@ def work(folder: Path) -> None:
         file.truncate(kept.read_bytes().rfind(b"\n") + 1)  # a line that the kill cut short
         done = [json.loads(line)["id"] for line in kept.read_bytes().splitlines()]
         files = folder / "journal.jsonl", folder / "rejects.jsonl"
-        for pair in rewrite(config, truths(job["rows"]), folder / "images", *files, done=done):
-            file.write(f"{json.dumps(asdict(pair))}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            for pair in rewrite(config, truths(job["rows"]), folder / "images", *files, done=done):
+                file.write(f"{json.dumps(asdict(pair))}\n".encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except RuntimeError as error:
+            print(error, file=sys.stderr)
+            sys.exit(STOPPED)
 
 
 def soak(folder: Path, rows: int, rate: float, kills: int, seed: int = 0, limit: float = 1.0) -> dict[str, Any]:
@@ -64,7 +69,7 @@ def soak(folder: Path, rows: int, rate: float, kills: int, seed: int = 0, limit:
     run stops at it. Returns what happened; ``faults_found`` is empty if all went as it must."""
     rng, start, found = random.Random(seed), time.monotonic(), list[str]()
     pictures(folder / "images")
-    rows_of, killed, runs, stops = truths(rows), 0, 0, 0
+    rows_of, killed, runs, stops, gave_up = truths(rows), 0, 0, 0, 0
     journal = folder / "journal.jsonl"
     moments = sorted(rng.sample(range(1, max(2 * kills, int(0.8 * rows))), kills))
     answered: set[str] = set()
@@ -100,6 +105,9 @@ def soak(folder: Path, rows: int, rate: float, kills: int, seed: int = 0, limit:
             if process.returncode == -signal.SIGKILL:
                 killed, moments = killed + 1, moments[1:]
                 continue
+            if process.returncode == STOPPED:
+                gave_up += 1
+                continue
             if process.returncode:
                 raise RuntimeError((folder / "stderr.txt").read_text())
             at = dry_run(config, rows_of, folder / "images", journal)
@@ -122,6 +130,7 @@ def soak(folder: Path, rows: int, rate: float, kills: int, seed: int = 0, limit:
         "kills": killed,
         "runs": runs,
         "stops_at_the_limit": stops,
+        "gave_up_on_the_server": gave_up,
         "requests": len(server.log),
         "charged_answers": sum(server.charged.values()),
         "charged_more_than_once": sum(times > 1 for times in server.charged.values()),

@@ -11,6 +11,7 @@ import yaml
 from povid_lib import models
 from povid_lib.data import images
 from povid_lib.data.corrupt_text import Offline, pairs
+from povid_lib.evaluation.held_out import Heard, listen, score
 from povid_lib.files import results
 from povid_lib.study import measure, methods, pair_variants, report, run
 from povid_lib.study.methods import Method, Study
@@ -18,6 +19,8 @@ from povid_lib.training import recipe
 from povid_lib.world.scenes import World, scenes
 from tests.support import training
 from tests.support.helpers import povid
+
+pytestmark = pytest.mark.slow
 
 PHASE = {**training.SETTINGS, "max_steps": 2}
 GROUPS = {
@@ -318,12 +321,17 @@ def test_too_few_errors_are_refused(vlm, small, monkeypatch):
 # --- what is measured --------------------------------------------------------------------------------------------
 
 
+def heard(batch, texts):
+    """What a model said that described the scenes so."""
+    return Heard(batch, texts, score(batch, texts), {})
+
+
 def test_measures_of_answers_that_are_known():
     batch = list(scenes(12, World(), "validation"))
     truth = {id(s): " ".join(f"There is a {name}." for name in s.names) for s in batch}
     missing = next(s for s in batch if s.missing_partners)
     texts = [truth[id(s)] + (f" There is a {s.missing_partners[0]}." if s is missing else "") for s in batch]
-    rows = measure._captions(batch, texts)
+    rows = measure._captions(heard(batch, texts))
     value = {name: sum(top) / max(sum(bottom), 1) for name, (top, bottom) in rows.items()}
     assert value["chair_s"] == pytest.approx(1 / 12)
     assert sum(rows["chair_i"][0]) == 1
@@ -331,18 +339,23 @@ def test_measures_of_answers_that_are_known():
     assert sum(sum(rows[name][0]) for name in rows if name.startswith("partners_")) == 1
     assert sum(rows["others"][0]) == 0
     assert sum(rows["false_objects"][0]) == 1
-    cut = measure._captions(batch, [" ".join(["word"] * measure.CUT) + " " + t for t in texts])
+    cut = measure._captions(heard(batch, [" ".join(["word"] * measure.CUT) + " " + t for t in texts]))
     assert sum(cut["chair_s_cut"][0]) == 0
     assert sum(cut["chair_s"][0]) == 1
 
 
-def test_polls_and_questions_of_a_speaker_that_is_known():
+def always(text):
+    """A model that says nothing else."""
+    return lambda _vlm, _pictures, prompts: [text] * len(prompts)
+
+
+def test_polls_and_questions_of_a_speaker_that_is_known(vlm):
     batch = list(scenes(8, World(), "validation"))
-    shown = [s.image() for s in batch]
-    rows = measure._polls(lambda _, questions: ["Yes."] * len(questions), batch, shown)
+    polled = listen(vlm, batch, ("adversarial",), n=2, decode=always("Yes.")).polls["adversarial"]
+    rows = measure._polls(polled)
     assert sum(rows["yes_ratio"][0]) == sum(rows["yes_ratio"][1])
     assert sum(rows["adversarial"][0]) * 2 == sum(rows["adversarial"][1])
-    rows = measure._questions(lambda _, questions: ["It is mauve."] * len(questions), batch, shown)
+    rows = measure._questions(vlm, batch, always("It is mauve."))
     assert sum(rows["conversation"][0]) == sum(rows["reasoning"][0]) == 0
     assert sum(rows["conversation"][1]) == 16
     assert 0 < sum(rows["counts"][1]) < 16
@@ -359,8 +372,8 @@ def test_drift_is_nothing_for_the_same_model_and_positive_for_another(vlm):
 
 
 def test_a_blind_speaker_never_sees(vlm):
-    say = measure.speaker(vlm, "blind", 0)
+    say = measure.decoding("blind", 0)
     a, b = (s.image() for s in scenes(2, World(), "validation"))
-    assert say([a, b], ["Describe this image."] * 2) == say([b, a], ["Describe this image."] * 2)
+    assert say(vlm, [a, b], ["Describe this image."] * 2) == say(vlm, [b, a], ["Describe this image."] * 2)
     with pytest.raises(ValueError, match="decode is 'loud'; choose one of greedy"):
-        measure.speaker(vlm, "loud", 0)
+        measure.decoding("loud", 0)

@@ -1,10 +1,14 @@
-"""A server on 127.0.0.1 that speaks chat completions, rewrites captions by a table of words, and fails as servers do.
+"""A server on 127.0.0.1 that speaks chat completions, rewrites captions by a table of words, answers a judge's prompt with "re: "
+and the prompt, and fails as servers do.
 
 It counts what a provider would charge for: every answer that it began to send, whether or not that arrived.
 """
 
 from __future__ import annotations
 
+import base64
+import functools
+import gzip
 import json
 import random
 import re
@@ -16,13 +20,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 # what goes wrong on the way: the client should try again
-PASSING = ("429", "429 and when to retry", "500", "time-out", "cut", "slow drip", "drip past the time-out")
+PASSING = (
+    "429", "429 and when to retry", "500", "time-out", "cut", "slow drip", "drip past the time-out", "drip of headers",
+)  # fmt: skip
 # what is answered and charged, and no use
-BAD = ("no JSON", "wrong shape", "refusal", "empty", "wrong content type", "no completion", "cut off", "filter")
+BAD = ("no JSON", "wrong shape", "refusal", "empty", "cut off", "filter")
 BAD_REWRITE = ("unclaimed", "appended", "unchanged", "unmade")
-FAULTS = PASSING + BAD + BAD_REWRITE
+NO_ANSWER = ("wrong content type", "no completion", "choices null")  # status 200, no completion, and not charged
+UNREAD = ("bomb", "flood")  # charged, and not to be read to the end
+GOOD = ("fenced", "prefixed", "over-counting")  # of use all the same
+FAULTS = PASSING + BAD + BAD_REWRITE + NO_ANSWER + UNREAD + GOOD
 SWAPS = {"dog": ("object", "cat"), "beside": ("relation", "behind"), "red": ("attribute", "blue")}
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 80}
+MORE = {"prompt_tokens": 12_000, "completion_tokens": 80}  # than anybody would reserve for these rows
 
 
 class FaultServer(ThreadingHTTPServer):
@@ -44,12 +54,15 @@ class FaultServer(ThreadingHTTPServer):
     ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.faults, self.rate, self.drawn, self.too_late, self.usage = list(faults), rate, drawn, too_late, usage
+        if "bomb" in (*faults, *drawn):
+            bomb()  # made once, before anybody waits for it
         self.random, self.lock = random.Random(seed), threading.Lock()
         self.log: list[str] = []
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[Message] = []
         self.charged: Counter[str] = Counter()
         self.met: Counter[str] = Counter()
+        self.tokens: Counter[str] = Counter()
         self.now = self.most = 0
         self.delay = 0.0  # seconds for every answer
         self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -60,8 +73,7 @@ class FaultServer(ThreadingHTTPServer):
 
     def charge(self, input_price: float, output_price: float) -> float:
         """Dollars for all answers so far; prices for a million tokens."""
-        each = (USAGE["prompt_tokens"] * input_price + USAGE["completion_tokens"] * output_price) / 1e6
-        return each * sum(self.charged.values())
+        return (self.tokens["prompt_tokens"] * input_price + self.tokens["completion_tokens"] * output_price) / 1e6
 
     def draw(self) -> str:
         if self.faults:
@@ -89,7 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         server, body = self.server, json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        truth = body["messages"][1]["content"][1]["text"].split("True answer:\n")[1]
+        asked = body["messages"][-1]["content"]
+        truth = asked if isinstance(asked, str) else asked[1]["text"].split("True answer:\n")[1]
         with server.lock:
             fault = server.draw()
             server.log.append(truth)
@@ -111,8 +124,12 @@ class _Handler(BaseHTTPRequestHandler):
             key = self.headers["Authorization"]  # a careless server says it back
             error = {"message": f"no, not for {key}", "code": "insufficient_quota" if fault == "429000" else None}
             return self._send(int(fault[:3]), json.dumps({"error": error}).encode(), headers)
-        with self.server.lock:
-            self.server.charged[truth] += 1
+        if fault.startswith("307"):  # "307 http://elsewhere"
+            return self._send(307, b"", {"Location": fault.split()[1]})
+        if fault not in NO_ANSWER:
+            with self.server.lock:
+                self.server.charged[truth] += 1
+                self.server.tokens.update(MORE if fault == "over-counting" else USAGE)
         if fault == "time-out":
             time.sleep(self.server.too_late)
         data, kind = completion(fault, truth, self.server.usage), "application/json"
@@ -120,9 +137,18 @@ class _Handler(BaseHTTPRequestHandler):
             data, kind = b"<html>please log in</html>", "text/html"
         if fault == "echo":
             data = data.replace(b"chatcmpl", self.headers["Authorization"].split()[1].encode())
+        if fault == "echo in codes":
+            key = self.headers["Authorization"].split()[1]
+            codes = "".join(f"\\u{ord(c):04x}" for c in key), "".join(f"%{ord(c):02X}" for c in key)
+            data = data.replace(b"chatcmpl", " ".join((*codes, base64.b64encode(key.encode()).decode())).encode())
+        if fault == "bomb":
+            return self._send(200, bomb(), {"Content-Type": kind, "Content-Encoding": "gzip"})
         return self._send(200, data, {"Content-Type": kind}, fault)
 
     def _send(self, status: int, data: bytes, headers: dict[str, str], fault: str = "") -> None:
+        if fault in ("drip of headers", "flood"):
+            self._without_end(fault)
+            return
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -140,13 +166,34 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.wfile.write(data)
 
+    def _without_end(self, fault: str) -> None:
+        """Headers that take longer than the time-out, each of them in time; or a body of more than anybody can use."""
+        self.close_connection = True
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n" + (b"\r\n" if fault == "flood" else b""))
+        for _ in range(200 if fault == "flood" else 10 * round(self.server.too_late)):
+            self.wfile.write(b" " * 2**16 if fault == "flood" else b"X-Wait: 1\r\n")
+            self.wfile.flush()
+            time.sleep(0 if fault == "flood" else 0.1)
+
+
+@functools.cache
+def bomb() -> bytes:
+    """A small body that unpacks to 100 MB."""
+    return gzip.compress(b" " * 10**8)
+
 
 def completion(fault: str, truth: str, usage: dict[str, Any] | None = USAGE) -> bytes:
     """The body of a chat completion about a true answer."""
     content: str | None = json.dumps(rewritten(fault, truth))
+    if truth.startswith("judge: "):
+        content = f"re: {truth}"
     message: dict[str, Any] = {"role": "assistant", "refusal": None}
     if fault == "no JSON":
-        content = "Sure! Here it is: " + str(content)
+        content = "Sure! Here it is: " + str(content)[:-1]
+    elif fault == "prefixed":
+        content = f"Sure! {{Here}} it is: {content} I hope that this helps."
+    elif fault == "fenced":
+        content = f"```json\n{content}\n```"
     elif fault == "wrong shape":
         content = json.dumps({"answer": "A cat.", "edits": []})
     elif fault == "empty":
@@ -157,6 +204,11 @@ def completion(fault: str, truth: str, usage: dict[str, Any] | None = USAGE) -> 
         content, message["refusal"] = None, "I cannot help with that."
     if fault == "no completion":
         return b'{"detail": "queued"}'
+    if fault == "choices null":
+        error = {"message": "Rate limit exceeded", "code": 429}
+        return json.dumps({"id": None, "choices": None, "error": error, "usage": None}).encode()
+    if fault == "over-counting":
+        usage = MORE
     finish = {"cut off": "length", "filter": "content_filter"}.get(fault, "stop")
     choice = {"index": 0, "finish_reason": finish, "message": message | {"content": content}}
     body = {"id": "chatcmpl-1", "object": "chat.completion", "created": 0, "model": "m-2026", "choices": [choice]}

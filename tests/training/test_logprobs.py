@@ -63,6 +63,7 @@ def loss_and_gradient(model, batch, shared_prefix, features=None):
     return logps, torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
 def test_every_fast_way_gives_the_plain_gradients(batch, dtype, tolerance, monkeypatch):
     # transformers computes the norm in float32 whatever the model's type; to 1e-9 it must not

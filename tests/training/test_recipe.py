@@ -21,6 +21,8 @@ from povid_lib.training.logprobs import pair_logits
 from tests.support import training
 from tests.support.helpers import povid
 
+pytestmark = pytest.mark.slow
+
 TRAJECTORIES = Path(__file__).parent / "trajectories.json"
 KILLS = int(os.environ.get("POVID_KILLS", "3"))
 LONG = {

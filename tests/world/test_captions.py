@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from povid_lib.metrics.pope import SETTINGS
 from povid_lib.world.captions import Annotator, detailed_caption, enumerate_phrases, mentioned, noun_phrase
 from povid_lib.world.objects import KINDS, NAMES
 from povid_lib.world.questions import absent_objects, attribute_questions, place_question, polls
@@ -111,7 +112,7 @@ def test_place_question_names_the_context():
     assert place_question(SCENES[300]) is None
 
 
-@pytest.mark.parametrize("setting", ["random", "popular", "adversarial"])
+@pytest.mark.parametrize("setting", SETTINGS)
 def test_polls_are_balanced_and_true(setting):
     for scene in SCENES[:100]:
         questions = polls(scene, setting)
@@ -127,7 +128,7 @@ def test_adversarial_negatives_are_missing_partners_first():
         k = len(scene.missing_partners)
         assert set(absent[:k]) == set(scene.missing_partners)
         assert not set(absent) & set(scene.names)
-    with pytest.raises(ValueError, match="random, popular or adversarial"):
+    with pytest.raises(ValueError, match="choose one of random, popular, adversarial"):
         absent_objects(SCENES[0], "hard", 1, rng)
 
 

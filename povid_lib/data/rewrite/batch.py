@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from povid_lib.data.rewrite.client import usage_of
-from povid_lib.data.rewrite.journal import Event, Ledger, new_event, open_journal
-from povid_lib.data.rewrite.request import RewriterConfig, dollars, most_dollars, prepare, request_body
+from povid_lib.data.rewrite.config import RewriterConfig
+from povid_lib.data.rewrite.prompts import PROMPT_VERSION
+from povid_lib.data.rewrite.request import Row, prepare, request_body, request_of
 from povid_lib.data.rewrite.rewriter import is_left
 from povid_lib.data.true_answers import Truth
-from povid_lib.files.jsonl import fail, read_rows, repeated
+from povid_lib.files.jsonl import read_rows, replacing
+from povid_lib.remote.client import most_dollars, settled
+from povid_lib.remote.ledger import Event, Ledger, new_event, open_journal
 
 BATCH_ROWS, BATCH_BYTES = 50_000, 200_000_000  # OpenAI's limits for one input file
 
@@ -43,29 +44,32 @@ def write_batch(
     """
     if file_bytes < 1:
         raise ValueError(f"write_batch: file_bytes is {file_bytes}; give a number of bytes, 1 or more.")
-    folder, rows, paths = Path(folder), {row.key: row for row in prepare(config, truths, images)}, []
+    folder, paths = Path(folder), list[Path]()
+    rows = {row.key: row for row in prepare(config, truths, images)}
     with open_journal(journal) as (ledger, write):
-        committed, left = ledger.committed, deque(row for row in rows.values() if is_left(row, ledger))
+        left = deque(row for row in rows.values() if is_left(row, ledger))
         folder.mkdir(parents=True, exist_ok=True)
-        fresh = folder / "batch.new"
-        while left and committed + most_dollars(config, left[0]) <= config.spending_limit:
+        fresh, free = folder / "batch.new", config.spending_limit - ledger.committed
+        while left and _most(config, left[0], ledger) <= free:
             size, requests = 0, dict[str, float]()
-            with fresh.open("wb") as file:
+            with replacing(fresh) as part, part.open("wb") as file:
                 while left and len(requests) < BATCH_ROWS:
-                    row, most = left[0], most_dollars(config, left[0])
+                    row, most = left[0], _most(config, left[0], ledger)
                     body = request_body(config, row)
                     request = {"custom_id": row.key, "method": "POST", "url": "/v1/chat/completions", "body": body}
                     line = f"{json.dumps(request)}\n".encode()
-                    if committed + most > config.spending_limit or (requests and size + len(line) > file_bytes):
+                    if most > free or (requests and size + len(line) > file_bytes):
                         break
                     file.write(line)
-                    size, committed, requests[left.popleft().key] = size + len(line), committed + most, most
-                file.flush()
-                os.fsync(file.fileno())
+                    size, free, requests[left.popleft().key] = size + len(line), free - most, most
             name = hashlib.sha256("".join(requests).encode()).hexdigest()[:16]  # the same again after a kill
             paths.append(fresh.replace(folder / f"batch-{name}.jsonl"))
-            write(new_event(config, "batch", file=paths[-1].name, requests=requests))
+            write(new_event(config, PROMPT_VERSION, "batch", file=paths[-1].name, requests=requests))
     return paths
+
+
+def _most(config: RewriterConfig, row: Row, ledger: Ledger) -> float:
+    return most_dollars(config, request_of(config, row)) * ledger.excess
 
 
 def read_batch(config: RewriterConfig, output: str | Path, journal: str | Path) -> int:
@@ -77,7 +81,7 @@ def read_batch(config: RewriterConfig, output: str | Path, journal: str | Path) 
     """
     lines = _read_lines(output)
     with open_journal(journal) as (ledger, write):
-        events = [found for key, line in lines.items() if (found := _settled(config, ledger, key, line))]
+        events = [found for key, line in lines.items() if (found := _event(config, ledger, key, line))]
         write(*events)
     return len(events)
 
@@ -88,38 +92,43 @@ def drop_batch(config: RewriterConfig, batch: str | Path, journal: str | Path) -
     lines = _read_lines(batch)
     with open_journal(journal) as (ledger, write):
         keys = [key for key in lines if key in ledger.in_batch]
-        write(*(new_event(config, "withdrawn", key=key, dollars=0.0, text="the batch was dropped") for key in keys))
+        write(
+            *(
+                new_event(config, PROMPT_VERSION, "withdrawn", key=key, dollars=0.0, text="the batch was dropped")
+                for key in keys
+            )
+        )
     return len(keys)
 
 
 def _read_lines(path: str | Path) -> dict[str, dict[str, Any]]:
     rows, faults = read_rows(path)
-    found, seen = dict[str, dict[str, Any]](), dict[str, str]()
+    found = dict[str, dict[str, Any]]()
     for where, row in rows:
         key = row.get("custom_id") if isinstance(row, dict) else None
         if not isinstance(key, str) or not re.fullmatch(r"[0-9a-f]{64}", key):
-            faults.append(f"{where}: custom_id is {key!r}; give a file of `write_batch`, or what came back of one")
-        elif not repeated("custom_id", key, where, seen, faults):
+            faults.at(where).add(f"custom_id is {key!r}; give a file of `write_batch`, or what came back of one")
+        elif not faults.at(where).repeated("custom_id", key):
             found[key] = row
     if faults:
-        fail(path, faults)
+        faults.fail()
     return found
 
 
-def _settled(config: RewriterConfig, ledger: Ledger, key: str, line: dict[str, Any]) -> Event | None:
+def _event(config: RewriterConfig, ledger: Ledger, key: str, line: dict[str, Any]) -> Event | None:
     """The event that a line of an output or error file makes; None if its row is settled already."""
     response, reserved = line.get("response"), ledger.in_batch.get(key)
     response = response if isinstance(response, dict) else {}
     status = response.get("status_code")
     if status == 200 and key not in ledger.answers:  # kept even if the journal lost its reservation: it is paid for
-        text = json.dumps(response.get("body"))
-        usage = usage_of(text)
-        paid = dollars(config, *usage) if usage else reserved or 0.0
-        return new_event(config, "answer", key=key, dollars=paid, usage=usage, text=text)
+        name, fields = settled(config, json.dumps(response.get("body")), reserved or 0.0)
+        if name == "failed" and reserved is None:
+            return None
+        return new_event(config, PROMPT_VERSION, name, key=key, **fields)
     if reserved is None or status == 200:
         return None
     told = json.dumps({"response": response, "error": line.get("error")})
     if status is None:
-        return new_event(config, "withdrawn", key=key, dollars=0.0, text=told)
-    refused = isinstance(status, int) and 400 <= status < 500
-    return new_event(config, "failed", key=key, dollars=0.0 if refused else reserved, text=told)
+        return new_event(config, PROMPT_VERSION, "withdrawn", key=key, dollars=0.0, text=told)
+    paid = 0.0 if isinstance(status, int) and 400 <= status < 500 else reserved
+    return new_event(config, PROMPT_VERSION, "failed", key=key, dollars=paid, text=told)

@@ -2,78 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from povid_lib.data.pairs import CORRUPTIONS
-from povid_lib.files.settings import Count, Positive, Remedy, Whole, check, one_of
-
-
-def _plain_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port  # a port that is no number raises
-    except ValueError:
-        host, port = None, None
-    odd = not host or port == 0 or parts.query or parts.fragment or parts.username or parts.password
-    if odd or parts.scheme not in ("http", "https") or re.search(r"\s", url):
-        raise ValueError("no plain address")
-    return url
-
-
-Price = Annotated[float, Field(ge=0, allow_inf_nan=False), Remedy("give dollars for a million tokens, 0 or more")]
+from povid_lib.files.settings import Remedy, Whole, one_of
+from povid_lib.remote.server import Server
 
 
 @dataclass(frozen=True)
-class RewriterConfig:
-    """Which model rewrites, where, how, and for how much money at most. Prices and limit are in US dollars.
+class RewriterConfig(Server):
+    """Which model rewrites, where, how, and for how much money at most: see ``Server``. The model must see.
 
-    The key is read from the environment variable ``key_variable``. ``image_tokens``: what OpenAI's tile rule counts for a picture
-    and for each tile of it; (85, 170) is published for GPT-4o, (2833, 5667) for GPT-4o mini. A model that counts otherwise needs
-    numbers that are no less than its own. Raises ``ValueError`` with every setting that cannot work.
+    ``image_tokens``: what OpenAI's tile rule counts for a picture and for each tile of it; (85, 170) is published for GPT-4o,
+    (2833, 5667) for GPT-4o mini. A model that counts otherwise needs numbers that are no less than its own. Raises ``ValueError``
+    with every setting that cannot work.
     """
 
-    model: Annotated[
-        str, Field(pattern=r"\S", description="Model to ask; it must see."), Remedy("name the model to ask")
-    ]
-    input_price: Annotated[Price, Field(description="Dollars for a million input tokens.")]
-    output_price: Annotated[Price, Field(description="Dollars for a million output tokens.")]
-    spending_limit: Annotated[
-        Positive,
-        Field(
-            description="Dollars that all runs with one OUT may spend. Never passed: a request is sent only if the most that it "
-            "can cost, retries and all, still fits."
-        ),
-    ]
-    base_url: Annotated[
-        str,
-        AfterValidator(_plain_url),
-        Field(description="Any server that speaks OpenAI's protocol."),
-        Remedy("must be http(s)://host[:port][/path], without user, password, query or fragment", secret=True),
-    ] = "https://api.openai.com/v1"
-    key_variable: Annotated[
-        str,
-        Field(pattern="^[A-Za-z_][A-Za-z0-9_]{0,63}$", description="The environment variable that holds the key."),
-        # it may be a key
-        Remedy("must be the name of an environment variable, such as OPENAI_API_KEY, not the key itself", secret=True),
-    ] = "OPENAI_API_KEY"
-    temperature: Annotated[float, Field(ge=0, le=2), Remedy("give a number from 0 to 2")] = (
-        1.0  # which every model takes
-    )
-    max_tokens: Annotated[Count, Field(description="The longest answer, in tokens.")] = 1024
-    length_parameter: Annotated[
-        Literal["max_completion_tokens", "max_tokens"],
-        Field(description="How the server calls the longest answer: older ones say max_tokens."),
-        Remedy("choose max_completion_tokens or max_tokens"),
-    ] = "max_completion_tokens"
-    concurrency: Annotated[Count, Field(description="Requests under way at once.")] = 4
-    retries: Whole = 5  # of a request that failed for a passing reason; the client waits longer each time
-    timeout: Positive = 120.0  # seconds for one whole answer
     kinds: Annotated[
         tuple[Annotated[str, one_of(CORRUPTIONS)], ...],
         Field(
@@ -92,9 +40,6 @@ class RewriterConfig:
         Field(description="Tokens of a picture and of each of its tiles; the default is that of GPT-4o."),
         Remedy("give two whole numbers, for the picture and for each tile"),
     ] = (85, 170)
-
-    def __post_init__(self) -> None:
-        check(self, self._combined())
 
     def _combined(self) -> Iterator[str]:
         if len(set(self.kinds)) < len(self.kinds):

@@ -13,11 +13,13 @@ from typing import Any
 
 from povid_lib.data.pairs import CORRUPTIONS, Change
 from povid_lib.data.true_answers import Truth
+from povid_lib.remote.reading import content_of, json_in
 
 PROMPT_VERSION = "rewrite-1"  # a new one for every change of the texts below; pairs carry it
 CAPTION_KINDS, REASONING_KINDS = ("object", "relation", "attribute"), ("step", "result")
 LENGTHS = (2 / 3, 3 / 2)  # least and most words of the rewritten answer, as a share of the truth's
-REASONING = re.compile(r"\s*Reason:\s*(?P<reason>\S.*?)\s*Result:\s*(?P<result>\S.*?)\s*", re.DOTALL)
+_REPLY = {"answer", "changes"}  # the fields of an answer
+_MOST_STEPS = 1_000_000  # comparisons of one verification
 _SYSTEM = """\
 You write the false answer of a preference pair. You see a picture, a question about it, and an answer that is true of it. \
 Rewrite the answer so that it tells plausible things that the picture does not show. A reader without the picture must not be \
@@ -46,7 +48,7 @@ _REASONED = """
 
 def kinds_for(answer: str, kinds: Sequence[str]) -> tuple[str, ...]:
     """Those of the kinds that fit the answer: ``step`` and ``result`` for ``Reason: ... Result: ...``, the others for captions."""
-    fitting = REASONING_KINDS if REASONING.fullmatch(answer) else CAPTION_KINDS
+    fitting = REASONING_KINDS if reasoned(answer) else CAPTION_KINDS
     return tuple(kind for kind in kinds if kind in fitting)
 
 
@@ -91,16 +93,17 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_reply(body: str, kinds: Sequence[str]) -> tuple[str, tuple[Change, ...]]:
-    """The rewritten answer and its changes, from the body of a chat completion as the server sent it.
+    """The rewritten answer and its changes, from the body of a chat completion as the server sent it; the JSON may stand in a fence
+    or among other words.
 
     Raises ``ValueError`` whose text says why there is none: no chat completion, refusal, cut off, empty, no JSON, wrong shape.
     """
-    content = _content(body)
+    content = content_of(body)
     try:
-        reply = json.loads(content)
+        reply = json_in(content, _REPLY)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"no JSON: {error}") from error
-    if not isinstance(reply, dict) or set(reply) != {"answer", "changes"}:
+    if not isinstance(reply, dict) or set(reply) != _REPLY:
         raise ValueError("wrong shape: an object with answer and changes was asked for")
     answer, changes = reply["answer"], reply["changes"]
     if not isinstance(answer, str) or not isinstance(changes, list):
@@ -126,29 +129,6 @@ def read_reply(body: str, kinds: Sequence[str]) -> tuple[str, tuple[Change, ...]
     return answer.strip(), tuple(Change(*change) for change in found)
 
 
-def _content(body: str) -> str:
-    """The text that the model wrote."""
-    try:
-        choice = json.loads(body)["choices"][0]
-        message, finish = choice["message"], choice.get("finish_reason")
-        content, refusal = message.get("content"), message.get("refusal")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(
-            "no chat completion: the server's answer has no choices with a message; check base_url"
-        ) from error
-    if refusal:
-        raise ValueError(f"refusal: {refusal}")
-    if finish == "content_filter":
-        raise ValueError("refusal: stopped by the server's content filter")
-    if finish == "length":
-        raise ValueError("cut off: the answer did not end within max_tokens; raise it")
-    if content is not None and not isinstance(content, str):
-        raise ValueError("no chat completion: the message's content is no text")
-    if not content or not content.strip():
-        raise ValueError("empty answer")
-    return content
-
-
 # --- verification ------------------------------------------------------------------------------------------------
 
 
@@ -159,13 +139,18 @@ def verify(truth: Truth, answer: str, changes: Sequence[Change]) -> list[str]:
     replace, so that neither side is empty and the false words do not merely add to the true ones. The kinds must fit the answer's
     form; of ``Reason: ... Result: ...`` the form must stay and the result must differ. The length lies between two thirds and
     three halves of the truth's words. Whether the changes are false of the picture is not, and cannot be, told from the words.
+    The time that it takes grows as the truth's length does, whatever the answer is.
     """
+    if len(answer) > 10 * len(truth.answer) + 1000:
+        return [f"it has {len(answer):,} characters, more than ten times those of the truth"]
     old, new = _tokens(truth.answer), _tokens(answer)
-    before, after = _reasoned(truth.answer), _reasoned(answer)
-    kinds = REASONING_KINDS if before else CAPTION_KINDS
-    faults = []
     if len(old) == len(new) and all(map(_alike, old, new)):
         return ["the rewritten answer is the truth"]
+    if len(changes) > len(old):
+        return [f"{len(changes)} changes are listed, and the truth has {len(old)} words"]
+    before, after = reasoned(truth.answer), reasoned(answer)
+    kinds = REASONING_KINDS if before else CAPTION_KINDS
+    faults = []
     if not changes:
         faults.append("no change is listed")
     ratio = len(re.findall(r"\w+", answer)) / max(1, len(re.findall(r"\w+", truth.answer)))
@@ -175,28 +160,28 @@ def verify(truth: Truth, answer: str, changes: Sequence[Change]) -> list[str]:
         )
     if before and not after:
         faults.append("the form `Reason: ... Result: ...` is lost")
-    if before and after and _tokens(before["result"]) == _tokens(after["result"]):
-        faults.append(f"the result is still {before['result']!r}")
+    if before and after and _tokens(before[1]) == _tokens(after[1]):
+        faults.append(f"the result is still {before[1]!r}")
     for change in changes:
-        faults += _change_faults(change, kinds, old, new)
+        faults += _change_faults(change, kinds, _line(old), _line(new))
     return faults or _differences_faults(changes, old, new)
 
 
-def _change_faults(change: Change, kinds: Sequence[str], old: list[str], new: list[str]) -> list[str]:
-    """Of one change by itself."""
-    source, target = _tokens(change.chosen), _tokens(change.rejected)
+def _change_faults(change: Change, kinds: Sequence[str], old: str, new: str) -> list[str]:
+    """Of one change by itself. ``old``, ``new``: lines of the truth's tokens and the answer's."""
+    source, target = _line(_tokens(change.chosen)), _line(_tokens(change.rejected))
     faults = []
     if change.kind not in kinds:
         faults.append(f"kind {change.kind} does not fit the form of the answer ({', '.join(kinds)})")
-    if not source or not target:
+    if not source.strip() or not target.strip():
         faults.append(f"{change.chosen!r} -> {change.rejected!r}: one side has no words, so nothing is replaced")
     elif source == target:
         faults.append(f"{change.chosen!r} -> {change.rejected!r}: the same words on both sides")
-    elif _holds(target, source):
+    elif source in target:
         faults.append(f"{change.chosen!r} -> {change.rejected!r}: adds to the true words and does not replace them")
-    if not _holds(old, source):
+    if source.strip() and source not in old:
         faults.append(f"{change.chosen!r} is not in the truth")
-    if not _holds(new, target):
+    if target.strip() and target not in new:
         faults.append(f"{change.rejected!r} is not in the rewritten answer")
     return faults
 
@@ -204,42 +189,58 @@ def _change_faults(change: Change, kinds: Sequence[str], old: list[str], new: li
 def _differences_faults(changes: Sequence[Change], old: list[str], new: list[str]) -> list[str]:
     """Whether the listed changes, each at one place or more, turn the truth into the answer.
 
-    reached[i][j]: the first i tokens of the truth can become the first j of the answer, by these changes.
+    reached[i][j]: the first i tokens of the truth can become the first j of the answer, by these changes (a bit for each).
     """
-    swaps = [(_tokens(change.chosen), _tokens(change.rejected)) for change in changes]
-    reached: list[dict[int, frozenset[int]]] = [{} for _ in range(len(old) + 1)]
-    reached[0][0] = frozenset()
-    furthest = (0, 0)
+    swaps: dict[str, list[tuple[int, list[str], list[str]]]] = {}  # by the first token of the true words
+    for at, change in enumerate(changes):
+        source = _tokens(change.chosen)
+        swaps.setdefault(source[0], []).append((1 << at, source, _tokens(change.rejected)))
+    reached: list[dict[int, int]] = [{} for _ in range(len(old) + 1)]
+    reached[0][0] = 0
+    furthest, looked = (0, 0), 0
     for i, row in enumerate(reached):
         for j, made in row.items():
             furthest = max(furthest, (i, j))
             steps = [(1, 1, made)] if i < len(old) and j < len(new) and _alike(old[i], new[j]) else []
-            for at, (source, target) in enumerate(swaps):
+            for bit, source, target in swaps.get(old[i], ()) if i < len(old) else ():
+                looked += 1 + len(source) + len(target)
                 if old[i : i + len(source)] == source and new[j : j + len(target)] == target:
-                    steps.append((len(source), len(target), made | {at}))
+                    steps.append((len(source), len(target), made | bit))
             for forward, across, now in steps:
                 place = reached[i + forward]
-                if j + across not in place or len(now) > len(place[j + across]):
+                if j + across not in place or now.bit_count() > place[j + across].bit_count():
                     place[j + across] = now
+        looked += len(row)
+        if looked > _MOST_STEPS:
+            return ["it can be read as the listed changes in too many ways"]
     if len(new) not in reached[-1]:
         i, j = furthest
         there, here = " ".join(old[i : i + 6]), " ".join(new[j : j + 6])
         return [f"it differs from the truth outside the listed changes: {there!r} became {here!r}"]
-    unmade = set(range(len(changes))) - reached[-1][len(new)]
-    return [f"{changes[at].chosen!r} -> {changes[at].rejected!r} was listed but not made" for at in sorted(unmade)]
+    made = reached[-1][len(new)]
+    unmade = [change for at, change in enumerate(changes) if not made >> at & 1]
+    return [f"{change.chosen!r} -> {change.rejected!r} was listed but not made" for change in unmade]
 
 
 def _tokens(text: str) -> list[str]:
     return re.findall(r"\w+(?:['’]\w+)*|[^\w\s]", text.casefold())
 
 
+def _line(tokens: list[str]) -> str:
+    """Tokens so that those of a part stand in those of the whole as one text in another."""
+    return f" {' '.join(tokens)} "
+
+
 def _alike(a: str, b: str) -> bool:
     return a == b or {a, b} == {"a", "an"}  # the article goes with the word after it
 
 
-def _holds(tokens: list[str], part: list[str]) -> bool:
-    return any(tokens[at : at + len(part)] == part for at in range(len(tokens) - len(part) + 1))
-
-
-def _reasoned(answer: str) -> re.Match[str] | None:
-    return REASONING.fullmatch(answer)
+def reasoned(answer: str) -> tuple[str, str] | None:
+    """Reason and result of ``Reason: ... Result: ...``, both of some words; None if the answer has another form."""
+    text = answer.strip()
+    if not text.startswith("Reason:"):
+        return None
+    text = text.removeprefix("Reason:").lstrip()
+    at = text.find("Result:", 1)
+    result = text[at + len("Result:") :].strip()
+    return (text[:at].rstrip(), result) if at > 0 and result else None

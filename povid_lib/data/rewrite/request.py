@@ -6,6 +6,7 @@ Everything that can be wrong with rows and pictures is found here, before anythi
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import io
 import json
@@ -15,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from povid_lib.data import images as images_module
 from povid_lib.data.pairs import CORRUPTIONS, TEXTS, text_fault
 from povid_lib.data.rewrite.config import RewriterConfig
 from povid_lib.data.rewrite.prompts import kinds_for, messages, response_format
 from povid_lib.data.true_answers import Truth
-from povid_lib.files.jsonl import fail, repeated
+from povid_lib.files.faults import Faults
+from povid_lib.files.jsonl import check_file
+from povid_lib.remote.client import Request
 
 PICTURE_BYTES = 20_000_000  # a larger file is not read
 PICTURE_PIXELS = 50_000_000  # a larger picture is not decoded
@@ -50,24 +51,28 @@ def prepare(config: RewriterConfig, truths: Iterable[Truth], images: str | Path)
     Picture tokens follow OpenAI's published tile rule (``picture_tokens``). Raises ``ValueError`` with every fault of every row.
     """
     images_module.check_folder(images)
-    rows, faults = list[Row](), list[str]()
-    seen, read = dict[str, str](), dict[str, _Picture]()
+    rows, faults, read = list[Row](), Faults("truths"), dict[str, _Picture]()
     for number, truth in enumerate(truths, start=1):
-        where = f"row {number} ({truth.id!r})" if isinstance(truth, Truth) else f"row {number}"
+        at = faults.at(f"row {number} ({truth.id!r})" if isinstance(truth, Truth) else f"row {number}")
         try:
             _check_truth(config, truth)
-            if repeated("id", truth.id, where, seen, faults):
+            if at.repeated("id", truth.id):
                 continue
             if truth.image not in read:
                 read[truth.image], _ = _read_picture(_file(truth.image, images), config)
             rows.append(_row(config, truth, read[truth.image]))
         except ValueError as error:
-            faults.append(f"{where}: {error}")
+            at.add(str(error))
     if faults:
-        fail("truths", faults)
+        faults.fail()
     if not rows:
         raise ValueError("There are no truths to rewrite; give one at least.")
     return rows
+
+
+def request_of(config: RewriterConfig, row: Row) -> Request:
+    """What is asked about a row."""
+    return Request(row.key, row.most_tokens, functools.partial(request_body, config, row))
 
 
 def request_body(config: RewriterConfig, row: Row) -> dict[str, Any]:
@@ -76,16 +81,6 @@ def request_body(config: RewriterConfig, row: Row) -> dict[str, Any]:
     if _row(config, row.truth, picture).key != row.key:
         raise ValueError(f"{row.truth.image} changed while the rewriter ran; start it again")
     return _body(config, row.truth, row.kinds, url)
-
-
-def most_dollars(config: RewriterConfig, row: Row) -> float:
-    """The most that one try of a request can cost."""
-    return dollars(config, row.most_tokens, config.max_tokens)
-
-
-def dollars(config: RewriterConfig, input_tokens: int, output_tokens: int) -> float:
-    """The price of so many tokens."""
-    return (input_tokens * config.input_price + output_tokens * config.output_price) / 1e6
 
 
 def picture_tokens(width: int, height: int, config: RewriterConfig) -> int:
@@ -120,31 +115,27 @@ class _Picture:
 
 
 def _read_picture(path: Path, config: RewriterConfig) -> tuple[_Picture, str]:
-    """A picture and its data URL. Raises ``ValueError`` for a file that is too large, no picture, broken, or moving."""
-    try:
-        if (size := path.stat().st_size) > PICTURE_BYTES:
-            raise ValueError(f"{path} has {size:,} bytes; make it smaller than {PICTURE_BYTES:,}")
-        data = path.read_bytes()
-        with Image.open(io.BytesIO(data)) as image:
-            kind, width, height = image.format or "", image.width, image.height
-            if width * height > PICTURE_PIXELS:
-                raise ValueError(f"{path} has {width} x {height} pixels; make it smaller than {PICTURE_PIXELS:,}")
-            if kind not in _TYPES:
-                raise ValueError(f"{path} is {kind}; save it as JPEG or PNG")
-            if kind != "MPO" and getattr(image, "is_animated", False):
-                raise ValueError(f"{path} is a moving picture; save one frame of it as JPEG or PNG")
-            image.load()
-            shrunk = image.convert("RGB") if max(width, height) > PICTURE_SIDE else None
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} is no whole picture ({error}); mend it, or leave its rows out") from error
-    mark = hashlib.sha256(data).hexdigest()
-    if shrunk is not None:
+    """A picture and its data URL: the file as it is, or, if it is too large or not seen alike by everybody, packed anew.
+
+    Raises ``ValueError`` for a file that is too large, no picture, broken, or moving.
+    """
+    check_file(path)
+    if (size := path.stat().st_size) > PICTURE_BYTES:
+        raise ValueError(f"{path} has {size:,} bytes; make it smaller than {PICTURE_BYTES:,}")
+    data = path.read_bytes()
+    found = images_module.open_picture(data, str(path), PICTURE_PIXELS)
+    if found.kind not in _TYPES:
+        raise ValueError(f"{path} is {found.kind}; save it as JPEG or PNG")
+    if found.moves:
+        raise ValueError(f"{path} is a moving picture; save one frame of it as JPEG or PNG")
+    image, kind, mark = found.image, found.kind, hashlib.sha256(data).hexdigest()
+    if max(image.size) > PICTURE_SIDE or found.turned or found.deep:
         packed = io.BytesIO()
-        shrunk.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
-        shrunk.save(packed, "JPEG", quality=95)
-        data, kind, (width, height), mark = packed.getvalue(), "JPEG", shrunk.size, f"{mark} at {PICTURE_SIDE}"
+        image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+        image.save(packed, "JPEG", quality=95)
+        data, kind, mark = packed.getvalue(), "JPEG", f"{mark} at {PICTURE_SIDE}"
     url = f"data:image/{_TYPES[kind]};base64,{base64.b64encode(data).decode()}"
-    return _Picture(path, mark, picture_tokens(width, height, config)), url
+    return _Picture(path, mark, picture_tokens(*image.size, config)), url
 
 
 def _check_truth(config: RewriterConfig, truth: Truth) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from povid_lib.data.rewrite.batch import drop_batch, read_batch, write_batch
-from povid_lib.data.rewrite.journal import read_journal
-from povid_lib.data.rewrite.request import most_dollars, prepare
+from povid_lib.data.rewrite.request import prepare, request_of
 from povid_lib.data.rewrite.rewriter import dry_run
+from povid_lib.remote.client import most_dollars
+from povid_lib.remote.ledger import read_journal
 from tests.soak.rewriter import pictures, truths
 from tests.support.fault_server import FaultServer, completion
 from tests.support.rewriting import CONFIG, SECRET, at, lines, run
@@ -57,7 +58,7 @@ def test_a_batch_from_end_to_end(folder):
         assert run(folder, config, truths(9)) == []  # they are waited for
         found = dry_run(config, truths(9), folder / "images", folder / "journal")
         assert (found.in_batch, found.left) == (9, 0)
-        most = most_dollars(config, prepare(config, truths(1), folder / "images")[0])
+        most = most_dollars(config, request_of(config, prepare(config, truths(1), folder / "images")[0]))
         assert found.spent == pytest.approx(9 * most, rel=0.01)
         (folder / "out").write_text(answered(paths[0], {0: "refusal", 1: None, 2: 400, 3: 500}))
         assert read_batch(config, folder / "out", folder / "journal") == len(lines(paths[0]))

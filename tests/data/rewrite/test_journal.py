@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from povid_lib.data.rewrite import journal
-from povid_lib.data.rewrite.journal import open_journal, read_journal
 from povid_lib.data.rewrite.rewriter import rewrite
+from povid_lib.files import journal
+from povid_lib.remote.ledger import open_journal, read_journal
 from tests.soak.rewriter import pictures, soak, truths
 from tests.support.fault_server import FaultServer
 from tests.support.rewriting import SECRET, at, lines, run
@@ -88,6 +88,7 @@ def test_rejects_of_other_rows_stay(folder):
     assert [line["id"] for line in lines(folder / "rejects")] == ["row-0", "row-1"]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(tmp_path):
     report = soak(tmp_path, rows=60, rate=0.3, kills=3, seed=5, limit=0.15)
     assert report["faults_found"] == []

@@ -1,11 +1,14 @@
 """What the rewriter takes for an answer, and what verification finds in it."""
 
+import itertools
 import json
+import re
+import time
 
 import pytest
 
 from povid_lib.data.pairs import Change
-from povid_lib.data.rewrite.prompts import kinds_for, read_reply, verify
+from povid_lib.data.rewrite.prompts import kinds_for, read_reply, reasoned, verify
 from povid_lib.data.true_answers import Truth
 from tests.support.rewriting import REASONED
 
@@ -72,7 +75,7 @@ def test_verification_of_long_answers():
     truth = Truth("1", "1.png", "?", "a b " * 150)
     both = [Change("object", "b", "c"), Change("object", "a b", "a c")]
     assert verify(truth, "a c " * 150, both) == []  # one change here, the other there
-    assert "times the words" in verify(truth, "a " * 10**6, both)[0]
+    assert "2,000,000 characters, more than ten times" in verify(truth, "a " * 10**6, both)[0]
 
 
 def test_kinds():
@@ -100,7 +103,7 @@ def test_kinds():
         ("[" * 100_000, "no JSON"),
         ("9" * 10_000, "no JSON"),
         ("   ", "empty answer"),
-        (7, "no chat completion"),
+        (7, "wrong shape: the message's content is no text"),
         (None, "empty answer"),
     ],
 )
@@ -108,6 +111,65 @@ def test_replies_that_cannot_be_used(content, reason):
     body = json.dumps({"choices": [{"message": {"content": content}}]})
     with pytest.raises(ValueError, match=reason):
         read_reply(body, ("object",))
+
+
+REPLY = '{"answer": "A cat.", "changes": [{"kind": "object", "from": "dog", "to": "cat"}]}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        REPLY, f"```json\n{REPLY}\n```", f"```\n{REPLY}```", f"Sure! Here it is:\n\n{REPLY}", f"{REPLY}\n\nI hope this helps.",
+        f"With {{braces}} and {{}} before it: {REPLY}", f"<think>a dog {{}}</think>{REPLY}", f"  {REPLY}  ",
+    ],
+)  # fmt: skip
+def test_json_in_a_fence_or_among_words_is_read(content):
+    body = json.dumps({"choices": [{"message": {"content": content}}]})
+    assert read_reply(body, ("object",)) == ("A cat.", (Change("object", "dog", "cat"),))
+
+
+@pytest.mark.parametrize("content", [REPLY[:-1], '{"answer": "A", "answer": "B", "changes": []}', "{" * 60_000])
+def test_half_an_object_or_a_key_twice_is_no_answer(content):
+    body = json.dumps({"choices": [{"message": {"content": content}}]})
+    with pytest.raises(ValueError, match="no JSON"):
+        read_reply(body, ("object",))
+
+
+LONG = 60_000
+
+
+@pytest.mark.parametrize(
+    ("truth", "answer", "changes"),
+    [
+        ("Reason: One dog. Result: No.", "Reason:" + " " * LONG, [Change("result", "no", "yes")]),
+        ("Reason: One dog. Result: No.", " " * LONG + "x", [Change("result", "no", "yes")]),
+        ("Reason: One dog. " * 400, "Reason: " * (LONG // 8), [Change("result", "no", "yes")]),
+        ("a " * 400, "a" + " " * LONG + "b", [Change("object", "a", "b")]),
+        ("a " * 400, "a " * 400, [Change("object", " " * LONG + "a", "b")]),
+        ("a " * 400, "a b " * 200, [Change("object", " ".join("a" * n), " ".join("ab" * n)) for n in range(1, 60)]),
+        ("a " * 400, "a " * 600, [Change("object", "a " * n, "a " * (n + 1)) for n in range(1, 60)]),
+        ("a b " * 200, "b a " * 290, [Change("object", "a b " * n, "b a " * (n + n % 3)) for n in range(1, 60)]),
+        ("a " * 400, "a " * 399 + "b", [Change("object", "a", "b")] * 40_000),
+        ("!" * 400 + " a", "!" * LONG + " a", [Change("object", "!" * 200, "!" * 30_000)] * 300),
+    ],
+    ids=range(10),
+)
+def test_verification_takes_no_longer_than_the_text_is_long(truth, answer, changes):
+    start = time.process_time()
+    assert verify(Truth("1", "1.png", "?", truth), answer, changes)
+    for text in (answer, truth):
+        kinds_for(text, ("step",))
+    assert time.process_time() - start < 1
+
+
+def test_the_form_of_reasoning_is_read_as_it_was():
+    """Against the pattern of old, which took a cubic time."""
+    old = re.compile(r"\s*Reason:\s*(?P<reason>\S.*?)\s*Result:\s*(?P<result>\S.*?)\s*", re.DOTALL)
+    parts = ("Reason:", "Result:", " ", "\n", "a", "Result")
+    for row in itertools.product(parts, repeat=6):
+        text = "".join(row)
+        match = old.fullmatch(text)
+        assert reasoned(text) == (match and (match["reason"], match["result"])), text
 
 
 @pytest.mark.parametrize(

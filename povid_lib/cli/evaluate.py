@@ -1,0 +1,94 @@
+"""``povid evaluate``: what to measure, and where the answers come from."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    data: Annotated[
+        str,
+        typer.Option(
+            help='"typical" or "counter_typical" (pocket world), a JSON file image id -> objects or COCO\'s instances (captions '
+            "are scored by CHAIR), or POPE's question file (.json or .jsonl lines with a label). With --benchmark its questions."
+        ),
+    ],
+    model: Annotated[str | None, typer.Option(help='"pocket", a folder, or a hub id. Or give --answers.')] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="Captions or answers as JSON lines, in place of a model.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the pictures, for a model on files.")] = None,
+    captions: Annotated[
+        Path | None, typer.Option(help="COCO's captions beside its instances: what they name is true, too.")
+    ] = None,
+    vocabulary: Annotated[
+        Path | None, typer.Option(help="Synonyms in the CHAIR authors' format; default: our own table for COCO.")
+    ] = None,
+    benchmark: Annotated[
+        str | None,
+        typer.Option(
+            help='"amber" (--data query_all.json or another of its query files), "mmhal" (response_template.json), "llava-bench" '
+            '(questions.jsonl), each with its other files as released; "pope" builds the questions from the objects of --data.'
+        ),
+    ] = None,
+    judge: Annotated[str | None, typer.Option(help="Model that rates mmhal and llava-bench.")] = None,
+    judge_url: Annotated[
+        str, typer.Option(help="Its server, OpenAI-compatible. The key: $OPENAI_API_KEY.")
+    ] = "https://api.openai.com/v1",
+    input_price: Annotated[float, typer.Option(help="The judge's price, dollars for a million input tokens.")] = 0.0,
+    output_price: Annotated[float, typer.Option(help="The judge's price, dollars for a million output tokens.")] = 0.0,
+    spending_limit: Annotated[float, typer.Option(help="Dollars that the judge may cost at most.")] = 5.0,
+    name: Annotated[str, typer.Option(help="Name of the file in results/.")] = "evaluation",
+    n: Annotated[int, typer.Option(help="Scenes of a pocket split.")] = 500,
+) -> None:
+    """Measure hallucination; writes results/NAME.json, and what the model said under runs/answers/NAME/.
+
+    Answers are kept as they come: a run that was stopped goes on when the same command is given again, and asks nothing twice.
+
+    ```
+    povid evaluate --data typical --model pocket
+    povid evaluate --data instances.json --captions captions.json --answers said.jsonl
+    povid evaluate --benchmark amber --data AMBER/data/query/query_all.json --answers responses.json
+    povid evaluate --benchmark mmhal --data response_template.json --model llava-hf/llava-1.5-7b-hf --images images/ --judge NAME
+    ```
+    """
+    from povid_lib.evaluation import benchmarks
+    from povid_lib.evaluation import evaluate as kinds
+    from povid_lib.evaluation.held_out import SPLITS
+    from povid_lib.files import results
+    from povid_lib.metrics.llm_judge import Judge
+    from povid_lib.metrics.vocabulary import coco_vocabulary, read_vocabulary
+
+    start, path = time.time(), Path(data)
+    if (model is None) == (answers is None):
+        raise typer.BadParameter("give either --model or --answers")
+    try:
+        results.check_name(name)
+        source = kinds.Source(answers, model, images, Path("runs/answers") / name)
+        if benchmark is None and judge is not None:
+            raise ValueError("--judge rates benchmarks; name one with --benchmark.")
+        if benchmark is None and data in SPLITS:
+            if answers is not None:
+                raise ValueError("The pocket world's splits are answered by a model; give --model.")
+            measured = kinds.evaluate_world(source.ready(), data, n, source.said_in)
+        elif not path.is_file():
+            raise ValueError(f"--data {data!r} is neither a split ({', '.join(SPLITS)}) nor a file.")
+        elif benchmark is None and kinds.files.holds_questions(path):
+            measured = kinds.evaluate_question_file(path, source)
+        else:
+            words = read_vocabulary(vocabulary) if vocabulary else coco_vocabulary()
+            if benchmark is None:
+                measured = kinds.evaluate_truth_file(path, captions, words, source)
+            else:
+                rater = Judge(judge, input_price, output_price, spending_limit, judge_url) if judge else None
+                measured = benchmarks.evaluate_benchmark(benchmark, path, source, rater, captions, words)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise typer.BadParameter(str(error)) from error
+    for line in kinds.lines(measured):
+        typer.echo(line)
+    asked = {"model": model, "answers": answers and answers.name, "data": path.name, "benchmark": benchmark}
+    typer.echo(f"Written to {results.save(name, measured.data, asked | measured.about, time.time() - start)}.")

@@ -1,0 +1,118 @@
+"""What a model answers, kept in a file as it comes: a run that was stopped goes on, and nothing is asked twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from tqdm.auto import tqdm
+
+from povid_lib import models
+from povid_lib.data import images
+from povid_lib.files.journal import Form, appending
+from povid_lib.files.jsonl import read_texts
+from povid_lib.models.llava import VLM
+
+ENDINGS = (".jpg", ".jpeg", ".png")
+Answer = Callable[[Sequence[int]], Sequence[str]]  # which rows are asked -> the answer to each
+
+
+@dataclass(frozen=True)
+class Names:
+    """Under which keys a file of answers holds an answer's id and its text."""
+
+    key: str
+    text: str
+
+
+CAPTIONS, ANSWERS = Names("image_id", "caption"), Names("question_id", "answer")
+
+
+def kept(file: Path | None, names: Names, ids: Sequence[str], answer: Answer, batch: int) -> list[str]:
+    """The answer to each id: from the file where it has one, else asked for, ``batch`` rows at a time, and added to the file, a
+    line each. ``file=None`` keeps nothing and asks for all rows at once.
+
+    A last line that the end of a run has torn is taken off. Raises ``ValueError`` with the faults of the other lines, and if
+    another run writes to the file.
+    """
+    if file is None:
+        return list(answer(range(len(ids))))
+    form = Form("answer", json.dumps({names.key: ""})[:-2].encode(), lambda row: names.key in row, plain=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with appending(file, form, alone=True) as write:
+        known = read_texts(file, names.key, (names.text,)) if file.stat().st_size else {}
+        missing = [i for i, key in enumerate(ids) if key not in known]
+        with tqdm(total=len(missing), desc=file.stem, disable=None) as bar:
+            for at in range(0, len(missing), batch):
+                rows = missing[at : at + batch]
+                new = dict(zip([ids[i] for i in rows], answer(rows), strict=True))
+                write(*({names.key: key, names.text: text} for key, text in new.items()))
+                known |= new
+                bar.update(len(rows))
+    return [known[key] for key in ids]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question to a model. ``image``: the picture's id or file name, see ``find_pictures``."""
+
+    id: str
+    image: str
+    prompt: str
+
+
+def pictures_of(folder: Path | None, asked: Sequence[Asked]) -> dict[str, str]:
+    """Image -> name of its file in the folder, once each has been opened and could be read.
+
+    Raises ``ValueError`` without a folder, as ``find_pictures`` does, and with the first ten pictures that cannot be read.
+    """
+    if folder is None:
+        raise ValueError("A model needs the pictures; give their folder with --images.")
+    found = find_pictures(folder, list(dict.fromkeys(a.image for a in asked)))
+    if broken := [fault for name in found.values() if (fault := images.fault(name, folder))]:
+        raise ValueError(
+            f"{folder}: {len(broken)} of {len(found)} pictures cannot be read; replace them: {', '.join(broken[:10])}"
+            f"{', ...' if len(broken) > 10 else ''}."
+        )
+    return found
+
+
+def find_pictures(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """Image id or file name -> a file's name: ``<id>``, ``<id>.jpg`` (.jpeg, .png), or COCO's ``..._<12 digits>.jpg``.
+
+    Raises ``ValueError`` with the number of pictures that are missing and the first ten of them.
+    """
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    by_number = {Path(name).stem.rsplit("_", 1)[-1].lstrip("0"): name for name in sorted(there)}
+    found: dict[str, str] = {}
+    for image in names:
+        candidates = (image, *(f"{image}{ending}" for ending in ENDINGS))
+        name = next((name for name in candidates if name in there), by_number.get(image))
+        if name is not None:
+            found[image] = name
+    if missing := [image for image in names if image not in found]:
+        raise ValueError(
+            f"{folder} lacks {len(missing)} of {len(names)} pictures: {', '.join(missing[:10])}"
+            f"{', ...' if len(missing) > 10 else ''}. Name them <id>.jpg, or give the folder that holds them with --images."
+        )
+    return found
+
+
+def ask_all(
+    vlm: VLM, asked: Sequence[Asked], folder: Path, pictures: dict[str, str], file: Path, names: Names, tokens: int
+) -> dict[str, str]:
+    """Id -> the model's answer of at most ``tokens`` tokens, kept in the file. Pictures are opened a batch at a time."""
+
+    def answer(rows: Sequence[int]) -> list[str]:
+        shown: list[Image.Image] = [images.picture(pictures[asked[i].image], folder) for i in rows]
+        prompts = [asked[i].prompt for i in rows]
+        return [a.text for a in models.generate(vlm, shown, prompts, max_new_tokens=tokens, batch_size=BATCH)]
+
+    ids = [a.id for a in asked]
+    return dict(zip(ids, kept(file, names, ids, answer, BATCH), strict=True))
+
+
+BATCH = 16  # questions about photos at once

@@ -1,0 +1,98 @@
+"""What a server's answer holds: the text that the model wrote, the tokens that it counts; and what is no answer at all."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from povid_lib.files.jsonl import parse, parse_at
+
+MOST_TOKENS = 100_000_000  # more than any model reads or writes at once
+_DIGITS = 20  # of a number that is read as a whole one
+_PLACES = 5  # opening braces at which an object is looked for: a text of nothing else must not take long
+
+
+def usage_of(text: str) -> tuple[int, int] | None:
+    """Input and output tokens as a chat completion reports them; None if it does not, or if they cannot be true."""
+    usage = _parsed(text).get("usage")
+    if not isinstance(usage, dict):
+        return None
+    counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    return counts if all(type(count) is int and 0 <= count <= MOST_TOKENS for count in counts) else None  # type: ignore[return-value]
+
+
+def is_completion(text: str) -> bool:
+    """Whether a body is a chat completion: it has a choice with a message, whatever that says."""
+    return _choice(text) is not None
+
+
+def is_broken_off(text: str) -> bool:
+    """Whether a body is the beginning of JSON and no more: the server may have charged for what did not arrive."""
+    return text.lstrip()[:1] in ("{", "[") and not _parsed(text)
+
+
+def content_of(body: str) -> str:
+    """The text that the model wrote, from the body of a chat completion as the server sent it.
+
+    Raises ``ValueError`` whose text says why there is none: no chat completion, refusal, cut off, empty.
+    """
+    choice = _choice(body)
+    if choice is None:
+        raise ValueError("no chat completion: the server's answer has no choices with a message; check base_url")
+    message, finish = choice["message"], choice.get("finish_reason")
+    content, refusal = message.get("content"), message.get("refusal")
+    if refusal:
+        raise ValueError(f"refusal: {refusal}")
+    if finish == "content_filter":
+        raise ValueError("refusal: stopped by the server's content filter")
+    if finish == "length":
+        raise ValueError("cut off: the answer did not end within max_tokens; raise it")
+    if content is not None and not isinstance(content, str):
+        raise ValueError("wrong shape: the message's content is no text")
+    if not content or not content.strip():
+        raise ValueError("empty answer")
+    return content
+
+
+def words_in(body: str) -> str:
+    """Whatever text a chat completion has, finished or not; "" if there is none."""
+    choice = _choice(body)
+    content = choice["message"].get("content") if choice else None
+    return content if isinstance(content, str) else ""
+
+
+def json_in(text: str, keys: set[str]) -> Any:
+    """The JSON value of a text that is one, or has an object with these keys within: in a fence, after or before other words.
+
+    Raises ``ValueError`` or ``RecursionError`` as ``files.jsonl.parse`` does if there is none.
+    """
+    try:
+        return parse(text.strip())
+    except (ValueError, RecursionError) as error:
+        at = -1
+        for _ in range(_PLACES):
+            if (at := text.find("{", at + 1)) < 0:
+                break
+            try:
+                found = parse_at(text, at)[0]
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(found, dict) and found.keys() >= keys:
+                return found
+        raise error
+
+
+def _parsed(body: str) -> dict[str, Any]:
+    """The object that a body is; empty if it is none. A number of any length is read: an odd one must not cost a paid answer."""
+    try:
+        found = json.loads(body, parse_int=lambda digits: int(digits) if len(digits) < _DIGITS else math.inf)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _choice(body: str) -> dict[str, Any] | None:
+    choices = _parsed(body).get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    return choice if isinstance(choice, dict) and isinstance(choice.get("message"), dict) else None
