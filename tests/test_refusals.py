@@ -589,7 +589,7 @@ CASES = [
     within(rewriter.dry_run, "no row", asking([], names=["journal"]), "There are | no truths | give one at least"),
     within(rewriter.dry_run, "notes", asking(names=["journal"]), f"journal: 1 fault\n  {NOTES}", journal="my notes"),
     # remote
-    given(server.Server, "no model", (" ", 1.0, 1.0, 1.0), "Server: model | is empty | name the model to ask"),
+    given(server.Server, "no model", (" ", 1.0, 1.0, 1.0), "Server.model | is ' ' | name the model to ask"),
     within(images_module.open_picture, "a page", lambda f, here: f(here / "images" / "page.jpg"),
         "page.jpg | cannot be read | fetch it again"),
     *(given(operation, "no key", (replace(CONFIG, key_variable="NO_SUCH_KEY"), *more),

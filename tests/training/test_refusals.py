@@ -411,7 +411,7 @@ def test_a_disk_that_fills_up_leaves_no_merged_model(shared, tmp_path, monkeypat
     get_peft_model(model, LoraConfig(r=2, target_modules=LANGUAGE_MODEL_LAYERS)).save_pretrained(adapter)
 
     def full(self, folder, **kwargs):
-        Path(folder).mkdir()
+        Path(folder).mkdir(exist_ok=True)
         (Path(folder) / "model.safetensors").write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
