@@ -1,4 +1,7 @@
-"""The picture that a name stands for: a file in a folder, or ``scene:split/kind/index`` of the pocket world."""
+"""The picture that a name stands for: a file in a folder, or ``scene:split/kind/index`` of the pocket world.
+
+A scene of another edition of the world than the first is named ``scene:edition/split/kind/index``.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from pathlib import Path, PureWindowsPath
 
 from PIL import Image
 
-from povid_lib.scenes import SPLITS, WORLD_KINDS, Scene, World, sample_scene
+from povid_lib import worlds
+from povid_lib.scenes import SPLITS, WORLD_KINDS, Scene, sample_scene
 
-_SCENE = re.compile(rf"scene:({'|'.join(SPLITS)})/({'|'.join(WORLD_KINDS)})/(0|[1-9][0-9]{{0,17}})")
+_SCENE = re.compile(rf"scene:(?:([a-z0-9]+)/)?({'|'.join(SPLITS)})/({'|'.join(WORLD_KINDS)})/(0|[1-9][0-9]{{0,17}})")
 _WANTED = f"write scene:split/kind/index (splits {', '.join(SPLITS)}; kinds {', '.join(WORLD_KINDS)}; indices from 0)"
 
 
@@ -19,8 +23,15 @@ def scene(image: str) -> Scene:
     match = _SCENE.fullmatch(image)
     if match is None:
         raise ValueError(f"image {image!r} names no scene; {_WANTED}")
-    split, kind, index = match.groups()
-    return sample_scene(int(index), World(kind), split)
+    edition, split, kind, index = match.groups()
+    return sample_scene(int(index), worlds.world(edition or "first", kind), split)
+
+
+def name_of(scene: Scene) -> str:
+    """What ``scene`` reads: the name of a scene of an unchanged world."""
+    split, kind, index = scene.key
+    edition = "" if scene.edition == "first" else f"{scene.edition}/"
+    return f"scene:{edition}{split}/{kind}/{index}"
 
 
 def check_name(image: str) -> None:

@@ -39,7 +39,8 @@ from povid_lib.pocket_data import (
 )
 from povid_lib.pocket_fit import Batch, fit
 from povid_lib.scenes import COLOURS, POSITIONS, SIZES, World, draw, sample_scene
-from povid_lib.texts import DETAILED_PROMPTS, NUMBERS, SHORT_PROMPTS, Annotator, Question
+from povid_lib.annotators import Annotator
+from povid_lib.texts import DETAILED_PROMPTS, NUMBERS, SHORT_PROMPTS, Question
 
 STAGES = ("eyes", "prior", "align", "instruct")
 

@@ -19,11 +19,16 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from povid_lib.kinds import CONTEXTS, KINDS, NAMES, PAIRS
+from povid_lib.worlds import WORLD_KINDS, World, cooccurrence_table, usual_colour, usual_row
+
+__all__ = ["WORLD_KINDS", "World", "cooccurrence_table"]  # and all that is defined here
 
 SIDE = 96  # pixels; also the input size of the pocket vision tower
 CELL = SIDE // 3  # the picture is a 3 x 3 grid of cells
 SIZES = {"small": 18, "medium": 26, "large": 34}  # longest side of a sprite, pixels
 PALE_ALPHA = 0.55  # opacity of a pale object
+FADED = 0.12  # share of its colour that a faded object keeps
+MARK_SIDE, MARK_ALPHA = 7, 0.45  # longest side of a mark, pixels, and its opacity
 MIN_VISIBLE = 0.5  # a scene is drawn again if less than this of any object can be seen
 # hue in [0, 1) and a gain on brightness
 COLOURS = {"red": (0.0, 1.0), "blue": (0.58, 1.0), "green": (0.33, 0.85), "yellow": (0.145, 1.1)}
@@ -31,52 +36,7 @@ POSITIONS = (
     "top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right",
 )  # fmt: skip
 
-WORLD_KINDS = ("typical", "counter_typical", "mixed")
 SPLITS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class World:
-    """The statistics from which scenes are drawn.
-
-    ``kind``:
-        ``typical``: one context, one to three of its pairs; partners appear together with their known probability.
-        ``counter_typical``: two to five objects of at least two contexts, none of them with its partner.
-        ``mixed``: one to six objects drawn uniformly and independently, partners or not.
-    ``cooccurrence``: multiplies every pair's strength (1: the table as printed; 0: partners never together).
-
-    Raises ``ValueError`` for an unknown kind or a factor that leaves [0, 1.1].
-    """
-
-    kind: str = "typical"
-    cooccurrence: float = 1.0
-    pale: float = 0.12  # probability that an object is drawn pale
-    crowded: float = 0.2  # probability that an object strays from its cell, so that it may be covered or cut off
-    size_odds: tuple[float, float, float] = (0.3, 0.4, 0.3)  # small, medium, large
-    count_odds: tuple[float, float, float] = (0.78, 0.15, 0.07)  # one, two, three
-
-    def __post_init__(self) -> None:
-        if self.kind not in WORLD_KINDS:
-            raise ValueError(f"World.kind is {self.kind!r}; choose one of {', '.join(WORLD_KINDS)}.")
-        if not 0 <= self.cooccurrence <= 1.1:
-            raise ValueError(f"World.cooccurrence is {self.cooccurrence}; it must lie between 0 and 1.1.")
-        for name in ("pale", "crowded"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"World.{name} is {getattr(self, name)}; it is a probability, from 0 to 1.")
-        for name in ("size_odds", "count_odds"):
-            if abs(sum(getattr(self, name)) - 1) > 1e-9 or min(getattr(self, name)) < 0:
-                raise ValueError(
-                    f"World.{name} is {getattr(self, name)}; three probabilities that sum to 1 are needed."
-                )
-
-    def strength(self, name: str) -> float:
-        """P(partner present | ``name`` present) in a typical scene of this world."""
-        return KINDS[name].strength * self.cooccurrence
-
-
-def cooccurrence_table(world: World = World()) -> list[tuple[str, str, str, float]]:
-    """Rows ``(context, object, partner, P(partner | object))``, the conditional probabilities of typical scenes."""
-    return [(c, a, b, world.strength(a)) for c in CONTEXTS for a, b in PAIRS[c]]
 
 
 @dataclass(frozen=True)
@@ -90,6 +50,8 @@ class Item:
     places: tuple[tuple[int, int], ...] = ((SIDE // 2, SIDE // 2),)
     pale: bool = False
     visible: float = 1.0  # share of the sprites' pixels not covered by another object
+    faded: bool = field(default=False, repr=False)  # its colour is drawn almost grey
+    unseen: bool = field(default=False, repr=False)  # it is there, and drawn as a mark that does not tell what it is
 
     @property
     def count(self) -> int:
@@ -103,7 +65,20 @@ class Item:
     @property
     def hard(self) -> bool:
         """Weak evidence: small, pale, or partly covered."""
-        return self.size == "small" or self.pale or self.visible < 0.8
+        return self.size == "small" or self.faint
+
+    @property
+    def faint(self) -> bool:
+        """Pale or partly covered."""
+        return self.pale or self.visible < 0.8
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A stray mark: drawn like an unseen object of a kind, without being one."""
+
+    name: str
+    place: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -113,10 +88,22 @@ class Scene:
     key: tuple[str, str, int]  # split, world kind, index
     items: tuple[Item, ...]
     paper: tuple[tuple[int, int, int], tuple[int, int, int]] = field(default=((250, 250, 245), (235, 235, 230)))
+    marks: tuple[Mark, ...] = field(default=(), repr=False)
+    edition: str = field(default="first", repr=False)
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(item.name for item in self.items)
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """The objects that can be made out."""
+        return tuple(item.name for item in self.items if not item.unseen)
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """The objects that are there and cannot be made out."""
+        return tuple(item.name for item in self.items if item.unseen)
 
     @property
     def salient(self) -> tuple[Item, ...]:
@@ -137,7 +124,7 @@ class Scene:
 
     def blank(self) -> Image.Image:
         """The scene's paper with nothing on it, 96 x 96 RGB."""
-        return replace(self, items=()).image()
+        return replace(self, items=(), marks=()).image()
 
 
 @functools.cache
@@ -160,18 +147,39 @@ def _glyph(name: str) -> Image.Image:
 
 
 @functools.cache
-def sprite(name: str, size: str = "large", colour: str | None = None) -> np.ndarray:
+def sprite(name: str, size: str = "large", colour: str | None = None, faded: bool = False) -> np.ndarray:
     """A kind's picture as RGBA, uint8, (height, width, 4), its longest side ``SIZES[size]`` pixels."""
+    rgba = _scaled(name, SIZES[size])
+    if colour is not None:
+        rgba[..., :3] = _recolour(rgba[..., :3], *COLOURS[colour])
+    if faded:
+        rgba[..., :3] = _grey(rgba[..., :3], FADED)
+    rgba.flags.writeable = False
+    return rgba
+
+
+@functools.cache
+def mark(name: str) -> np.ndarray:
+    """What is drawn of an unseen object of a kind: RGBA as for ``sprite``, too small and too grey to tell the kind."""
+    rgba = _scaled(name, MARK_SIDE)
+    rgba[..., :3] = _grey(rgba[..., :3], 0.0)
+    rgba.flags.writeable = False
+    return rgba
+
+
+def _scaled(name: str, side: int) -> np.ndarray:
     image = _glyph(name)
-    scale = SIZES[size] / max(image.size)
+    scale = side / max(image.size)
     image = image.resize(
         (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BOX
     )
-    rgba = np.asarray(image).copy()
-    if colour is not None:
-        rgba[..., :3] = _recolour(rgba[..., :3], *COLOURS[colour])
-    rgba.flags.writeable = False
-    return rgba
+    return np.asarray(image).copy()
+
+
+def _grey(rgb: np.ndarray, kept: float) -> np.ndarray:
+    """Take all of the colour away but a share of it; brightness stays."""
+    level = rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    return np.rint(level[..., None] + kept * (rgb - level[..., None])).clip(0, 255).astype(np.uint8)
 
 
 def _recolour(rgb: np.ndarray, hue: float, gain: float) -> np.ndarray:
@@ -193,18 +201,30 @@ def draw(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     ramp = np.linspace(0, 1, SIDE, dtype=np.float32)[:, None, None]
     canvas = np.broadcast_to(top + (bottom - top) * ramp, (SIDE, SIDE, 3)).copy()
     owner = np.full((SIDE, SIDE), -1, dtype=np.int8)
+    for stray in scene.marks:
+        _paint(canvas, mark(stray.name), stray.place, MARK_ALPHA)
     for index, item in enumerate(scene.items):
-        art = sprite(item.name, item.size, item.colour)
-        height, width = art.shape[:2]
-        for x, y in item.places:
-            left, up = x - width // 2, y - height // 2
-            rows, cols = slice(max(up, 0), min(up + height, SIDE)), slice(max(left, 0), min(left + width, SIDE))
-            part = art[rows.start - up : rows.stop - up, cols.start - left : cols.stop - left]
-            alpha = part[..., 3:].astype(np.float32) / 255
-            shade = alpha * PALE_ALPHA if item.pale else alpha
-            canvas[rows, cols] += (part[..., :3] - canvas[rows, cols]) * shade
-            owner[rows, cols][alpha[..., 0] > 0.5] = index
+        if item.unseen:  # it owns no pixel, as none tells what it is
+            _paint(canvas, mark(item.name), item.places[0], MARK_ALPHA)
+            continue
+        art = sprite(item.name, item.size, item.colour, item.faded)
+        for place in item.places:
+            rows, cols, alpha = _paint(canvas, art, place, PALE_ALPHA if item.pale else 1.0)
+            owner[rows, cols][alpha > 0.5] = index
     return np.rint(canvas).astype(np.uint8), owner
+
+
+def _paint(
+    canvas: np.ndarray, art: np.ndarray, place: tuple[int, int], opacity: float
+) -> tuple[slice, slice, np.ndarray]:
+    """Put a sprite on the canvas with its centre at ``place``; where it lies there, and its own opacity in that part."""
+    height, width = art.shape[:2]
+    left, up = place[0] - width // 2, place[1] - height // 2
+    rows, cols = slice(max(up, 0), min(up + height, SIDE)), slice(max(left, 0), min(left + width, SIDE))
+    part = art[rows.start - up : rows.stop - up, cols.start - left : cols.stop - left]
+    alpha = part[..., 3:].astype(np.float32) / 255
+    canvas[rows, cols] += (part[..., :3] - canvas[rows, cols]) * (alpha * opacity)
+    return rows, cols, alpha[..., 0]
 
 
 def _pick_names(world: World, rng: np.random.Generator) -> list[str]:
@@ -227,24 +247,78 @@ def _pick_names(world: World, rng: np.random.Generator) -> list[str]:
     return names
 
 
-def _place(name: str, world: World, free: list[int], spare: int, rng: np.random.Generator) -> Item:
-    """Put one kind on free cells; ``spare`` cells may be used for further copies."""
+def _pick_unseen(names: list[str], world: World, rng: np.random.Generator) -> set[str]:
+    """Which of the objects are drawn as marks; one at least is not. Draws nothing where no dial asks for it."""
+    hidden = set()
+    if max(world.unseen) and world.kind == "typical":
+        for name in names:
+            partner = KINDS[name].partner
+            if partner in names and NAMES.index(name) < NAMES.index(partner) and rng.random() < world.share_unseen(name):
+                hidden.add((name, partner)[rng.integers(2)])
+    if world.lone_unseen:
+        whole = [n for n in names if KINDS[n].partner in names and world.kind == "typical"]
+        hidden |= {n for n in names if n not in whole and rng.random() < world.lone_unseen}
+        if len(hidden) == len(names):
+            hidden.remove(names[rng.integers(len(names))])
+    return hidden
+
+
+def _cell(name: str, world: World, free: list[int], rng: np.random.Generator) -> int:
+    """Take one of the free cells, in the kind's usual row or out of it as the world has it."""
+    if world.usual_place and world.kind != "mixed":
+        at_home = world.kind == "typical" and rng.random() < world.usual_place
+        options = [i for i, cell in enumerate(free) if (cell // 3 == usual_row(name)) == at_home]
+        if options:
+            return free.pop(options[rng.integers(len(options))])
+    return free.pop(rng.integers(len(free)))
+
+
+def _colour(name: str, world: World, rng: np.random.Generator) -> str | None:
+    if not KINDS[name].recolourable:
+        return None
+    colours = tuple(COLOURS)
+    if world.usual_colour and world.kind != "mixed":
+        usual = usual_colour(name, colours)
+        if world.kind == "typical" and rng.random() < world.usual_colour:
+            return usual
+        colours = tuple(colour for colour in colours if colour != usual)
+    return colours[rng.integers(len(colours))]
+
+
+def _place(name: str, world: World, free: list[int], spare: int, unseen: bool, rng: np.random.Generator) -> Item:
+    """Put one kind on free cells; ``spare`` cells may be used for further copies. What is unseen is one, of medium size."""
     kind = KINDS[name]
     count = 1 + int(rng.choice(3, p=world.count_odds))
-    count = 1 if kind.plural is None else min(count, 1 + spare)
-    cells = tuple(sorted(free.pop(rng.integers(len(free))) for _ in range(count)))
+    count = 1 if kind.plural is None or unseen else min(count, 1 + spare)
+    cells = tuple(sorted(_cell(name, world, free, rng) for _ in range(count)))
     stray = 13 if rng.random() < world.crowded else 5
     jitter = rng.integers(-stray, stray + 1, size=(count, 2))
+    size = tuple(SIZES)[rng.choice(3, p=world.size_odds)]
     return Item(
         name=name,
-        size=tuple(SIZES)[rng.choice(3, p=world.size_odds)],
-        colour=tuple(COLOURS)[rng.integers(len(COLOURS))] if kind.recolourable else None,
+        size="medium" if unseen else size,
+        colour=_colour(name, world, rng),
         cells=cells,
-        places=tuple(
-            (c % 3 * CELL + CELL // 2 + int(dx), c // 3 * CELL + CELL // 2 + int(dy))
-            for c, (dx, dy) in zip(cells, jitter, strict=True)
-        ),
-        pale=bool(rng.random() < world.pale),
+        places=tuple(_centre(cell, int(dx), int(dy)) for cell, (dx, dy) in zip(cells, jitter, strict=True)),
+        pale=bool(rng.random() < world.pale) and not unseen,
+        faded=bool(world.faded) and kind.recolourable and bool(rng.random() < world.faded),
+        unseen=unseen,
+    )
+
+
+def _centre(cell: int, dx: int, dy: int) -> tuple[int, int]:
+    return cell % 3 * CELL + CELL // 2 + dx, cell // 3 * CELL + CELL // 2 + dy
+
+
+def _scatter(names: list[str], world: World, free: list[int], rng: np.random.Generator) -> tuple[Mark, ...]:
+    """Stray marks on the free cells, each like one of a kind that is not in the scene."""
+    if not world.clutter:
+        return ()
+    absent = [name for name in NAMES if name not in names]
+    cells = rng.permutation(free)[: rng.poisson(world.clutter)]
+    return tuple(
+        Mark(absent[rng.integers(len(absent))], _centre(int(cell), *(int(d) for d in rng.integers(-9, 10, size=2))))
+        for cell in cells
     )
 
 
@@ -257,19 +331,22 @@ def sample_scene(index: int, world: World = World(), split: str = "train") -> Sc
         raise ValueError(f"No scene {index} in split {split!r}; splits are {', '.join(SPLITS)} and indices start at 0.")
     rng = np.random.default_rng([SPLITS.index(split), WORLD_KINDS.index(world.kind), index])
     names = _pick_names(world, rng)
+    hidden = _pick_unseen(names, world, rng)
     while True:
         free, items = list(range(9)), []
         for i, name in enumerate(names):
             spare = len(free) - (len(names) - i)
-            items.append(_place(name, world, free, spare, rng))
+            items.append(_place(name, world, free, spare, name in hidden, rng))
         (r1, g1, b1), (r2, g2, b2) = rng.integers(222, 256, size=(2, 3)).tolist()
         scene = Scene(
             key=(split, world.kind, index),
             items=tuple(items[i] for i in rng.permutation(len(items))),
             paper=((r1, g1, b1), (r2, g2, b2)),
+            marks=_scatter(names, world, free, rng),
+            edition=world.edition,
         )
         scene = replace(scene, items=_with_visibility(scene))
-        if min(item.visible for item in scene.items) >= MIN_VISIBLE:
+        if min(item.visible for item in scene.items if not item.unseen) >= MIN_VISIBLE:
             return scene
 
 

@@ -24,7 +24,8 @@ from povid_lib.kinds import KINDS, NAMES
 from povid_lib.metrics.chair import Chair, chair
 from povid_lib.pocket_report import captions, held_out, score
 from povid_lib.scenes import Item, Scene, scenes
-from povid_lib.texts import PROMPT, SYNONYMS, Annotator, detailed_caption, noun_phrase, place_phrase
+from povid_lib.annotators import Annotator
+from povid_lib.texts import PROMPT, SYNONYMS, detailed_caption, noun_phrase, place_phrase
 from povid_lib.vlm import VLM
 
 STEPS, BATCH, RATE, SEEDS = 100, 8, 2e-4, (0, 1, 2)  # the rate was chosen on validation scenes

@@ -39,7 +39,8 @@ from povid_lib.dispreferred import (
 from povid_lib.metrics.stats import mean
 from povid_lib.pocket_report import held_out
 from povid_lib.scenes import Scene
-from povid_lib.texts import Annotator
+from povid_lib.annotators import Annotator
+
 
 SCENES, DRAWS, CAPTIONS, LEVEL = 2000, 2, 150, 0.2
 STEPS = (0, 200, *range(300, 1000, 50), 999)

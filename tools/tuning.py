@@ -27,7 +27,8 @@ from povid_lib.metrics.pope import pope
 from povid_lib.pocket_report import SPLITS, ask, captions, held_out, score
 from povid_lib.preferences import Pair
 from povid_lib.scenes import Scene
-from povid_lib.texts import Annotator, polls
+from povid_lib.annotators import Annotator
+from povid_lib.texts import polls
 
 SEEDS, N = (0, 1, 2), 500
 OUT = Path("runs/tuning")

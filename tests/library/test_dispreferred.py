@@ -20,7 +20,8 @@ from povid_lib.dispreferred import (
 )
 from povid_lib.kinds import KINDS
 from povid_lib.scenes import Item, Scene, World, scenes
-from povid_lib.texts import Annotator, mentioned
+from povid_lib.annotators import Annotator
+from povid_lib.texts import mentioned
 
 BATCH = list(scenes(40, World(), "validation"))
 DILEMMAS = dilemmas(BATCH)
