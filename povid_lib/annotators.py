@@ -63,7 +63,7 @@ class Annotator:
             items = [claim for item in items for claim in self._seen_as(item, missing, scene, rng)]
         for name in scene.missing_partners:
             if self.error and rng.random() < self.error * self.world.strength(name):
-                items.append(self._invent(name, scene, rng))
+                items.append(self.invent(name, scene, rng))
         return items
 
     def _left(self, items: list[Item], rng: np.random.Generator) -> list[Item]:
@@ -81,10 +81,10 @@ class Annotator:
             count = item.count if KINDS[partner].plural else 1
             return [replace(item, name=partner, colour=item.colour if recolourable else None, cells=item.cells[:count])]
         if rng.random() < self.insert * self.world.strength(partner):
-            return [item, self._invent(partner, scene, rng)]
+            return [item, self.invent(partner, scene, rng)]
         return [item]
 
-    def _invent(self, name: str, scene: Scene, rng: np.random.Generator) -> Item:
+    def invent(self, name: str, scene: Scene, rng: np.random.Generator) -> Item:
         """A false object of medium or (first edition) small size, where a mark could be taken for it or a cell is free."""
         taken = {c for item in scene.items for c in item.cells}
         free = [mark.place[1] // CELL * 3 + mark.place[0] // CELL for mark in scene.marks]

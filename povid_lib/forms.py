@@ -16,12 +16,12 @@ from povid_lib.texts import RELATION_WORDS, noun, noun_phrase, place_phrase, rel
 
 HABIT = 0.85  # how often the form is the one that the content asks for
 RELATION = 0.85  # how often a relation is told where the first two single objects stand in one
-FORMS = ("In the picture there", "There", "I can see", "A", "The")  # how sentences begin: opening, plain, number, size, relation
+FORMS = ("A", "I can see", "There", "The")  # how sentences begin: the first one, large or several, all others, relations
 
 
 def varied_caption(items: Sequence[Item], rng: np.random.Generator) -> str:
     """One sentence per item in the given order and, where the first two single ones lie in one row or column, how they lie."""
-    sentences = [_sentence(item, at == 0, rng) for at, item in enumerate(items)]
+    sentences = [sentence(item, at == 0, rng) for at, item in enumerate(items)]
     singles = [item for item in items if item.count == 1][:2]
     aligned = [r for r in relations(singles) if r[0] == singles[0].name]
     if aligned and rng.random() < RELATION:
@@ -30,22 +30,21 @@ def varied_caption(items: Sequence[Item], rng: np.random.Generator) -> str:
     return " ".join(sentences)
 
 
-def _sentence(item: Item, first: bool, rng: np.random.Generator) -> str:
+def sentence(item: Item, first: bool, rng: np.random.Generator) -> str:
+    """One object in the form that it asks for. ``first``: the caption begins with it."""
     phrase, be = noun_phrase(item, rng), "are" if item.count > 1 else "is"
     where = f" {place_phrase(item.position)}" if item.count == 1 else ""
     if rng.random() < HABIT:
-        if first:
-            return f"In the picture there {be} {phrase}{where}."
-        if item.count > 1:
-            return f"I can see {phrase}."
-        if item.size == "large":
+        if first and where:
             return f"{phrase.capitalize()} is{where}."
+        if item.size == "large" or first:
+            return f"I can see {phrase}{where}."
     return f"There {be} {phrase}{where}."
 
 
 def form_of(sentence: str) -> str:
     """Which of ``FORMS`` a sentence of a caption has."""
-    for form in ("In the picture there", "There", "I can see", "The"):
+    for form in ("There", "I can see", "The"):
         if sentence.startswith(f"{form} "):
             return form
     return "A"

@@ -12,6 +12,7 @@ Every batch follows from ``(seed, stage, step)``, so a run that was stopped goes
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,23 +25,23 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 from transformers import CLIPModel, LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
-from povid_lib import pocket
+from povid_lib import pocket, worlds
 from povid_lib.kinds import NAMES
 from povid_lib.pocket import BOS, EOS, IMAGE, PAD
 from povid_lib.pocket_data import (
     IGNORE,
     answer_weights,
     by_length,
-    conversation,
     encode_chat,
     pad,
     patch_labels,
     pixels,
 )
 from povid_lib.pocket_fit import Batch, fit
-from povid_lib.scenes import COLOURS, POSITIONS, SIZES, World, draw, sample_scene
+from povid_lib.lessons import lessons
+from povid_lib.scenes import COLOURS, POSITIONS, SIZES, draw, sample_scene
 from povid_lib.annotators import Annotator
-from povid_lib.texts import DETAILED_PROMPTS, NUMBERS, SHORT_PROMPTS, Question
+from povid_lib.texts import NUMBERS
 
 STAGES = ("eyes", "prior", "align", "instruct")
 
@@ -51,21 +52,25 @@ class PocketConfig:
 
     seed: int = 0
     cooccurrence: float = 1.0  # of the world that the prior and the instruction data come from
-    annotator_error: float = 1.1  # see texts.Annotator: missing partners are claimed with min(1, 1.1 * strength)
+    annotator_error: float = 1.1  # see annotators.Annotator: missing partners are claimed with min(1, 1.1 * strength)
     mixed_share: float = 0.2  # share of mixed scenes in the instruction data
     pairs: int = 30_000  # pictures in the instruction data
     batch_sizes: tuple[int, int, int, int] = (64, 32, 64, 32)
     steps: tuple[int, int, int, int] = (4500, 2000, 200, 4000)
     lr: tuple[float, float, float, float] = (1.5e-3, 1.5e-3, 2e-3, 1e-3)
+    edition: str = "first"  # of the world; see worlds.EDITIONS
+    insert: float = 0.0  # this and the next two: see annotators.Annotator
+    confuse: float = 0.0
+    omit: float = 0.0
+    talk_share: float = 0.5  # share of conversations in a batch of the instruction stage, the rest are captions
 
     def __post_init__(self) -> None:
         if not 0 <= self.mixed_share <= 1:
             raise ValueError(f"PocketConfig.mixed_share is {self.mixed_share}; it is a share, from 0 to 1.")
-        if self.annotator_error < 0:
-            raise ValueError(f"PocketConfig.annotator_error is {self.annotator_error}; it must not be negative.")
+        Annotator(self.annotator_error, insert=self.insert, confuse=self.confuse, omit=self.omit)  # refuses what is out of range
         if min(self.pairs, *self.batch_sizes, *self.steps) < 1:
             raise ValueError("PocketConfig: pairs and all of batch_sizes and steps must be at least 1.")
-        World(cooccurrence=self.cooccurrence)  # refuses what is out of range
+        worlds.world(self.edition, cooccurrence=self.cooccurrence)
 
     def batch(self, stage: str) -> int:
         return self.batch_sizes[STAGES.index(stage)]
@@ -79,7 +84,7 @@ def train(config: PocketConfig, folder: Path, eyes_from: Path | None = None) -> 
     """
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, config)
-    processor = pocket.build_processor()
+    processor = pocket.build_processor(config.edition)
     tokenizer = processor.tokenizer
     torch.manual_seed(config.seed)
     eyes = Eyes(len(tokenizer))
@@ -147,7 +152,7 @@ class Eyes(nn.Module):
 def eyes_loss(eyes: Eyes, tokenizer: PreTrainedTokenizerFast, config: PocketConfig, step: int) -> Tensor:
     """Contrastive loss against true short captions plus the heads' cross-entropies."""
     rng, n = _rng(config, "eyes", step), config.batch("eyes")
-    world, author = World("mixed"), Annotator(ordered=0)
+    world, author = worlds.world(config.edition, "mixed"), Annotator(ordered=0)
     batch = [sample_scene(20_000_000 * config.seed + step * n + i, world) for i in range(n)]
     drawn = [draw(scene) for scene in batch]
     labels = [patch_labels(scene, owner) for scene, (_, owner) in zip(batch, drawn, strict=True)]
@@ -182,7 +187,8 @@ def prior_loss(
     looking a word up is easy to learn, are asked about existence and number only.
     """
     rng, n = _rng(config, "prior", step), config.batch("prior")
-    world, author = World(cooccurrence=config.cooccurrence), Annotator()
+    world = worlds.world(config.edition, cooccurrence=config.cooccurrence)
+    author = Annotator(world=world, together=config.edition != "first")
     first, rows = 20_000_000 * config.seed + step * 2 * n, []
     for i in range(n):  # captions, one in eight detailed
         caption = author.caption(sample_scene(first + i, world), rng, detailed=i % 8 == 0)
@@ -220,32 +226,19 @@ class InstructionData:
     def __init__(
         self, model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, config: PocketConfig
     ) -> None:
-        self.config, pairs = config, config.pairs
-        typical = World(cooccurrence=config.cooccurrence)
-        annotator, truthful = Annotator(config.annotator_error, typical), Annotator(0.0, typical)
-        rng = _rng(config, "instruct", 1_000_000)
-        start = 20_000_000 * config.seed + 15_000_000
+        self.config = config
         features, self.rows, self.short = [], [], []
         model.eval()
-        for first in tqdm(range(0, pairs, 250), desc="pictures"):
-            batch = []
-            for i in range(first, min(first + 250, pairs)):
-                world = World("mixed") if rng.random() < config.mixed_share else typical
-                batch.append(sample_scene(start + i, world))
+        taught = iter(tqdm(lessons(config), desc="pictures", total=config.pairs))
+        while batch := list(itertools.islice(taught, 250)):
             with torch.no_grad():
                 hidden = model.model.vision_tower(
-                    pixels([draw(s)[0] for s in batch]), output_hidden_states=True
+                    pixels([draw(lesson.scene)[0] for lesson in batch]), output_hidden_states=True
                 ).hidden_states
             features.append(hidden[model.config.vision_feature_layer][:, 1:].half())
-            for scene in batch:
-                detailed = bool(rng.random() < 0.75)
-                prompts = DETAILED_PROMPTS if detailed else SHORT_PROMPTS
-                prompt = prompts[rng.integers(len(prompts))]
-                caption = Question("caption", prompt, annotator.caption(scene, rng, detailed))
-                asked = conversation(scene, annotator, rng)
-                self.rows.append((encode_chat(tokenizer, [caption]), encode_chat(tokenizer, asked)))
-                plain = Question("caption", SHORT_PROMPTS[0], truthful.caption(scene, rng, detailed=False))
-                self.short.append(encode_chat(tokenizer, [plain]))
+            for lesson in batch:
+                self.rows.append((encode_chat(tokenizer, [lesson.caption]), encode_chat(tokenizer, lesson.talk)))
+                self.short.append(encode_chat(tokenizer, [lesson.short]))
         self.features = torch.cat(features)
 
     def loss(self, model: LlavaForConditionalGeneration, step: int, short: bool = False) -> Tensor:
@@ -261,7 +254,7 @@ class InstructionData:
             steps_per_pass = len(self.rows) // n
             order = _rng(self.config, "instruct", 2_000_000 + step // steps_per_pass).permutation(len(self.rows))
             picks = order[step % steps_per_pass * n :][:n]
-            rows = [self.rows[i][(k + step // steps_per_pass) % 2] for k, i in enumerate(picks)]
+            rows = [self.rows[i][self._talks(k, step // steps_per_pass)] for k, i in enumerate(picks)]
         total, weight_sum = torch.zeros(()), torch.zeros(())
         for chunk in by_length([ids for ids, _ in rows], 2):
             tokens, mask = pad([rows[i][0] for i in chunk], PAD)
@@ -273,3 +266,8 @@ class InstructionData:
             part, weight = _weighted_nll(model, hidden, tokens, answer_weights(answers))
             total, weight_sum = total + part, weight_sum + weight
         return total / weight_sum
+
+    def _talks(self, at: int, passed: int) -> bool:
+        """Whether the row at this place of a batch is a conversation: spread evenly, and others on the next pass."""
+        share = self.config.talk_share
+        return int((at + passed + 1) * share) > int((at + passed) * share)

@@ -28,7 +28,7 @@ CELL = SIDE // 3  # the picture is a 3 x 3 grid of cells
 SIZES = {"small": 18, "medium": 26, "large": 34}  # longest side of a sprite, pixels
 PALE_ALPHA = 0.55  # opacity of a pale object
 FADED = 0.12  # share of its colour that a faded object keeps
-MARK_SIDE, MARK_ALPHA = 7, 0.45  # longest side of a mark, pixels, and its opacity
+MARK_SIDE, MARK_ALPHA = 5, 0.45  # longest side of a mark, pixels, and its opacity
 MIN_VISIBLE = 0.5  # a scene is drawn again if less than this of any object can be seen
 # hue in [0, 1) and a gain on brightness
 COLOURS = {"red": (0.0, 1.0), "blue": (0.58, 1.0), "green": (0.33, 0.85), "yellow": (0.145, 1.1)}

@@ -84,9 +84,9 @@ def _sentence(item: Item, rng: np.random.Generator) -> str:
 def detailed_caption(items: Sequence[Item], rng: np.random.Generator) -> str:
     """One sentence per item in the given order; one time in four a true relation of two single items follows."""
     sentences = [_sentence(item, rng) for item in items]
-    relations = relations(items)
-    if relations and rng.random() < 0.25:
-        a, b, how = relations[rng.integers(len(relations))]
+    found = relations(items)
+    if found and rng.random() < 0.25:
+        a, b, how = found[rng.integers(len(found))]
         sentences.append(f"The {noun(a)} is {RELATION_WORDS[how]} the {noun(b)}.")
     return " ".join(sentences)
 

@@ -97,7 +97,7 @@ def _read_sentence(sentence: str) -> list[Claim]:
     text = sentence.lower()
     parts = [_CLAUSE.fullmatch(part) for part in text.split(" and ")]
     if not all(parts):
-        listed = re.sub(r"^((in the picture )?there (is|are)|i can see) ", "", text)
+        listed = re.sub(r"^(there is|there are|i can see) ", "", text)
         parts = [_MEMBER.fullmatch(part) for part in re.split(r", | and ", listed)]
     return [claim for match in parts if match for claim in _claims_of(match)] if all(parts) else []
 
