@@ -1,4 +1,4 @@
-"""Pairs made of captions as they are written: the wrong answer has a false partner put *in* behind its companion, or in a true one's place.
+"""Pairs made of captions: the wrong answer has a false partner put *in* behind its companion, or in a true object's place.
 
 The rewriter of POVID is a GPT-4V that gets the instruction data's own answers (*taught* truth, errors included) and mostly adds to
 them. What ``hallucinate`` writes differs in both: its truth is new, and its corruption replaces.
@@ -126,7 +126,9 @@ def _insert_even(scene: Scene, sentences: list[str], rng: np.random.Generator) -
     at = next(k for k, part in enumerate(longer) if k >= len(sentences) or part != sentences[k])
     related = {name for part in longer if form_of(part) == "The" for name in mentioned(part)}
     others = [
-        k for k, part in enumerate(longer) if k not in (at - 1, at) and form_of(part) != "The" and not related & set(mentioned(part))
+        k
+        for k, part in enumerate(longer)
+        if k not in (at - 1, at) and form_of(part) != "The" and not related & set(mentioned(part))
     ]
     if not others:
         return None

@@ -23,7 +23,7 @@ app.add_typer(pocket_app, name="pocket")
 @app.command()
 def world(cooccurrence: Annotated[float, typer.Option(help="Multiplies every pair's strength.")] = 1.0) -> None:
     """Print the pocket world's table of co-occurrence: P(partner | object) for all 24 pairs."""
-    from povid_lib.scenes import World, cooccurrence_table
+    from povid_lib.worlds import World, cooccurrence_table
 
     typer.echo(f"{'context':<8} {'object':<9} {'partner':<9} P(partner | object)")
     for context, name, partner, p in cooccurrence_table(World(cooccurrence=cooccurrence)):

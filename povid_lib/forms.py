@@ -16,7 +16,12 @@ from povid_lib.texts import RELATION_WORDS, noun, noun_phrase, place_phrase, rel
 
 HABIT = 0.85  # how often the form is the one that the content asks for
 RELATION = 0.85  # how often a relation is told where the first two single objects stand in one
-FORMS = ("A", "I can see", "There", "The")  # how sentences begin: the first one, large or several, all others, relations
+FORMS = (
+    "A",
+    "I can see",
+    "There",
+    "The",
+)  # how sentences begin: the first one, large or several, all others, relations
 
 
 def varied_caption(items: Sequence[Item], rng: np.random.Generator) -> str:

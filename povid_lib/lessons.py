@@ -15,7 +15,7 @@ import numpy as np
 from povid_lib import worlds
 from povid_lib.annotators import Annotator, truthful
 from povid_lib.pocket_data import conversation
-from povid_lib.scenes import Scene, World, sample_scene
+from povid_lib.scenes import Scene, sample_scene
 from povid_lib.texts import DETAILED_PROMPTS, SHORT_PROMPTS, Question
 
 if TYPE_CHECKING:
@@ -87,4 +87,6 @@ def _lesson(scene: Scene, author: Annotator, config: PocketConfig, rng: np.rando
     caption = Question("caption", prompt, author.caption(scene, rng, detailed))
     talk = tuple(conversation(scene, author, rng))
     honest = Annotator(world=author.world) if config.edition == "first" else truthful(scene)
-    return Lesson(scene, caption, talk, Question("caption", SHORT_PROMPTS[0], honest.caption(scene, rng, detailed=False)))
+    return Lesson(
+        scene, caption, talk, Question("caption", SHORT_PROMPTS[0], honest.caption(scene, rng, detailed=False))
+    )

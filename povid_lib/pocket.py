@@ -23,10 +23,17 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from povid_lib.annotators import Annotator
 from povid_lib.kinds import CONTEXTS, KINDS
 from povid_lib.scenes import POSITIONS, SIDE, World, scenes
-from povid_lib.annotators import Annotator
-from povid_lib.texts import DETAILED_PROMPTS, SHORT_PROMPTS, SYNONYMS, attribute_questions, exist_question, place_question
+from povid_lib.texts import (
+    DETAILED_PROMPTS,
+    SHORT_PROMPTS,
+    SYNONYMS,
+    attribute_questions,
+    exist_question,
+    place_question,
+)
 
 FOLDER = Path(__file__).parent / "pocket_model"  # the shipped weights
 TUNED = Path(__file__).parent / "pocket_povid"  # an adapter for them, trained by recipes/pocket.yaml

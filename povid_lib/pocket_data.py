@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from povid_lib.annotators import Annotator
 from povid_lib.kinds import NAMES
 from povid_lib.pocket import BOS, EOS, IMAGE, IMAGE_TOKENS, PATCH
 from povid_lib.scenes import COLOURS, SIDE, SIZES, Scene, draw
-from povid_lib.annotators import Annotator
 from povid_lib.texts import Question, absent_objects, attribute_questions, exist_question, place_question
 
 IGNORE = -100  # a label that cross-entropy skips

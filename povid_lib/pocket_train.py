@@ -26,21 +26,22 @@ from tqdm.auto import tqdm
 from transformers import CLIPModel, LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
 from povid_lib import pocket, worlds
+from povid_lib.annotators import Annotator
 from povid_lib.kinds import NAMES
+from povid_lib.lessons import lessons
 from povid_lib.pocket import BOS, EOS, IMAGE, PAD
 from povid_lib.pocket_data import (
     IGNORE,
     answer_weights,
     by_length,
+    conversation,
     encode_chat,
     pad,
     patch_labels,
     pixels,
 )
 from povid_lib.pocket_fit import Batch, fit
-from povid_lib.lessons import lessons
 from povid_lib.scenes import COLOURS, POSITIONS, SIZES, draw, sample_scene
-from povid_lib.annotators import Annotator
 from povid_lib.texts import NUMBERS
 
 STAGES = ("eyes", "prior", "align", "instruct")
@@ -67,7 +68,9 @@ class PocketConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.mixed_share <= 1:
             raise ValueError(f"PocketConfig.mixed_share is {self.mixed_share}; it is a share, from 0 to 1.")
-        Annotator(self.annotator_error, insert=self.insert, confuse=self.confuse, omit=self.omit)  # refuses what is out of range
+        Annotator(
+            self.annotator_error, insert=self.insert, confuse=self.confuse, omit=self.omit
+        )  # refuses what is out of range
         if min(self.pairs, *self.batch_sizes, *self.steps) < 1:
             raise ValueError("PocketConfig: pairs and all of batch_sizes and steps must be at least 1.")
         worlds.world(self.edition, cooccurrence=self.cooccurrence)

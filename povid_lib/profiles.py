@@ -149,7 +149,7 @@ def _false(scene: Scene, text: str) -> set[str]:
 
 
 def _places(text: str, wanted: Callable[[str], bool]) -> Counts:
-    first = {name: place for name, place in reversed(named_at(text))}
+    first = dict(reversed(named_at(text)))
     places = [place for name, place in first.items() if wanted(name)]
     return sum(places), len(places)
 

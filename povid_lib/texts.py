@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from povid_lib.kinds import KINDS, NAMES
-from povid_lib.scenes import COLOURS, Item, Scene
+from povid_lib.scenes import Item, Scene
 
 NUMBERS = ("one", "two", "three")
 SYNONYMS = {"gift": ("present", "presents"), "boat": ("ship", "ships"), "laptop": ("computer", "computers")}

@@ -1,7 +1,7 @@
 """The statistics from which scenes are drawn, in two editions.
 
-The *first* edition shows every object that its captions name, so that all false objects come from annotators. The *second* adds what
-real captions have: true objects that no eye resolves, stray marks that could be taken for them, colours and places that are usual.
+The *first* edition shows every object that its captions name, so that all false objects come from annotators. The *second* adds
+what real captions have: true objects that no eye resolves, stray marks that could be taken for them, usual colours and places.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ class World:
                     f"World.{name} is {getattr(self, name)}; three probabilities that sum to 1 are needed."
                 )
         if len(self.unseen) != len(STRENGTHS) or not all(0 <= share <= 1 for share in self.unseen):
-            raise ValueError(f"World.unseen is {self.unseen}; give a probability for each of the strengths {STRENGTHS}.")
+            raise ValueError(
+                f"World.unseen is {self.unseen}; give a probability for each of the strengths {STRENGTHS}."
+            )
         if not 0 <= self.clutter <= 4:
             raise ValueError(f"World.clutter is {self.clutter}; a mean number of marks from 0 to 4 is needed.")
 

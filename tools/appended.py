@@ -20,11 +20,11 @@ from trl import DPOConfig, DPOTrainer
 
 from povid_lib import results
 from povid_lib import vlm as vlms
+from povid_lib.annotators import Annotator
 from povid_lib.kinds import KINDS, NAMES
 from povid_lib.metrics.chair import Chair, chair
 from povid_lib.pocket_report import captions, held_out, score
 from povid_lib.scenes import Item, Scene, scenes
-from povid_lib.annotators import Annotator
 from povid_lib.texts import PROMPT, SYNONYMS, detailed_caption, noun_phrase, place_phrase
 from povid_lib.vlm import VLM
 

@@ -22,6 +22,7 @@ from transformers import BatchFeature
 
 from povid_lib import distort, results
 from povid_lib import vlm as vlms
+from povid_lib.annotators import Annotator
 from povid_lib.dispreferred import (
     NEXT,
     Dilemma,
@@ -39,8 +40,6 @@ from povid_lib.dispreferred import (
 from povid_lib.metrics.stats import mean
 from povid_lib.pocket_report import held_out
 from povid_lib.scenes import Scene
-from povid_lib.annotators import Annotator
-
 
 SCENES, DRAWS, CAPTIONS, LEVEL = 2000, 2, 150, 0.2
 STEPS = (0, 200, *range(300, 1000, 50), 999)

@@ -1,4 +1,4 @@
-"""Do the eyes tell what a mark is, or that there is one? A linear probe of the frozen tower on patches that hold the centre of a mark."""
+"""Do the eyes tell what a mark is, or that there is one? A linear probe of the frozen tower, on patches with a mark's centre."""
 
 from __future__ import annotations
 
@@ -41,7 +41,16 @@ def score(rows: list, label: str) -> None:
     fitted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200, C=0.1)).fit(x[:half], y[:half])
     said = fitted.predict(x[half:])
     recall = (said == y[half:])[y[half:] == 1].mean() if len(set(y)) == 2 else float("nan")
-    print(label, len(rows), "accuracy", round((said == y[half:]).mean(), 3), "recall", round(recall, 3), "best constant", round(np.bincount(y[half:]).max() / len(said), 3))
+    print(
+        label,
+        len(rows),
+        "accuracy",
+        round((said == y[half:]).mean(), 3),
+        "recall",
+        round(recall, 3),
+        "best constant",
+        round(np.bincount(y[half:]).max() / len(said), 3),
+    )
 
 
 score(kind, "kind of a mark")

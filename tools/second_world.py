@@ -1,9 +1,9 @@
 """The search for the second world's recipe, step by step; NOTES.md says what came out. Each run has a folder under runs/.
 
-    python tools/second_world.py base NAME              go on with the shipped model on runs/NAME/recipe.json
-    python tools/second_world.py profile NAME           what its captions are like, beside the captions that it was taught
-    python tools/second_world.py curve NAME             the end-token constant
-    python tools/second_world.py tune NAME RUN          a method from RUNS on the base NAME
+python tools/second_world.py base NAME              go on with the shipped model on runs/NAME/recipe.json
+python tools/second_world.py profile NAME           what its captions are like, beside the captions that it was taught
+python tools/second_world.py curve NAME             the end-token constant
+python tools/second_world.py tune NAME RUN          a method from RUNS on the base NAME
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from povid_lib import end_bias, lessons, pocket, train, worlds
+from povid_lib import end_bias, lessons, worlds
 from povid_lib import vlm as vlms
 from povid_lib.pocket_fit import fit
 from povid_lib.pocket_train import InstructionData, PocketConfig
@@ -35,7 +35,9 @@ def recipe(name: str) -> tuple[PocketConfig, dict]:
     """A run's recipe; its world is registered as an edition of the run's name."""
     found = json.loads((RUNS / name / "recipe.json").read_text())
     worlds.EDITIONS[name] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.get("world", {}).items()}
-    config = PocketConfig(edition=name, **{k: tuple(v) if isinstance(v, list) else v for k, v in found["config"].items()})
+    config = PocketConfig(
+        edition=name, **{k: tuple(v) if isinstance(v, list) else v for k, v in found["config"].items()}
+    )
     return config, found
 
 

@@ -47,9 +47,20 @@ def tune(name: str, run: str, model: str) -> None:
             rows = study_data.blanked(rows, out)
         preferences.write(out / "rows.jsonl", rows)
         phase = "both" if method == "both" else "text"
-        common = {"max_steps": 80, "learning_rate": float(rate), "disable_tqdm": True, "save_strategy": "no", "logging_steps": 20}
+        common = {
+            "max_steps": 80,
+            "learning_rate": float(rate),
+            "disable_tqdm": True,
+            "save_strategy": "no",
+            "logging_steps": 20,
+        }
         recipe = train.Recipe(
-            str(out), model, str(out / "rows.jsonl"), str(out), preset="pocket", **{"text": None, "both": None, phase: common | settings}
+            str(out),
+            model,
+            str(out / "rows.jsonl"),
+            str(out),
+            preset="pocket",
+            **{"text": None, "both": None, phase: common | settings},
         )
         merged = train.run(recipe)
         Path(merged).rename(out / "merged")

@@ -19,6 +19,7 @@ import numpy as np
 
 from povid_lib import preferences, results, study_data, train
 from povid_lib import vlm as vlms
+from povid_lib.annotators import Annotator
 from povid_lib.hallucinate import Offline, pairs
 from povid_lib.kinds import KINDS
 from povid_lib.metrics import stats
@@ -27,7 +28,6 @@ from povid_lib.metrics.pope import pope
 from povid_lib.pocket_report import SPLITS, ask, captions, held_out, score
 from povid_lib.preferences import Pair
 from povid_lib.scenes import Scene
-from povid_lib.annotators import Annotator
 from povid_lib.texts import polls
 
 SEEDS, N = (0, 1, 2), 500

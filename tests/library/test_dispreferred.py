@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from povid_lib import vlm as vlms
+from povid_lib.annotators import Annotator
 from povid_lib.dispreferred import (
     NEXT,
     SORTS,
@@ -20,7 +21,6 @@ from povid_lib.dispreferred import (
 )
 from povid_lib.kinds import KINDS
 from povid_lib.scenes import Item, Scene, World, scenes
-from povid_lib.annotators import Annotator
 from povid_lib.texts import mentioned
 
 BATCH = list(scenes(40, World(), "validation"))

@@ -7,11 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from povid_lib.annotators import Annotator
 from povid_lib.kinds import KINDS
 from povid_lib.metrics.exact_judge import Claim, Verdict, holds, judge, judge_description, read_claims, summarise
 from povid_lib.scenes import COLOURS, SIZES, Item, Scene, World, scenes
-from povid_lib.annotators import Annotator
-from povid_lib.texts import Question, absent_objects, attribute_questions, detailed_caption, exist_question, mentioned, place_question
+from povid_lib.texts import (
+    Question,
+    absent_objects,
+    attribute_questions,
+    detailed_caption,
+    exist_question,
+    mentioned,
+    place_question,
+)
 
 SCENES = [s for kind in ("typical", "counter_typical", "mixed") for s in scenes(150, World(kind), "validation")]
 

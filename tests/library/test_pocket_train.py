@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from povid_lib import pocket, pocket_fit, pocket_train
+from povid_lib.annotators import Annotator
 from povid_lib.kinds import KINDS, NAMES
 from povid_lib.pocket_data import answer_weights, by_length, conversation, encode_chat, pad, patch_labels
 from povid_lib.pocket_train import InstructionData, PocketConfig, train
 from povid_lib.scenes import SIDE, Item, Scene, World, draw, scenes
-from povid_lib.annotators import Annotator
 from povid_lib.texts import Question
 
 TINY = PocketConfig(steps=(4, 4, 2, 4), pairs=60, batch_sizes=(6, 6, 6, 6))

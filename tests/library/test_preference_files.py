@@ -17,11 +17,10 @@ from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 
 from povid_lib import pocket
+from povid_lib.annotators import Annotator
 from povid_lib.preference_files import from_trl, read_povid, read_trl, to_trl, write_povid, write_trl
 from povid_lib.preferences import Change, Pair, Provenance, append, read, validate, write
 from povid_lib.scenes import scenes
-from povid_lib.annotators import Annotator
-
 from povid_lib.truths import Truth, read_coco_captions, read_llava, read_truths
 from tests.library.test_trl import LANGUAGE_MODEL_ONLY
 

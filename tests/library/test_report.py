@@ -5,11 +5,10 @@ import pytest
 
 from povid_lib import pocket_report as report
 from povid_lib import results
+from povid_lib.annotators import Annotator
 from povid_lib.kinds import KINDS, NAMES
 from povid_lib.pocket_eyes import eyes, presence, said_and_seen
 from povid_lib.scenes import World, scenes
-from povid_lib.annotators import Annotator
-
 
 BATCH = list(scenes(40, World(), "validation"))
 

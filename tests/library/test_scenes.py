@@ -15,12 +15,12 @@ from povid_lib.scenes import (
     Item,
     Scene,
     World,
-    cooccurrence_table,
     draw,
     sample_scene,
     scenes,
     sprite,
 )
+from povid_lib.worlds import cooccurrence_table
 
 
 def test_world_is_as_large_as_promised():

@@ -5,10 +5,19 @@ import re
 import numpy as np
 import pytest
 
+from povid_lib.annotators import Annotator
 from povid_lib.kinds import KINDS, NAMES
 from povid_lib.scenes import Item, World, scenes
-from povid_lib.annotators import Annotator
-from povid_lib.texts import absent_objects, attribute_questions, detailed_caption, enumerate_phrases, mentioned, noun_phrase, place_question, polls
+from povid_lib.texts import (
+    absent_objects,
+    attribute_questions,
+    detailed_caption,
+    enumerate_phrases,
+    mentioned,
+    noun_phrase,
+    place_question,
+    polls,
+)
 
 SCENES = list(scenes(300)) + list(scenes(300, World("counter_typical"))) + list(scenes(300, World("mixed")))
 

@@ -8,9 +8,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import DPOConfig, DPOTrainer
 
 from povid_lib import pocket
-from povid_lib.scenes import scenes
 from povid_lib.annotators import Annotator
-
+from povid_lib.scenes import scenes
 
 LANGUAGE_MODEL_ONLY = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 
