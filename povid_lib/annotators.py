@@ -25,7 +25,7 @@ class Annotator:
     ``error``: the partner is claimed with probability ``error * strength`` (at most 1) as one more small object at the end;
     ``insert``: the same, but named right behind its companion;
     ``confuse``: an object that is pale or covered is *called* its partner with probability ``confuse * strength``.
-    ``omit``: probability that an object that is small, pale or covered is left out; others are with a third of it.
+    ``omit``: probability that an object that is seen and small, pale or covered is left out; others are with a third of it.
     ``ordered``: probability that a caption follows salience; otherwise its order is random.
     ``together``: partners are named one behind the other, and forms vary with what is said (see ``forms``), as in the second
     edition of the world.
@@ -68,7 +68,7 @@ class Annotator:
 
     def _left(self, items: list[Item], rng: np.random.Generator) -> list[Item]:
         """The items that are not forgotten, the first at least."""
-        kept = [item for item in items if rng.random() >= (self.omit if item.hard else self.omit / 3)]
+        kept = [item for item in items if rng.random() >= (self.omit if item.hard and not item.unseen else self.omit / 3)]
         return kept or items[:1]
 
     def _seen_as(self, item: Item, missing: set[str], scene: Scene, rng: np.random.Generator) -> list[Item]:

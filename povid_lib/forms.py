@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from povid_lib.scenes import Item
-from povid_lib.texts import RELATION_WORDS, noun, noun_phrase, place_phrase, relations
+from povid_lib.texts import RELATION_WORDS, noun, noun_phrase, place_phrase
 
 HABIT = 0.85  # how often the form is the one that the content asks for
-RELATION = 0.85  # how often a relation is told where the first two single objects stand in one
+RELATION = 0.9  # how often a relation is told where the content asks for one
 FORMS = (
     "A",
     "I can see",
@@ -25,14 +25,21 @@ FORMS = (
 
 
 def varied_caption(items: Sequence[Item], rng: np.random.Generator) -> str:
-    """One sentence per item in the given order and, where the first two single ones lie in one row or column, how they lie."""
+    """One sentence per item in the given order and, where the first one is single and large, how it lies to the next single one."""
     sentences = [sentence(item, at == 0, rng) for at, item in enumerate(items)]
     singles = [item for item in items if item.count == 1][:2]
-    aligned = [r for r in relations(singles) if r[0] == singles[0].name]
-    if aligned and rng.random() < RELATION:
-        a, b, how = aligned[0]
-        sentences.append(f"The {noun(a)} is {RELATION_WORDS[how]} the {noun(b)}.")
+    if len(singles) == 2 and singles[0] is items[0] and items[0].size == "large" and rng.random() < RELATION:
+        a, b = singles
+        sentences.append(f"The {noun(a.name)} is {RELATION_WORDS[_side(a, b)]} the {noun(b.name)}.")
     return " ".join(sentences)
+
+
+def _side(a: Item, b: Item) -> str:
+    """Where a lies from b: left or right if their columns differ, else above or below."""
+    across, down = b.cells[0] % 3 - a.cells[0] % 3, b.cells[0] // 3 - a.cells[0] // 3
+    if across:
+        return "left" if across > 0 else "right"
+    return "above" if down > 0 else "below"
 
 
 def sentence(item: Item, first: bool, rng: np.random.Generator) -> str:

@@ -83,7 +83,10 @@ def measured(name: str, label: str, model: Path | str, n: int = 150, **bias: obj
     for kind in ("typical", "counter_typical"):
         batch = held(name, kind, n)
         pictures, prompts = [s.image() for s in batch], [PROMPT] * n
-        said = end_bias.generate(vlm, pictures, prompts, **bias) if bias else vlms.generate(vlm, pictures, PROMPT)
+        if "odds" in bias:
+            said = end_bias.unsupported(vlm, pictures, [s.blank() for s in batch], prompts, **bias)
+        else:
+            said = end_bias.generate(vlm, pictures, prompts, **bias) if bias else vlms.generate(vlm, pictures, PROMPT)
         found = profile(batch, [a.text for a in said])
         show(f"{label} {kind[:7]}", found, RUNS / name / "figures.jsonl")
         if not bias:
@@ -95,6 +98,11 @@ def measured(name: str, label: str, model: Path | str, n: int = 150, **bias: obj
 def curve(name: str, model: str, n: int = 150) -> None:
     for constant in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0):
         measured(name, f"end {constant:g}", model, n, constant=constant)
+    for odds, constant in ((2.0, 2.0), (2.0, 100.0), (5.0, 2.0), (5.0, 100.0)):
+        measured(name, f"unsupported {odds:g} {constant:g}", model, n, constant=constant, odds=odds)
+    there = vlms.load(model, device="cpu").processor.tokenizer.encode("There", add_special_tokens=False)[:1]
+    for constant in (-2.0, -4.0):
+        measured(name, f"There {constant:g}", model, n, constant=constant, tokens=there)
 
 
 if __name__ == "__main__":
