@@ -153,13 +153,13 @@ class Eyes(nn.Module):
 
 
 def eyes_loss(eyes: Eyes, tokenizer: PreTrainedTokenizerFast, config: PocketConfig, step: int) -> Tensor:
-    """Contrastive loss against true short captions plus the heads' cross-entropies."""
+    """Contrastive loss against true short captions plus the heads' cross-entropies; what is unseen is not told, and stays so."""
     rng, n = _rng(config, "eyes", step), config.batch("eyes")
     world, author = worlds.world(config.edition, "mixed"), Annotator(ordered=0)
     batch = [sample_scene(20_000_000 * config.seed + step * n + i, world) for i in range(n)]
     drawn = [draw(scene) for scene in batch]
     labels = [patch_labels(scene, owner) for scene, (_, owner) in zip(batch, drawn, strict=True)]
-    ids = [[BOS, *tokenizer.encode(author.caption(scene, rng, detailed=False)), EOS] for scene in batch]
+    ids = [[BOS, *tokenizer.encode(author.caption(scene.shown, rng, detailed=False)), EOS] for scene in batch]
     tokens, mask = pad(ids, PAD)
     out = eyes.clip(
         input_ids=tokens,

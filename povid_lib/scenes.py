@@ -95,6 +95,11 @@ class Scene:
         return tuple(item.name for item in self.items if item.unseen)
 
     @property
+    def shown(self) -> Scene:
+        """The same scene as if only what can be made out were there."""
+        return replace(self, items=tuple(item for item in self.items if not item.unseen))
+
+    @property
     def salient(self) -> tuple[Item, ...]:
         """Items by salience: larger first, then left to right, then top to bottom."""
         return tuple(sorted(self.items, key=lambda it: (-SIZES[it.size], it.cells[0] % 3, it.cells[0] // 3)))

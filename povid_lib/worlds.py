@@ -90,10 +90,10 @@ class World:
 EDITIONS: dict[str, dict[str, object]] = {
     "first": {},
     "second": {
-        "pale": 0.2,
-        "unseen": (0.7, 0.8, 0.9, 0.9),
-        "lone_unseen": 0.15,
-        "clutter": 1.5,
+        "pale": 0.15,
+        "unseen": (0.85, 0.9, 0.95, 0.95),
+        "lone_unseen": 0.25,
+        "clutter": 1.2,
         "usual_colour": 0.75,
         "usual_place": 0.65,
         "faded": 0.2,

@@ -3,7 +3,8 @@
 python tools/second_world.py base NAME              go on with the shipped model on runs/NAME/recipe.json
 python tools/second_world.py profile NAME           what its captions are like, beside the captions that it was taught
 python tools/second_world.py curve NAME             the end-token constant
-python tools/second_world.py tune NAME RUN          a method from RUNS on the base NAME
+python tools/second_world.py tune NAME RUN          a method (see second_world_tune) at a rate on the base NAME: povid:6e-4
+python tools/second_world.py full NAME              all stages from nothing, resumable
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from povid_lib import end_bias, lessons, worlds
+from povid_lib import end_bias, lessons, pocket_train, worlds
 from povid_lib import vlm as vlms
 from povid_lib.pocket_fit import fit
 from povid_lib.pocket_train import InstructionData, PocketConfig
@@ -96,12 +97,13 @@ def measured(name: str, label: str, model: Path | str, n: int = 150, **bias: obj
 
 
 def curve(name: str, model: str, n: int = 150) -> None:
-    for constant in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0):
+    for constant in (1.5, 3.0, 4.5, 6.0):
         measured(name, f"end {constant:g}", model, n, constant=constant)
-    for odds, constant in ((2.0, 2.0), (2.0, 100.0), (5.0, 2.0), (5.0, 100.0)):
+    for odds, constant in ((3.0, 2.0), (3.0, 100.0)):
         measured(name, f"unsupported {odds:g} {constant:g}", model, n, constant=constant, odds=odds)
-    there = vlms.load(model, device="cpu").processor.tokenizer.encode("There", add_special_tokens=False)[:1]
-    for constant in (-2.0, -4.0):
+    encode = vlms.load(model, device="cpu").processor.tokenizer.encode
+    there = [encode(text, add_special_tokens=False)[0] for text in ("There", " There")]
+    for constant in (-3.0,):
         measured(name, f"There {constant:g}", model, n, constant=constant, tokens=there)
 
 
@@ -115,6 +117,11 @@ if __name__ == "__main__":
         measured(name, "base", own)
     elif what == "taught":
         taught(name)
+    elif what == "full":
+        config, found = recipe(name)
+        torch.set_num_threads(found.get("threads", 2))
+        pocket_train.train(config, RUNS / name / "model")
+        measured(name, "base", own)
     elif what == "profile":
         measured(name, "base", own)
     elif what == "curve":

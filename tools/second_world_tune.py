@@ -54,14 +54,10 @@ def tune(name: str, run: str, model: str) -> None:
             "save_strategy": "no",
             "logging_steps": 20,
         }
-        recipe = train.Recipe(
-            str(out),
-            model,
-            str(out / "rows.jsonl"),
-            str(out),
-            preset="pocket",
-            **{"text": None, "both": None, phase: common | settings},
-        )
+        if method not in ("dealt", "dealteven", "blank", "both"):  # the same rows at another rate have the same reference
+            common["cache_dir"] = str(second_world.RUNS / name / f"cache-{truth}-{corruption}")
+        phases = {"text": None, "both": None, phase: common | settings}
+        recipe = train.Recipe(str(out), model, str(out / "rows.jsonl"), str(out), preset="pocket", **phases)
         merged = train.run(recipe)
         Path(merged).rename(out / "merged")
         report = json.loads((out / phase / "report.json").read_text())["log"]
