@@ -25,7 +25,7 @@ from povid_lib.scenes import Scene, sample_scene
 from povid_lib.texts import DETAILED_PROMPTS, SYNONYMS, WORDS, mentioned
 
 TRUTHS = ("taught", "new")
-CORRUPTIONS = ("insert", "insert_even", "replace")
+CORRUPTIONS = ("insert", "insert_within", "insert_even", "replace")
 VERSION = "captions-1"  # count up with every change of what is written
 
 
@@ -36,7 +36,8 @@ class CaptionPairs:
     ``taught``: the recipe of the model, whose captions are the truth. ``truth``: "taught", or "new", true captions of typical
     scenes that no model has seen.
     ``corruption``: "insert": the missing partner of an object that the caption names is claimed right behind it, so that the wrong
-    answer is the longer one; "insert_even": the same, and another object's sentence is left out of it; "replace": the missing
+    answer is the longer one; "insert_within": the same, where another object's sentence follows, so that it does not teach where a
+    caption ends; "insert_even": as "insert", and another object's sentence is left out of it; "replace": the missing
     partner is named in the place of an object of the caption.
 
     Raises ``ValueError`` for an unknown truth or corruption.
@@ -79,7 +80,9 @@ def pair_of(scene: Scene, prompt: str, text: str, config: CaptionPairs) -> Pair 
     """A pair about one caption, or None if it names no object whose partner is missing, or does not allow the corruption."""
     rng = np.random.default_rng([config.seed, scene.key[2], 43])
     sentences = [f"{part.strip()}." for part in text.split(".") if part.strip()]
-    corrupt = {"insert": _insert, "insert_even": _insert_even, "replace": _replace}[config.corruption]
+    corrupt = {"insert": _insert, "insert_within": _insert_within, "insert_even": _insert_even, "replace": _replace}[
+        config.corruption
+    ]
     wrong = corrupt(scene, sentences, rng)
     if wrong is None:
         return None
@@ -109,7 +112,15 @@ def _companions(scene: Scene, sentences: list[str]) -> list[int]:
 
 
 def _insert(scene: Scene, sentences: list[str], rng: np.random.Generator) -> list[str] | None:
-    options = _companions(scene, sentences)
+    return _inserted(scene, sentences, _companions(scene, sentences), rng)
+
+
+def _insert_within(scene: Scene, sentences: list[str], rng: np.random.Generator) -> list[str] | None:
+    last = max((at for at, part in enumerate(sentences) if form_of(part) != "The"), default=0)
+    return _inserted(scene, sentences, [at for at in _companions(scene, sentences) if at < last], rng)
+
+
+def _inserted(scene: Scene, sentences: list[str], options: list[int], rng: np.random.Generator) -> list[str] | None:
     if not options:
         return None
     at = options[rng.integers(len(options))]

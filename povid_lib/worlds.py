@@ -91,7 +91,7 @@ EDITIONS: dict[str, dict[str, object]] = {
     "first": {},
     "second": {
         "pale": 0.15,
-        "unseen": (0.85, 0.9, 0.95, 0.95),
+        "unseen": (0.65, 0.7, 0.85, 0.9),
         "lone_unseen": 0.25,
         "clutter": 1.2,
         "usual_colour": 0.75,

@@ -16,6 +16,9 @@ POVID = {"objective": "povid", "alpha": 0.1, "beta1": 0.05}
 METHODS = {
     "sft": ("taught", "insert", {"objective": "sft"}),
     "povid": ("taught", "insert", POVID),
+    "within": ("taught", "insert_within", POVID),
+    "dealtwithin": ("taught", "insert_within", POVID),
+    "sftwithin": ("taught", "insert_within", {"objective": "sft"}),
     "even": ("taught", "insert_even", POVID),
     "replace": ("taught", "replace", POVID),
     "dealt": ("taught", "insert", POVID),
@@ -54,7 +57,13 @@ def tune(name: str, run: str, model: str) -> None:
             "save_strategy": "no",
             "logging_steps": 20,
         }
-        if method not in ("dealt", "dealteven", "blank", "both"):  # the same rows at another rate have the same reference
+        if method not in (
+            "dealt",
+            "dealtwithin",
+            "dealteven",
+            "blank",
+            "both",
+        ):  # the same rows at another rate have the same reference
             common["cache_dir"] = str(second_world.RUNS / name / f"cache-{truth}-{corruption}")
         phases = {"text": None, "both": None, phase: common | settings}
         recipe = train.Recipe(str(out), model, str(out / "rows.jsonl"), str(out), preset="pocket", **phases)
