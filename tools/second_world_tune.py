@@ -57,13 +57,7 @@ def tune(name: str, run: str, model: str) -> None:
             "save_strategy": "no",
             "logging_steps": 20,
         }
-        if method not in (
-            "dealt",
-            "dealtwithin",
-            "dealteven",
-            "blank",
-            "both",
-        ):  # the same rows at another rate have the same reference
+        if not method.startswith("dealt") and method not in ("blank", "both"):  # the same rows have the same reference
             common["cache_dir"] = str(second_world.RUNS / name / f"cache-{truth}-{corruption}")
         phases = {"text": None, "both": None, phase: common | settings}
         recipe = train.Recipe(str(out), model, str(out / "rows.jsonl"), str(out), preset="pocket", **phases)

@@ -1,4 +1,4 @@
-"""The second edition of the world: what is there and cannot be seen, who writes about it, and what a profile reads out of a caption."""
+"""The second edition of the world: what cannot be seen, who writes about it, and what a profile reads out of a caption."""
 
 from dataclasses import replace
 
