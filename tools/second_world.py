@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
-from povid_lib import end_bias, lessons, pocket_train, worlds
+from povid_lib import end_bias, lessons, pocket, pocket_train, worlds
 from povid_lib import vlm as vlms
 from povid_lib.pocket_fit import fit
 from povid_lib.pocket_train import InstructionData, PocketConfig
@@ -55,6 +56,17 @@ def base(name: str) -> None:
     model.eval().save_pretrained(folder / "model")
     vlm.processor.save_pretrained(folder / "model")
     print("trained", round(time.time() - start), flush=True)
+
+
+def shipped_eyes(name: str) -> Path:
+    """The vision tower of the shipped model as a folder that ``pocket_train.train`` takes its eyes from."""
+    folder = RUNS / name / "eyes"
+    if not (folder / "eyes.safetensors").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        eyes = pocket_train.Eyes(len(pocket.build_tokenizer(name)))
+        eyes.clip.vision_model.load_state_dict(vlms.load(device="cpu").model.model.vision_tower.state_dict())
+        save_file({k: v.contiguous() for k, v in eyes.state_dict().items()}, folder / "eyes.safetensors")
+    return folder
 
 
 def held(name: str, kind: str, n: int) -> list[Scene]:
@@ -120,7 +132,8 @@ if __name__ == "__main__":
     elif what == "full":
         config, found = recipe(name)
         torch.set_num_threads(found.get("threads", 2))
-        pocket_train.train(config, RUNS / name / "model")
+        eyes = shipped_eyes(name) if found.get("shipped_eyes") else None
+        pocket_train.train(config, RUNS / name / "model", eyes)
         measured(name, "base", own)
     elif what == "profile":
         measured(name, "base", own)
