@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 LEVEL = 0.95
-_EXACT = 16  # so many pictures on which two models differ are exchanged in every way there is
+_FEW = 16  # pictures on which two models differ: so many can be exchanged in every way there is
 _LEAST = 1e-12  # of a difference's size: what is as far out but for rounding is as far out
 
 
@@ -86,21 +86,21 @@ def compare(
 ) -> Comparison:
     """Second model's ``ratio`` less the first's; each is (numerators, denominators) over the same pictures in the same order.
 
-    The interval joins the two models' own intervals by their correlation over pictures (MOVER; Newcombe 1998, Statistics in
-    Medicine 17). The p-value exchanges the two models on each picture in every way there is, where they differ on at most 16;
-    elsewhere it is Student's for the difference's influence. It has no floor: 1 of 200 pictures that differs gives p = 1.
+    Interval and p-value are Student's for the difference's influence. Where the models differ on at most 16 pictures, that is too
+    coarse: the interval then joins the two models' own by their correlation over pictures (MOVER; Newcombe 1998, Statistics in
+    Medicine 17), and the p-value exchanges the models on each picture in every way there is. 1 of 200 that differs gives p = 1.
 
     Raises ``ValueError`` as ``ratio`` does, or if the two differ in length.
     """
     a, b = _pairs("compare", *first), _pairs("compare", *second)
     if len(a[0]) != len(b[0]):
         raise ValueError(f"compare: {len(a[0])} pictures against {len(b[0])}; give both models the same ones.")
-    difference = _difference((a[0][None], a[1][None]), (b[0][None], b[1][None]))
     differing = (a[0] != b[0]) | (a[1] != b[1])
-    if differing.sum() <= _EXACT:
-        return Comparison(difference, _exchanged(a, b, differing))
-    influence = _influence(b[0][None], b[1][None])[0] - _influence(a[0][None], a[1][None])[0]
-    return Comparison(difference, _p_value(difference.value, float(influence.var(ddof=1)) / len(influence), len(influence) - 1))
+    whole = ((a[0][None], a[1][None]), (b[0][None], b[1][None]))
+    variance, freedom = _variance_of_difference(_influence(*whole[0]), _influence(*whole[1]))
+    difference = _difference(*whole, variance, freedom)
+    few = differing.sum() <= _FEW
+    return Comparison(difference, _exchanged(a, b, differing) if few else _p_value(difference.value, variance, freedom))
 
 
 def crossed_ratio(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> Estimate:
@@ -125,8 +125,8 @@ def crossed_compare(
         raise ValueError(f"crossed_compare: {a[0].shape[1]} pictures against {b[0].shape[1]}; give both the same ones.")
     if len(a[0]) == len(b[0]) == 1:
         return compare((a[0][0].tolist(), a[1][0].tolist()), (b[0][0].tolist(), b[1][0].tolist()))
-    difference = _difference(a, b)
     variance, freedom = _variance_of_difference(_influence(*a), _influence(*b))
+    difference = _difference(a, b, variance, freedom)
     return Comparison(difference, _p_value(difference.value, variance, freedom))
 
 
@@ -167,6 +167,8 @@ def _mean_squares(influence: NDArray) -> tuple[float, float, float]:
 def _variance_of_difference(a: NDArray, b: NDArray) -> tuple[float, float]:
     """As ``_variance`` for a difference of two methods with trainings of their own on the same pictures."""
     pictures = a.shape[1]
+    if pictures == 1:
+        return 0.0, 1.0
     of_pictures = float((b.mean(0) - a.mean(0)).var(ddof=1)) / pictures
     seeds, rests, spread = 0.0, 0.0, of_pictures**2 / (pictures - 1)
     least = math.inf
@@ -208,13 +210,17 @@ def _wilson(value: float, worth: float, out: float) -> tuple[float, float]:
     return max(0.0, centre - half) if value > 0 else 0.0, min(1.0, centre + half) if value < 1 else 1.0
 
 
-def _difference(a: tuple[NDArray, NDArray], b: tuple[NDArray, NDArray]) -> Estimate:
-    """Second ratio less the first, with the interval that joins their own."""
+def _difference(a: tuple[NDArray, NDArray], b: tuple[NDArray, NDArray], variance: float, freedom: float) -> Estimate:
+    """Second ratio less the first with its interval."""
     first, second = _estimate(*a), _estimate(*b)
-    x, y = _influence(*a).mean(0), _influence(*b).mean(0)
+    value, x, y = second.value - first.value, _influence(*a).mean(0), _influence(*b).mean(0)
+    if first.n == 1:
+        return Estimate(value, float("nan"), float("nan"), 1)
+    if (x != y).sum() > _FEW and variance > 0:
+        half = float(student.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
+        return Estimate(value, value - half, value + half, first.n)
     both = float(x.std() * y.std())
     correlation = float((x * y).mean() / both) if both > 0 else 0.0
-    value = second.value - first.value
 
     def joined(p: float, q: float) -> float:
         return math.sqrt(max(0.0, p * p + q * q - 2 * correlation * p * q))
@@ -265,7 +271,9 @@ def _pairs(caller: str, numerators: Sequence[float], denominators: Sequence[floa
 
 def _sound(caller: str, top: NDArray, bottom: NDArray) -> tuple[NDArray, NDArray]:
     if not (np.isfinite(top).all() and np.isfinite(bottom).all()):
-        raise ValueError(f"{caller}: nan or infinity among the numbers; leave those pictures out, or mend where they come from.")
+        raise ValueError(
+            f"{caller}: nan or infinity among the numbers; leave those pictures out, or mend where they come from."
+        )
     if (bottom < 0).any():
         raise ValueError(f"{caller}: a denominator is negative; it is what a picture's numerator is a share of.")
     if bottom.sum() == 0:
