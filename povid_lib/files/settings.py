@@ -19,7 +19,6 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 import numpy as np
 import yaml
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
-from pydantic_core import CoreSchema, core_schema
 
 _FEW = 12  # settings that can be listed in a sentence
 _LONG = 80  # letters of a value that are shown
@@ -45,8 +44,8 @@ class Remedy:
     secret: bool = False
     known: tuple[str, ...] = ()
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.literal_schema(list(self.known)) if self.known else handler(source)
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return handler.generate_schema(Literal[self.known]) if self.known else handler(source)
 
 
 def one_of(known: Iterable[str], more: str = "") -> Remedy:
