@@ -139,7 +139,7 @@ class POVIDConfig(DPOConfig):
             f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(DPOConfig)
         }
         for name in _TRL_ONLY:
-            if getattr(self, name) != defaults[name]:
+            if name in defaults and getattr(self, name) != defaults[name]:  # older releases lack some
                 raise ValueError(
                     f"POVIDConfig.{name} is {getattr(self, name)!r}, but it belongs to TRL's own loss, which is not computed here. "
                     "Leave it out; the loss is chosen with `objective`."
