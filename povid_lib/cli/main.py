@@ -71,12 +71,14 @@ def study(
     What is done is not done again; a study that was stopped goes on when the same command is given. With --part only the runs are
     made; the table needs the command once without it.
     """
-    from povid_lib.study import report, run
+    from povid_lib.files import results
+    from povid_lib.study import methods, report, run
     from povid_lib.training.recipe import find_recipe
 
     try:
         file = find_recipe(file)
-        found = run.read_study(file)
+        results.check_name(file.stem)
+        found = methods.read_study(file)
         at, _, number = part.partition("/")
         if not (at.isdigit() and number.isdigit() and int(at) < int(number)):
             raise ValueError(f"--part is {part!r}; write k/n with k below n, such as 0/2.")

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from povid_lib.cli.options import options_of
 from povid_lib.cli.rewrite import rewrite
+from povid_lib.data.corrupt_text import Offline
 
 if TYPE_CHECKING:  # the modules themselves are imported where a command needs them, so that help comes at once
     from povid_lib.data.audit import Audit
@@ -29,21 +31,12 @@ SHOWN = 20  # pictures at fault that an audit names
 
 
 @app.command()
+@options_of("config", Offline, {None: ("difficulty", "objects", "relations", "attributes", "reasoning", "seed")})
 def make(
+    *,
     out: Annotated[Path, typer.Option(help="File to write; it must not exist yet.")],
     n: Annotated[int, typer.Option(help="Pairs, one a scene.")] = 10_000,
-    difficulty: Annotated[
-        str,
-        typer.Option(
-            help='Which object takes the place of a true one: "random", any absent one; "context", one that fits the place; '
-            '"partner", one that usually comes along, which is what a language prior expects.'
-        ),
-    ] = "partner",
-    objects: Annotated[float, typer.Option(help="Weight of false objects.")] = 0.4,
-    relations: Annotated[float, typer.Option(help="Weight of false places.")] = 0.2,
-    attributes: Annotated[float, typer.Option(help="Weight of false colours, sizes and numbers.")] = 0.2,
-    reasoning: Annotated[float, typer.Option(help="Weight of a false step and the wrong result after it.")] = 0.2,
-    seed: Annotated[int, typer.Option(help="Another seed: other scenes, other pairs.")] = 0,
+    config: Offline,
 ) -> None:
     """Make pairs from the pocket world's exact truth: no model, no cost, 10,000 in well under a minute.
 
@@ -61,7 +54,6 @@ def make(
     from povid_lib.data import corrupt_text, pair_files
 
     try:
-        config = corrupt_text.Offline(difficulty, objects, relations, attributes, reasoning, seed=seed)
         made = corrupt_text.pairs(n, config)
         out.parent.mkdir(parents=True, exist_ok=True)
         written = pair_files.write(out, tqdm(made, total=n, desc="pairs", disable=None))
@@ -115,9 +107,12 @@ def audit(
     ```
     """
     from povid_lib.data import audit, pair_files
+    from povid_lib.files import results
 
     start = time.time()
     try:
+        if name:
+            results.check_name(name)
         rows = list(pair_files.read(path))
         found, blind = audit.audit(rows, images, seed), audit.text_shortcut(rows, seed)
         seeing = _with_image(rows, objects, seed)
@@ -128,8 +123,6 @@ def audit(
     for image, fault in list(found.pictures.items())[:SHOWN]:
         typer.echo(f"  {image}: {fault}")
     if name:
-        from povid_lib.files import results
-
         data = {"audit": found, "text_shortcut": blind, "with_image": seeing}
         config = {"pairs": path.name, "seed": seed}
         typer.echo(f"Written to {results.save(name, data, config, time.time() - start)}.")

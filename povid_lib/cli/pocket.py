@@ -8,19 +8,20 @@ from typing import Annotated
 
 import typer
 
+from povid_lib.cli.options import options_of
+from povid_lib.pocket.config import PocketConfig
+
 pocket_app = typer.Typer(no_args_is_help=True, help="The pocket model: make it, examine it, put it into the browser.")
 
 
 @pocket_app.command("train")
+@options_of("config", PocketConfig, {None: ("seed", "cooccurrence", "annotator_error")})
 def pocket_train(
+    *,
     out: Annotated[Path, typer.Option(help="Folder for the model; a run that was stopped there goes on.")] = Path(
         "runs/pocket"
     ),
-    seed: Annotated[int, typer.Option(help="Another seed: other scenes, texts and initial weights.")] = 0,
-    cooccurrence: Annotated[float, typer.Option(help="Strength of co-occurrence in the world it learns from.")] = 1.0,
-    annotator_error: Annotated[
-        float, typer.Option(help="Rate at which missing partners are claimed, before strength.")
-    ] = 1.1,
+    config: PocketConfig,
     share: Annotated[float, typer.Option(help="Share of the recipe's steps and pictures, for a smaller model.")] = 1.0,
     eyes_from: Annotated[Path | None, typer.Option(help="Take the eyes from this earlier run.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads. Another number gives another rounding of sums.")] = 2,
@@ -30,11 +31,10 @@ def pocket_train(
 
     import torch
 
-    from povid_lib.pocket.train import PocketConfig, train
+    from povid_lib.pocket.train import train
 
     torch.set_num_threads(threads)
     try:
-        config = PocketConfig(seed=seed, cooccurrence=cooccurrence, annotator_error=annotator_error)
         eyes, prior, align, instruct = (max(1, round(n * share)) for n in config.steps)
         config = replace(config, steps=(eyes, prior, align, instruct), pairs=max(1, round(config.pairs * share)))
         folder = train(config, out, eyes_from)
@@ -58,6 +58,7 @@ def pocket_report(
 
     start = time.time()
     try:
+        results.check_name(name)
         vlm = load(model)
     except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error

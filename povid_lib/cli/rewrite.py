@@ -8,15 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from povid_lib.cli.options import options_of
+from povid_lib.data.rewrite.config import RewriterConfig
+
 if TYPE_CHECKING:
     from povid_lib.data.rewrite.rewriter import DryRun
 
-
-_SERVER, _MONEY, _BATCH = ({"rich_help_panel": panel} for panel in ("Server", "Money", "Batch API"))
+_MONEY, _BATCH = {"rich_help_panel": "Money"}, {"rich_help_panel": "Batch API"}
 _FILE: dict[str, Any] = {"exists": True, "dir_okay": False}
 
 
+@options_of(
+    "config",
+    RewriterConfig,
+    {
+        None: ("kinds",),
+        "Server": ("model", "base_url", "key_variable", "concurrency", "length_parameter"),
+        "Money": ("input_price", "output_price", "spending_limit", "detail", "max_tokens", "image_tokens"),
+    },
+    {"kinds": "kind", "spending_limit": "budget"},
+)
 def rewrite(
+    *,
     truth: Annotated[
         Path, typer.Option(help="True answers: LLaVA-Instruct conversations, or COCO's file of captions.", **_FILE)
     ],
@@ -28,54 +41,20 @@ def rewrite(
             "a usable answer and why."
         ),
     ],
-    model: Annotated[str, typer.Option(help="Model to ask; it must see.", **_SERVER)],
-    input_price: Annotated[float, typer.Option(help="Dollars for a million input tokens.", **_MONEY)],
-    output_price: Annotated[float, typer.Option(help="Dollars for a million output tokens.", **_MONEY)],
-    budget: Annotated[
-        float,
-        typer.Option(
-            help="Dollars that all runs with one OUT may spend. Never passed: a request is sent only if the most that it can "
-            "cost, retries and all, still fits.",
-            **_MONEY,
-        ),
-    ],
+    first: Annotated[int | None, typer.Option(min=1, help="Only the first so many true answers, for a trial.")] = None,
+    prompt: Annotated[
+        str, typer.Option(help="The question that COCO's captions answer; LLaVA's file has its own.")
+    ] = "Describe this image.",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again about rows that got no answer at all.")
+    ] = False,
+    config: RewriterConfig,
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run", help="Print how far it is, tokens and money, and send nothing. Needs no key.", **_MONEY
         ),
     ] = False,
-    first: Annotated[int | None, typer.Option(min=1, help="Only the first so many true answers, for a trial.")] = None,
-    prompt: Annotated[
-        str, typer.Option(help="The question that COCO's captions answer; LLaVA's file has its own.")
-    ] = "Describe this image.",
-    kind: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A kind of corruption: object, relation, attribute, step or result. Repeat it; default: all."
-        ),
-    ] = None,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Ask again about rows that got no answer at all.")
-    ] = False,
-    base_url: Annotated[
-        str, typer.Option(help="Any server that speaks OpenAI's protocol.", **_SERVER)
-    ] = "https://api.openai.com/v1",
-    key_variable: Annotated[
-        str, typer.Option(help="The environment variable that holds the key.", **_SERVER)
-    ] = "OPENAI_API_KEY",
-    concurrency: Annotated[int, typer.Option(help="Requests under way at once.", **_SERVER)] = 4,
-    length_parameter: Annotated[
-        str, typer.Option(help="How the server calls the longest answer: older ones say max_tokens.", **_SERVER)
-    ] = "max_completion_tokens",
-    detail: Annotated[
-        str, typer.Option(help="low: the picture is seen in 512 x 512 pixels, and costs less.", **_MONEY)
-    ] = "high",
-    max_tokens: Annotated[int, typer.Option(help="The longest answer, in tokens.", **_MONEY)] = 1024,
-    image_tokens: Annotated[
-        tuple[int, int],
-        typer.Option(help="Tokens of a picture and of each of its tiles; the default is that of GPT-4o.", **_MONEY),
-    ] = (85, 170),
     batch: Annotated[
         Path | None,
         typer.Option(
@@ -131,30 +110,15 @@ def rewrite(
       --input-price 0 --output-price 0 --budget 1
     ```
     """
-    from povid_lib.data import pair_files, pairs
+    from povid_lib.data import pair_files
     from povid_lib.data.rewrite import rewriter
     from povid_lib.data.rewrite.batch import drop_batch, read_batch, write_batch
-    from povid_lib.data.rewrite.request import RewriterConfig
     from povid_lib.data.true_answers import read_truths
 
     if (batch_results or batch_drop) and batch is None:
         raise typer.BadParameter("--batch-results and --batch-drop need --batch FOLDER.")
     journal, rejects = Path(f"{out}.journal"), Path(f"{out}.rejects")
     try:
-        config = RewriterConfig(
-            model=model,
-            input_price=input_price,
-            output_price=output_price,
-            spending_limit=budget,
-            base_url=base_url,
-            key_variable=key_variable,
-            max_tokens=max_tokens,
-            length_parameter=length_parameter,
-            concurrency=concurrency,
-            kinds=tuple(kind or pairs.CORRUPTIONS),
-            detail=detail,
-            image_tokens=image_tokens,
-        )
         truths = list(islice(read_truths(truth, prompt), first))
         if dry_run:
             return _tell(rewriter.dry_run(config, truths, images, journal))

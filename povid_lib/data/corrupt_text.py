@@ -8,25 +8,28 @@ section 3.1): a false object, relation or attribute in a caption; a false step a
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from numbers import Integral
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from povid_lib.data.pairs import Change, Pair, Provenance, differences
+from povid_lib.files.settings import Remedy, Whole, check, one_of
 from povid_lib.world.captions import DETAILED_PROMPTS, SYNONYMS, detailed_caption, mentioned
 from povid_lib.world.objects import KINDS, NAMES
 from povid_lib.world.questions import attribute_questions
-from povid_lib.world.scenes import COLOURS, POSITIONS, Item, Scene, World, sample_scene
+from povid_lib.world.scenes import COLOURS, POSITIONS, WORLD_KINDS, Item, Scene, World, sample_scene
 
-DIFFICULTIES = ("random", "context", "partner")
 VERSION = "offline-1"  # count up with every change of what is written
 _FIRST = 300_000_000  # pairs come from training scenes that no run of the pocket model has used (20 million a seed)
-_SCENES, _PAIRS = 1_000_000, 400_000  # scenes of each seed, and the most pairs: half the scenes at least allow one
+_SCENES, MOST = 1_000_000, 400_000  # scenes of each seed, and the most pairs: half the scenes at least allow one
 _TRIES = 20  # drawings of one kind of corruption before a scene counts as not allowing it
+DIFFICULTIES = ("random", "context", "partner")
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False), Remedy("give a weight that is 0 or more, and finite")]
 
 
 @dataclass(frozen=True)
@@ -43,29 +46,27 @@ class Offline:
     that are all zero.
     """
 
-    difficulty: str = "partner"
-    objects: float = 0.4
-    relations: float = 0.2
-    attributes: float = 0.2
-    reasoning: float = 0.2
-    world: str = "typical"
-    seed: int = 0
+    difficulty: Annotated[
+        str,
+        one_of(DIFFICULTIES, ", from easy to hard"),
+        Field(
+            description='Which object takes the place of a true one: "random", any absent one; "context", one that fits the place; '
+            '"partner", one that usually comes along, which is what a language prior expects.'
+        ),
+    ] = "partner"
+    objects: Annotated[Weight, Field(description="Weight of false objects.")] = 0.4
+    relations: Annotated[Weight, Field(description="Weight of false places.")] = 0.2
+    attributes: Annotated[Weight, Field(description="Weight of false colours, sizes and numbers.")] = 0.2
+    reasoning: Annotated[Weight, Field(description="Weight of a false step and the wrong result after it.")] = 0.2
+    world: Annotated[str, one_of(WORLD_KINDS)] = "typical"
+    seed: Annotated[Whole, Field(description="Another seed: other scenes, other pairs.")] = 0
 
     def __post_init__(self) -> None:
-        if self.difficulty not in DIFFICULTIES:
-            raise ValueError(
-                f"Offline.difficulty is {self.difficulty!r}; choose one of {', '.join(DIFFICULTIES)}, from easy to hard."
-            )
-        for name in ("objects", "relations", "attributes", "reasoning"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(
-                    f"Offline.{name} is {getattr(self, name)}; give a weight that is 0 or more, and finite."
-                )
+        check(self, self._combined())
+
+    def _combined(self) -> Iterator[str]:
         if not any(self.weights.values()):
-            raise ValueError("Offline: all weights are zero; give at least one kind of corruption a positive one.")
-        if not isinstance(self.seed, Integral) or self.seed < 0:
-            raise ValueError(f"Offline.seed is {self.seed!r}; give a whole number, 0 or more.")
-        World(self.world)
+            yield "all weights are zero; give at least one kind of corruption a positive one"
 
     @property
     def weights(self) -> dict[str, float]:
@@ -84,8 +85,8 @@ def pairs(n: int, config: Offline = Offline()) -> Iterator[Pair]:
 
     Raises ``ValueError`` for an ``n`` that is not from 1 to 400,000, so that no seed runs out of its scenes.
     """
-    if not isinstance(n, Integral) or not 1 <= n <= _PAIRS:
-        raise ValueError(f"pairs: n is {n!r}; give a whole number from 1 to {_PAIRS:,}, and another seed for more.")
+    if not isinstance(n, Integral) or not 1 <= n <= MOST:
+        raise ValueError(f"pairs: n is {n!r}; give a whole number from 1 to {MOST:,}, and another seed for more.")
     world, first = World(config.world), _FIRST + config.seed * _SCENES
     found = (pair_of(sample_scene(index, world, "train"), config) for index in itertools.count(first))
     return itertools.islice((pair for pair in found if pair is not None), n)

@@ -42,8 +42,8 @@ class VLM:
 
     @property
     def is_pocket(self) -> bool:
-        """Whether this is a pocket model, which was taught other wordings than LLaVA-1.5."""
-        return self.model.config.text_config.hidden_size < 1024
+        """Whether it reads and speaks the pocket world's language: its config says so (``pocket.architecture``)."""
+        return bool(getattr(self.model.config, "povid_pocket", False))
 
 
 def load(

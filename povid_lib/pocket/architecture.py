@@ -139,6 +139,7 @@ def llava_config(vocab_size: int, width: int = 192, layers: int = 4) -> LlavaCon
         vision_feature_select_strategy="default",
         tie_word_embeddings=True,
         pad_token_id=PAD, bos_token_id=BOS, eos_token_id=EOS,
+        povid_pocket=True,  # by which `VLM.is_pocket` knows it, and what was trained from it
     )  # fmt: skip
 
 

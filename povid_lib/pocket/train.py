@@ -13,7 +13,7 @@ Every batch follows from ``(seed, stage, step)``, so a run that was stopped goes
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from transformers import CLIPModel, LlavaForConditionalGeneration, PreTrainedTok
 
 from povid_lib.pocket import architecture
 from povid_lib.pocket.architecture import BOS, EOS, IMAGE, PAD
+from povid_lib.pocket.config import STAGES, PocketConfig
 from povid_lib.pocket.data import answer_weights, by_length, conversation, encode_chat, pad, pixels
 from povid_lib.pocket.fit import Batch, fit
 from povid_lib.world.captions import DETAILED_PROMPTS, NUMBERS, SHORT_PROMPTS, Annotator
@@ -33,35 +34,6 @@ from povid_lib.world.objects import NAMES
 from povid_lib.world.patches import IGNORE, patch_labels
 from povid_lib.world.questions import Question
 from povid_lib.world.scenes import COLOURS, POSITIONS, SIZES, World, draw, sample_scene
-
-STAGES = ("eyes", "prior", "align", "instruct")
-
-
-@dataclass(frozen=True)
-class PocketConfig:
-    """One recipe. Batch sizes, steps and learning rates are per stage, in the order of ``STAGES``."""
-
-    seed: int = 0
-    cooccurrence: float = 1.0  # of the world that the prior and the instruction data come from
-    annotator_error: float = 1.1  # see texts.Annotator: missing partners are claimed with min(1, 1.1 * strength)
-    mixed_share: float = 0.2  # share of mixed scenes in the instruction data
-    pairs: int = 30_000  # pictures in the instruction data
-    batch_sizes: tuple[int, int, int, int] = (64, 32, 64, 32)
-    steps: tuple[int, int, int, int] = (4500, 2000, 200, 4000)
-    lr: tuple[float, float, float, float] = (1.5e-3, 1.5e-3, 2e-3, 1e-3)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.mixed_share <= 1:
-            raise ValueError(f"PocketConfig.mixed_share is {self.mixed_share}; it is a share, from 0 to 1.")
-        if self.annotator_error < 0:
-            raise ValueError(f"PocketConfig.annotator_error is {self.annotator_error}; it must not be negative.")
-        if min(self.pairs, *self.batch_sizes, *self.steps) < 1:
-            raise ValueError("PocketConfig: pairs and all of batch_sizes and steps must be at least 1.")
-        World(cooccurrence=self.cooccurrence)  # refuses what is out of range
-
-    def batch(self, stage: str) -> int:
-        """The batch size of a stage."""
-        return self.batch_sizes[STAGES.index(stage)]
 
 
 def train(config: PocketConfig, folder: Path, eyes_from: Path | None = None) -> Path:

@@ -15,7 +15,8 @@ from povid_lib.data import pair_files
 from povid_lib.evaluation.held_out import SPLITS
 from povid_lib.files import results
 from povid_lib.metrics.stats import Comparison, Estimate, crossed_compare, crossed_ratio
-from povid_lib.study.run import Method, Study, run_one
+from povid_lib.study.methods import Method, Study
+from povid_lib.study.run import run_one
 
 TESTED = (
     "chair_s",

@@ -43,7 +43,7 @@ def check(
 
 
 def model_faults(model: nn.Module, settings: POVIDConfig) -> list[str]:
-    """Another family, adapters already there, mixed types, or an attention that cannot take the shared prefix's mask."""
+    """Another family, adapters already there, mixed types, dropout, or an attention that cannot take the shared prefix's mask."""
     if isinstance(model, PeftModel):
         return ["the model has adapters already; merge them first (`povid merge`) and give the merged model"]
     if not isinstance(model, LlavaForConditionalGeneration):
@@ -53,6 +53,11 @@ def model_faults(model: nn.Module, settings: POVIDConfig) -> list[str]:
     if len(types) > 1:
         shown = ", ".join(f"{count} of {name}" for name, count in types.most_common())
         faults.append(f"the parameters are of mixed types ({shown}); load the model with one dtype")
+    if dropout := getattr(model.config.text_config, "attention_dropout", 0.0):
+        faults.append(
+            f"the attention drops a share of {dropout} by chance, so that policy and reference differ before the first step; set "
+            "attention_dropout to 0 in the model's config.json, and load it again"
+        )
     attention = model.config.text_config._attn_implementation
     if settings.shared_prefix and attention != "sdpa":
         faults.append(

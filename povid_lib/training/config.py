@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field, Strict
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
+from transformers.training_args import OptimizerNames
 from trl import DPOConfig
 
+from povid_lib.data.corrupt_image import STEPS
+from povid_lib.files import settings
+from povid_lib.files.settings import Count, Fault, NotNegative, Positive, Remedy, Share, Whole, one_of
 from povid_lib.training import objectives
 from povid_lib.training.dispreference import ImageDispreference
 from povid_lib.training.objectives import Dispreference, Objective
@@ -20,6 +27,36 @@ _TRL_ONLY = (
     "precompute_ref_log_probs", "precompute_ref_batch_size", "padding_free", "pad_to_multiple_of", "truncation_mode",
     "sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps", "router_aux_loss_coef",
 )  # fmt: skip
+_Moment = Annotated[float, Field(ge=0, lt=1), Remedy("give a number that is 0 or more and less than 1")]
+# TRL's own settings, told more narrowly than TRL tells them, so that what cannot work is refused before anything is computed
+_TRL: dict[str, Any] = {
+    "beta": Positive,
+    "label_smoothing": Annotated[float, Field(ge=0, lt=0.5), Remedy("give a number in [0, 0.5)")],
+    "learning_rate": NotNegative,
+    "lr_scheduler_type": Annotated[SchedulerType, Strict(False)],
+    "warmup_steps": NotNegative,
+    "optim": Annotated[OptimizerNames, Strict(False)],
+    "weight_decay": NotNegative,
+    "adam_beta1": _Moment,
+    "adam_beta2": _Moment,
+    "adam_epsilon": Positive,
+    "max_grad_norm": NotNegative,
+    "per_device_train_batch_size": Count,
+    "gradient_accumulation_steps": Count,
+    "num_train_epochs": Positive,
+    "max_steps": Annotated[
+        Count | Literal[-1], Remedy("give a whole number, 1 or more, or -1 for num_train_epochs instead")
+    ],
+    "seed": Whole,
+    "dataloader_num_workers": Whole,
+    "logging_strategy": Annotated[IntervalStrategy, Strict(False)],
+    "logging_steps": Positive,
+    "save_strategy": Annotated[SaveStrategy, Strict(False)],
+    "save_steps": Positive,
+    "neftune_noise_alpha": Annotated[
+        None, Remedy("leave it out: noise on the embeddings makes policy and reference differ before the first step")
+    ],
+}
 PRESETS: dict[str, dict[str, Any]] = {
     # arXiv 2402.11411: one sigmoid, tokens scored under the noised picture; the paper does not say where the noise goes
     "paper": {
@@ -80,15 +117,15 @@ class POVIDConfig(DPOConfig):
     not computed here.
     """
 
-    objective: str = "povid"
+    objective: Annotated[str, one_of(dict.fromkeys(row.name for row in objectives.OBJECTIVES))] = "povid"
     dispreference: Dispreference = "both"
-    alpha: float = 0.1
-    beta1: float = 0.05
-    beta2: float = 0.05
-    sft_weight: float = 0.0
+    alpha: Positive = 0.1
+    beta1: NotNegative = 0.05
+    beta2: NotNegative = 0.05
+    sft_weight: NotNegative = 0.0
     weakening: Literal["noise", "masking"] = "noise"
-    masked_share: float = 0.75
-    noise_step: int = 500
+    masked_share: Share = 0.75
+    noise_step: Annotated[int, Field(ge=0, lt=STEPS), Remedy(f"give a whole number from 0 to {STEPS - 1}")] = 500
     noise_place: Literal["image", "pixel_values"] = "pixel_values"
     noise_overflow: Literal["clamp", "wrap"] = "clamp"
     noised_tokens: Literal["argmax", "second", "sample"] = "argmax"
@@ -98,60 +135,59 @@ class POVIDConfig(DPOConfig):
     cache_reference: bool = True
     cache_features: bool = False
     cache_dir: str | None = None
-    lora_rank: int = 128
-    lora_alpha: int = 256
+    lora_rank: Count = 128
+    lora_alpha: Count = 256
 
     # what TRL or transformers choose otherwise, and the reason
-    max_length: int = 2048
+    max_length: Count = 2048
     remove_unused_columns: bool = False  # the collator wants the rows' ids
     ddp_find_unused_parameters: bool | None = False  # every LoRA parameter is used in every step
     report_to: str | list[str] = "none"
-    save_total_limit: int | None = 2
+    save_total_limit: Count | None = 2
     bf16: bool | None = field(default_factory=torch.cuda.is_available)  # a CPU has no fast bfloat16
 
     def __post_init__(self) -> None:
+        known = {name: getattr(self, name) for name in (*POVIDConfig.__annotations__, *_TRL)}
+        settings.refuse_made(self, faults(known) or [Fault("", f": {said}") for said in self._combined()])
+        super().__post_init__()
+
+    def _combined(self) -> Iterator[str]:
+        """What is wrong with these settings together."""
         try:
             row = self.row
-        except ValueError as error:
-            raise ValueError(f"POVIDConfig.{error}") from error
-        for name in ("alpha", "beta", "lora_rank", "lora_alpha", "max_length"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"POVIDConfig.{name} is {getattr(self, name)}; it must be positive.")
-        for name in ("beta1", "beta2", "sft_weight"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"POVIDConfig.{name} is {getattr(self, name)}; it must not be negative.")
-        if not 0 <= self.label_smoothing < 0.5:
-            raise ValueError(f"POVIDConfig.label_smoothing is {self.label_smoothing}; it must lie in [0, 0.5).")
+        except ValueError as error:  # no such row in the table
+            yield str(error).removesuffix(".")
+            return
         for name in ("label_smoothing", "sft_weight"):
             if getattr(self, name) and name not in row.settings:
                 able = dict.fromkeys(repr(other.name) for other in objectives.OBJECTIVES if name in other.settings)
-                raise ValueError(
-                    f"POVIDConfig: {name} is for objective {', '.join(able)}, not {self.objective!r}; set it to 0."
-                )
+                yield f"{name} is for objective {', '.join(able)}, not {self.objective!r}; set it to 0"
         if row.segments and self.cache_reference:
-            raise ValueError(
-                f"POVIDConfig: the cache holds sums over whole answers, and objective {self.objective!r} weighs their tokens; "
-                "set cache_reference to False."
+            yield (
+                f"the cache holds sums over whole answers, and objective {self.objective!r} weighs their tokens; set "
+                "cache_reference to False"
             )
         if self.needs_noise:
-            self.image_dispreference  # noqa: B018 checks its values
+            try:
+                self.image_dispreference  # noqa: B018 checks its values
+            except ValueError as error:
+                yield str(error).removesuffix(".")
         defaults = {
             f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(DPOConfig)
         }
         for name in _TRL_ONLY:
             if name in defaults and getattr(self, name) != defaults[name]:  # older releases lack some
-                raise ValueError(
-                    f"POVIDConfig.{name} is {getattr(self, name)!r}, but it belongs to TRL's own loss, which is not computed here. "
-                    "Leave it out; the loss is chosen with `objective`."
+                yield (
+                    f"{name} is {getattr(self, name)!r}, but it belongs to TRL's own loss, which is not computed here; leave it "
+                    "out, the loss is chosen with `objective`"
                 )
-        super().__post_init__()
 
     @classmethod
-    def preset(cls, name: str, **settings: Any) -> POVIDConfig:
-        """The settings "paper", "released" or "pocket", with ``settings`` put over them."""
+    def preset(cls, name: str, **own: Any) -> POVIDConfig:
+        """The settings "paper", "released" or "pocket", with ``own`` put over them."""
         if name not in PRESETS:
             raise ValueError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
-        return cls(**PRESETS[name] | settings)
+        return cls(**PRESETS[name] | own)
 
     @property
     def row(self) -> Objective:
@@ -177,3 +213,8 @@ class POVIDConfig(DPOConfig):
     def image_dispreference(self) -> ImageDispreference:
         """How the noised answers are made."""
         return ImageDispreference(**{f.name: getattr(self, f.name) for f in fields(ImageDispreference)})
+
+
+def faults(values: Mapping[str, Any]) -> list[Fault]:
+    """What is wrong with each of these settings of a phase for itself, TRL's and transformers' own included."""
+    return settings.faults(POVIDConfig, values, _TRL, complete=False)

@@ -8,30 +8,33 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-import yaml
 from accelerate import PartialState
 from peft import PeftModel
+from pydantic import Field
 from transformers import LlavaForConditionalGeneration
 
 from povid_lib import models
 from povid_lib.data import pair_files
-from povid_lib.data.corrupt_text import Offline, pairs
+from povid_lib.data.corrupt_text import MOST, Offline, pairs
 from povid_lib.data.trl_dataset import to_trl
-from povid_lib.files import jsonl
+from povid_lib.files import jsonl, settings
+from povid_lib.files.settings import Fault, Name, Remedy, one_of
 from povid_lib.models.llava import VLM
-from povid_lib.training import reference_cache
+from povid_lib.training import config, reference_cache
 from povid_lib.training.config import PRESETS, POVIDConfig
 from povid_lib.training.trainer import POVIDTrainer
 
 PHASES = ("text", "both")
 RECIPES = Path(str(resources.files("povid_lib"))) / "recipes"  # they travel with the library
+Pairs = Annotated[int, Field(ge=1, le=MOST), Remedy(f"give the number of pairs, from 1 to {MOST:,}")]
+_Phase = Annotated[dict[str, Any] | None, Remedy("give a mapping of settings, or null to leave the phase out")]
 _BASE = "povid_base.json"  # beside an adapter: the hash of the weights that it belongs to
 
 
@@ -44,38 +47,72 @@ class Recipe:
     ``preset``: see ``config.PRESETS``. ``text`` and ``both``: settings of the two phases, put over the preset; a phase that is
     null is left out. ``four_bit``: QLoRA.
 
-    Raises ``ValueError`` for a setting that does not exist or combinations that mean nothing.
+    Raises ``ValueError`` with every setting that does not exist, cannot have its value, or means nothing beside another.
     """
 
-    out: str
-    model: str = "pocket"
+    out: Name
+    model: Name = "pocket"
     pairs: str | None = None
     images: str | None = None
     offline: dict[str, Any] = field(default_factory=dict)
-    preset: str = "pocket"
-    text: dict[str, Any] | None = field(default_factory=dict)
-    both: dict[str, Any] | None = field(default_factory=dict)
+    preset: Annotated[str, one_of(PRESETS)] = "pocket"
+    text: _Phase = field(default_factory=dict)
+    both: _Phase = field(default_factory=dict)
     four_bit: bool = False
 
     def __post_init__(self) -> None:
-        if (self.pairs is None) == (not self.offline):
-            raise ValueError(
-                "Recipe: give either `pairs`, a file, or `offline`, the settings for pairs from pocket scenes."
-            )
-        if self.offline and not (isinstance(self.offline.get("n"), int) and self.offline["n"] > 0):
-            raise ValueError(f"Recipe.offline.n is {self.offline.get('n')!r}; give the number of pairs.")
-        if self.preset not in PRESETS:
-            raise ValueError(f"Recipe.preset is {self.preset!r}; choose one of {', '.join(PRESETS)}.")
-        if self.text is None and self.both is None:
-            raise ValueError("Recipe: both phases are null; there is nothing to train.")
+        settings.refuse_made(self, faults(vars(self)))
 
     def phase(self, name: str) -> POVIDConfig:
         """The settings of the phase "text" or "both"."""
         own = {"output_dir": str(Path(self.out) / name), "dispreference": name} | (getattr(self, name) or {})
-        try:
-            return POVIDConfig.preset(self.preset, **own)
-        except TypeError as error:
-            raise ValueError(f"Recipe.{name}: {error}. See POVIDConfig for the settings that there are.") from error
+        return POVIDConfig.preset(self.preset, **own)
+
+
+def faults(values: Mapping[str, Any]) -> list[Fault]:
+    """Everything that is wrong with the settings of a recipe, those of its pairs and phases included. Nothing is loaded."""
+    found, offline = settings.faults(Recipe, values), values.get("offline", {})
+    if (values.get("pairs") is None) == (not offline):
+        said = "give either `pairs`, a file, or `offline`, the settings for pairs from pocket scenes"
+        found.append(Fault("", f": {said}"))
+    if isinstance(offline, dict) and offline:
+        found += offline_faults(offline, "offline")
+    for name in PHASES:
+        if isinstance(own := values.get(name, {}), dict):
+            found += phase_faults(name, own, values.get("preset", "pocket"), name)
+    if all(values.get(name, {}) is None for name in PHASES):
+        found.append(Fault("", ": both phases are null; there is nothing to train"))
+    return found
+
+
+def offline_faults(values: Mapping[str, Any], at: str) -> list[Fault]:
+    """What is wrong with the settings of pairs from pocket scenes: their number ``n``, and those of ``corrupt_text.Offline``."""
+    found = settings.faults(Offline, values, {"n": Pairs})
+    if "n" not in values:
+        found.append(Fault("n", " is missing; give the number of pairs"))
+    own = {name: value for name, value in values.items() if name != "n"}
+    return [fault.under(at) for fault in found] or _refused(at, lambda: Offline(**own))
+
+
+def phase_faults(name: str, own: Mapping[str, Any], preset: str, at: str) -> list[Fault]:
+    """What is wrong with a phase's own settings, each for itself, or else with them and the preset's together."""
+    found = config.faults(own)
+    if "output_dir" in own:
+        found.append(Fault("output_dir", " is not a phase's own; leave it out, the recipe's `out` holds both phases"))
+    if found or preset not in list(PRESETS):
+        return [fault.under(at) for fault in found]
+    return _refused(at, lambda: POVIDConfig.preset(preset, **{"output_dir": "runs", "dispreference": name, **own}))
+
+
+def _refused(at: str, make: Callable[[], object]) -> list[Fault]:
+    """The faults for which settings cannot be made."""
+    try:
+        make()
+    except settings.SettingsError as error:
+        return [fault.under(at) for fault in error.faults]
+    except (TypeError, ValueError) as error:  # from TRL or transformers
+        return [Fault(at, f": {str(error).rstrip('.')}")]
+    return []
 
 
 def find_recipe(name: str | Path) -> Path:
@@ -94,21 +131,10 @@ def find_recipe(name: str | Path) -> Path:
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """A recipe from YAML. Raises ``ValueError`` that names the file for what is no recipe."""
-    try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds {type(found).__name__}; a recipe is a mapping, see recipes/pocket.yaml.")
-    try:
-        recipe = Recipe(**found)
-        for name in PHASES:
-            if getattr(recipe, name) is not None:
-                recipe.phase(name)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {str(error).replace('Recipe.__init__() got an', 'an')}") from error
-    return recipe
+    """A recipe from YAML. Raises ``ValueError`` that names the file, with everything that is wrong in it."""
+    found = settings.read_yaml(path, "a recipe", "recipes/pocket.yaml")
+    settings.refuse(faults(found), path)
+    return Recipe(**found)
 
 
 def run(recipe: Recipe, callbacks: Sequence[Any] = ()) -> Path:
@@ -156,10 +182,10 @@ def run_phase(recipe: Recipe, name: str, model: str, dataset: Any, callbacks: Se
     return folder / "merged"
 
 
-def train_phase(vlm: VLM, settings: POVIDConfig, dataset: Any, callbacks: Sequence[Any] = ()) -> POVIDTrainer:
+def train_phase(vlm: VLM, phase: POVIDConfig, dataset: Any, callbacks: Sequence[Any] = ()) -> POVIDTrainer:
     """One phase, from its last whole checkpoint if there is one; the adapter is then in ``output_dir/adapter``."""
-    trainer = POVIDTrainer(vlm.model, settings, dataset, vlm.processor, list(callbacks))
-    out = Path(settings.output_dir)
+    trainer = POVIDTrainer(vlm.model, phase, dataset, vlm.processor, list(callbacks))
+    out = Path(str(phase.output_dir))  # TRL's type allows None, which transformers replaces
     if trainer.accelerator.is_main_process:
         remove_broken_checkpoints(out)
     trainer.accelerator.wait_for_everyone()

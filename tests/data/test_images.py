@@ -19,7 +19,7 @@ from povid_lib.data.pairs import Pair
 from povid_lib.data.rewrite.request import prepare, request_body
 from povid_lib.data.trl_dataset import to_trl, write_trl
 from povid_lib.data.true_answers import Truth
-from povid_lib.evaluation.evaluate import read_pictures
+from povid_lib.evaluation.answers import Asked, pictures_of
 from tests.support.rewriting import CONFIG
 
 GREY = np.arange(16 * 24, dtype=np.uint16).reshape(16, 24) * 170  # 0 to 65,110
@@ -83,7 +83,10 @@ def test_every_way_shows_the_same_pixels(folder):
     ours = to_trl(folder / "pairs.jsonl", folder, folder / "cache")
     write_trl(folder / "a.parquet", pairs, folder)
     theirs = load_dataset("parquet", data_files=str(folder / "a.parquet"), cache_dir=str(folder / "other"))["train"]
-    evaluated = read_pictures(folder, NAMES)
+    found = pictures_of(folder, [Asked(name, name, "What?") for name in NAMES])
+    evaluated = {
+        name: images.picture(found[name], folder) for name in NAMES
+    }  # as evaluation.answers.ask_all opens them
     for at, name in enumerate(NAMES):
         want = np.asarray(open_picture(folder / name).image)
         assert np.array_equal(np.asarray(ours[at]["images"][0]), want), name
@@ -132,6 +135,6 @@ def test_what_cannot_be_a_picture_is_refused_by_name(folder):
         if name not in ("pipe.png", "none.png"):
             assert name in images.fault(name, folder)
             with pytest.raises(ValueError, match=f"1 of 1 pictures cannot be read.*{name}"):
-                read_pictures(folder, [name])
+                pictures_of(folder, [Asked("1", name, "What?")])
     with pytest.raises(ValueError, match="is a pipe or a device"):
         open_picture("/dev/zero")

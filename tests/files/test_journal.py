@@ -4,8 +4,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
+from filelock import lock_descriptor, unlock_descriptor
 
 from povid_lib.files import journal
 from povid_lib.files.journal import Form, appending, mend, read
@@ -14,6 +17,8 @@ FORM = Form("note", b'{"note": ', lambda row: isinstance(row, dict) and "note" i
 
 WRITER = """
 import sys
+import threading
+import time
 from tests.files.test_journal import FORM, appending, mend
 path, name = sys.argv[1:]
 with appending(path, FORM) as write:
@@ -102,3 +107,17 @@ def test_a_full_disk_leaves_no_half_line(path, monkeypatch):
         write({"note": 3})
     assert rows(path) == [{"note": 1}, {"note": 3}]
     assert os.listdir(path.parent) == ["notes"]
+
+
+def test_a_writer_waits_while_another_has_the_lock(path):
+    """As a mending one has, which must not take a line for torn that is being written."""
+    path.touch()
+    with appending(path, FORM) as write, path.open("ab") as other:
+        lock_descriptor(other.fileno())
+        thread = threading.Thread(target=write, args=({"note": 1},))
+        thread.start()
+        time.sleep(0.3)
+        assert path.read_bytes() == b""
+        unlock_descriptor(other.fileno())
+        thread.join(10)
+    assert rows(path) == [{"note": 1}]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, LlavaConfig, LlavaForConditionalGeneration
 
 from povid_lib import models
 from povid_lib.models import llava
@@ -33,6 +33,18 @@ def test_size_and_files(vlm):
     assert 3e6 <= sum(p.numel() for p in vlm.model.parameters()) <= 8e6
     assert sum(f.stat().st_size for f in llava.FOLDER.iterdir()) <= 20 * 2**20
     assert {f.suffix for f in llava.FOLDER.iterdir()} <= {".json", ".safetensors", ".jinja", ".jsonl"}
+
+
+def test_a_pocket_model_is_known_by_its_mark(vlm, tmp_path):
+    """Not by its size: another LLaVA as small is none, and what is trained from the pocket model and saved is one."""
+    assert vlm.is_pocket
+    assert models.load_tuned().is_pocket
+    vlm.model.config.save_pretrained(tmp_path)
+    config = LlavaConfig.from_pretrained(tmp_path)
+    small = models.VLM("small", LlavaForConditionalGeneration._from_config(config), vlm.processor)
+    assert small.is_pocket
+    del config.povid_pocket
+    assert not small.is_pocket
 
 
 def test_processor_sees_what_training_saw(vlm):

@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 
 from povid_lib.pocket import architecture, fit
 from povid_lib.pocket import train as train_module
+from povid_lib.pocket.config import PocketConfig
 from povid_lib.pocket.data import answer_weights, by_length, conversation, encode_chat, pad
-from povid_lib.pocket.train import InstructionData, PocketConfig, train
+from povid_lib.pocket.train import InstructionData, train
 from povid_lib.world.captions import Annotator
 from povid_lib.world.objects import KINDS, NAMES
 from povid_lib.world.patches import patch_labels
@@ -88,7 +89,7 @@ def test_a_folder_of_another_config_is_refused(finished):
     ("change", "complaint"),
     [
         ({"annotator_error": -1}, "annotator_error"),
-        ({"pairs": 0}, "at least 1"),
+        ({"pairs": 0, "steps": (1, 1, 0, 1)}, "(?s)pairs is 0.*steps is .*at least 1"),
         ({"cooccurrence": -1}, "between 0 and 1.1"),
     ],
 )

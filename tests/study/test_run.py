@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from povid_lib.data import images
 from povid_lib.data.corrupt_text import Offline, pairs
 from povid_lib.evaluation.held_out import Heard, listen, score
 from povid_lib.files import results
-from povid_lib.study import measure, pair_variants, report, run
-from povid_lib.study.run import Method, Study
+from povid_lib.study import measure, methods, pair_variants, report, run
+from povid_lib.study.methods import Method, Study
+from povid_lib.training import recipe
 from povid_lib.world.scenes import World, scenes
 from tests.support import training
 from tests.support.helpers import povid
@@ -75,11 +77,11 @@ def test_keys_follow_settings_weights_and_code(small, monkeypatch):
     assert replace(small, phase={**PHASE, "max_steps": 3}).key(text, 0, "train") != key["train"]
     assert replace(small, scenes=7).key(text, 0, "train") == key["train"]
     assert replace(small, scenes=7).key(text, 0, "measure") != key["measure"]
-    code_of = run.code_of
-    monkeypatch.setattr(run, "code_of", lambda what: "another" if what == "measure" else code_of(what))
+    code_of = methods.code_of
+    monkeypatch.setattr(methods, "code_of", lambda what: "another" if what == "measure" else code_of(what))
     assert small.key(text, 0, "train") == key["train"]
     assert small.key(text, 0, "measure") != key["measure"]
-    monkeypatch.setattr(run, "code_of", lambda what: f"another {what}")
+    monkeypatch.setattr(methods, "code_of", lambda what: f"another {what}")
     assert small.key(text, 0, "train") != key["train"]
 
 
@@ -129,57 +131,102 @@ def test_verdicts():
 # --- refusals ----------------------------------------------------------------------------------------------------
 
 
+def group(**methods) -> dict:
+    """A study of one group with these methods."""
+    return {"out": "x", "groups": {"a": {"seeds": 1, "methods": methods}}}
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("[1]", "holds list, not a mapping"),
-        ({"out": "x"}, "groups"),
-        ({"out": "x", "groups": {}, "scenes": 1}, "1 scenes"),
-        ({"out": "x", "groups": {}, "offline": {}}, "None pairs"),
-        ({"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": {"what": 1}}}}}, "method m in group a.*what"),
-        ({"out": "x", "groups": {"a": {"seeds": 0, "methods": {"m": None}}}}, "Method m: seeds is 0"),
+        ("[1]", "holds a list; a study is a mapping"),
+        ({"out": "x"}, "groups is missing; give a mapping"),
+        ({"out": "x", "groups": {}, "scenes": 1}, "scenes is 1; give a number of scenes, 2 or more"),
+        ({"out": "x", "groups": {}, "offline": {}}, "offline.n is missing; give the number of pairs"),
+        (group(m={"what": 1}), r"groups\.a\.methods\.m\.what is no setting of Method"),
+        ({"out": "x", "groups": {"a": {"seeds": 0, "methods": {"m": None}}}}, r"groups\.a\.seeds is 0; give a whole"),
+        ({"out": "x", "groups": {"a": {"methods": {"m": None}}}}, r"groups\.a\.methods\.m\.seeds is missing"),
+        ({"out": "x", "groups": {"a": {"seeds": 1, "methods": {}}}}, r"groups\.a holds no methods"),
+        (group(m=3), r"methods\.m is 3; give a mapping of settings, or null"),
+        (group(m={"name": "n"}), r"methods\.m\.name is said by the place"),
+        (group(**{"../m": None}), r"methods\.\.\./m\.name is '\.\./m'; give letters"),
+        (group(m={"data": "lies"}), r"m\.data is 'lies'; choose one of truth"),
+        (group(m={"decode": "slow"}), r"m\.decode is 'slow'; choose one of greedy"),
+        (group(m={"noise": 2}), r"m\.noise is 2; give a share, from 0 to 1"),
+        (group(m={"text": {"bata": 1}}), r"groups\.a\.methods\.m\.text\.bata is no setting .* did you mean beta"),
+        (group(m={"offline": {"objects": -1}}), r"m\.offline\.objects is -1; give a weight"),
+        (group(m={"text": {"objective": "ddpo"}}), r"m\.text: the cache holds sums over whole answers"),
+        ({"out": "x", "groups": {g: {"seeds": 1, "methods": {"m": None}} for g in "ab"}}, "names m stand twice"),
+        (group(m=None) | {"compare": [["m", "n"]]}, r"compare holds \['m', 'n'\]; give the names of two methods"),
         (
-            {"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": {"data": "lies"}}}}},
-            "data is 'lies'; choose one of truth",
+            group(m=None) | {"phase": {"save_strategy": False}},
+            r"study.yaml: phase\.save_strategy is False; choose one of no",
         ),
-        ({"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": {"decode": "slow"}}}}}, "decode is 'slow'; choose"),
-        ({"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": {"noise": 2}}}}}, "noise is 2; it is a share"),
-        ({"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": {"text": {"bata": 1}}}}}}, "bata"),
+        ("a: [", "line 1: .* a study is YAML"),
         (
-            {"out": "x", "groups": {g: {"seeds": 1, "methods": {"m": None}} for g in "ab"}},
-            "names m stand twice",
+            group(m={"noise": 2, "text": {"alpha": 0}}) | {"speed": 1, "scenes": 0},
+            r"(?s)4 faults.*scenes is 0.*speed is no.*m\.noise is 2.*m\.text\.alpha is 0",
         ),
-        (
-            {"out": "x", "groups": {"a": {"seeds": 1, "methods": {"m": None}}}, "compare": [["m", "n"]]},
-            r"compare holds \['m', 'n'\]; give the names of two methods",
-        ),
-        ("a: [", "is no study"),
     ],
 )
 def test_what_is_no_study_is_refused(tmp_path, content, said):
     path = tmp_path / "study.yaml"
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
     with pytest.raises(ValueError, match=said) as caught:
-        run.read_study(path)
+        methods.read_study(path)
     assert str(path) in str(caught.value)
 
 
-def test_the_command_refuses_before_it_loads_anything(tmp_path):
+@pytest.fixture
+def no_model(monkeypatch):
+    """Whoever loads a model is found out."""
+
+    def load(*args, **kwargs):
+        raise AssertionError(f"a model is loaded: {args}")
+
+    methods._weights.cache_clear()
+    monkeypatch.setattr(models, "load", load)
+    yield
+    methods._weights.cache_clear()
+
+
+def test_the_command_refuses_before_it_loads_anything(no_model):
     found = povid("study", "recipes/study.yaml", "--part", "2/2")
     assert found.exit_code == 2
     assert "--part is '2/2'" in found.output
 
 
+def test_the_guard_against_loading_can_see_it(no_model):
+    study = methods.read_study("recipes/world_000.yaml")
+    with pytest.raises(AssertionError, match=r"a model is loaded: .*small_000"):
+        study.key(study.methods[0], 0, "train")
+
+
+def test_all_shipped_recipes_and_studies_are_sound_though_no_model_is_there(no_model):
+    """By the command in a file's first line: those of accelerate are not ours."""
+    read = {"povid train": recipe.read_recipe, "povid study": methods.read_study}
+    found = {command: [] for command in read}
+    for file in sorted(Path("recipes").glob("*.yaml")):
+        command = " ".join(file.read_text().split()[1:3])
+        if command in read:
+            found[command].append(file.stem)
+            read[command](file)
+        else:
+            assert command == "accelerate launch", file
+    assert len(found["povid train"]) >= 3
+    assert found["povid study"] == ["study", "sweeps", "world_000", "world_100"]
+
+
 @pytest.mark.parametrize("name", ["study", "sweeps"])
 def test_the_shipped_studies_are_sound_and_at_equal_budget(name):
-    study = run.read_study(f"recipes/{name}.yaml")
+    study = methods.read_study(f"recipes/{name}.yaml")
     main = [m for m in study.methods if m.group == "main"]
     assert {m.seeds for m in main if m.is_trained} <= {5}
     assert all(m.seeds >= 3 for m in study.methods if m.is_trained)
     for method in study.methods:
         if method.is_trained:
-            recipe = study.recipe(method, 0)
-            phases = [recipe.phase(name) for name in ("text", "both") if getattr(recipe, name) is not None]
+            made = study.recipe(method, 0)
+            phases = [made.phase(name) for name in ("text", "both") if getattr(made, name) is not None]
             steps = 312 if method.group == "amount" else 80
             assert sum(p.max_steps for p in phases) == steps, method.name
             assert {p.per_device_train_batch_size * p.gradient_accumulation_steps for p in phases} == {16}

@@ -95,7 +95,12 @@ def test_a_function_and_a_row_are_all_that_a_new_loss_takes(vlm, tmp_path, monke
     (tmp_path / "pairs").mkdir()
     data = training.dataset(tmp_path / "pairs", 8)
     settings = training.config(
-        tmp_path / "run", objective="mine", dispreference="image", max_steps=4, per_device_train_batch_size=8
+        tmp_path / "run",
+        objective="mine",
+        dispreference="image",
+        max_steps=4,
+        per_device_train_batch_size=8,
+        learning_rate=1e-3,
     )
     trainer = POVIDTrainer(training.tiny(vlm.processor), settings, data, vlm.processor)
     trainer.train()

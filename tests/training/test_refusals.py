@@ -64,6 +64,11 @@ def _attention(w: World) -> Any:
     return w.trainer()
 
 
+def _dropout(w: World) -> Any:
+    w.model.config.text_config.attention_dropout = 0.1
+    return w.trainer()
+
+
 def _mixed(w: World) -> Any:
     w.model.model.language_model.layers[0].to(torch.bfloat16)
     return w.trainer()
@@ -188,6 +193,13 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
         ("has adapters already", "povid merge"),
     ),
     "mixed dtypes": (_mixed, ("mixed types", "torch.bfloat16", "load the model with one dtype")),
+    "dropout in the attention": (_dropout, ("drops a share of 0.1", "set attention_dropout to 0")),
+    "noise on the embeddings": (lambda w: training.config(w.out, neftune_noise_alpha=5.0), ("is 5.0", "leave it out")),
+    "text for true": (lambda w: training.config(w.out, shared_prefix="false"), ("is 'false'", "give true or false")),
+    "no accumulation": (
+        lambda w: training.config(w.out, gradient_accumulation_steps=0),
+        ("gradient_accumulation_steps is 0", "give a whole number, 1 or more"),
+    ),
     "NaN in the weights": (_broken_weight, ("not finite", "load the model again")),
     "attention without masks": (_attention, ("'eager'", "shared prefix", "attn_implementation='sdpa'")),
     "caches of sharded weights": (_sharded, ("shards the weights", "set cache_reference")),
@@ -275,12 +287,12 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
         lambda w: training.config(w.out, objective="sft", dispreference="text", sft_weight=1.0),
         ("sft_weight is for objective 'povid', 'povid_mean'", "not 'sft'; set it to 0"),
     ),
-    "alpha of zero": (lambda w: training.config(w.out, alpha=0.0), ("alpha is 0.0", "must be positive")),
-    "beta of NaN": (lambda w: training.config(w.out, beta=float("nan")), ("beta is nan", "must be positive")),
-    "negative beta2": (lambda w: training.config(w.out, beta2=-0.1), ("beta2 is -0.1", "must not be negative")),
+    "alpha of zero": (lambda w: training.config(w.out, alpha=0.0), ("alpha is 0.0", "give a number above 0")),
+    "beta of NaN": (lambda w: training.config(w.out, beta=float("nan")), ("beta is nan", "give a number above 0")),
+    "negative beta2": (lambda w: training.config(w.out, beta2=-0.1), ("beta2 is -0.1", "0 or more")),
     "negative sft weight": (
         lambda w: training.config(w.out, sft_weight=-1.0),
-        ("sft_weight is -1.0", "must not be negative"),
+        ("sft_weight is -1.0", "0 or more"),
     ),
     "label smoothing of one half": (
         lambda w: training.config(w.out, label_smoothing=0.5),
@@ -295,13 +307,16 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
     "TRL's own loss": (lambda w: training.config(w.out, loss_type=["ipo"]), ("loss_type", "chosen with `objective`")),
     "TRL's precomputing": (
         lambda w: training.config(w.out, precompute_ref_log_probs=True),
-        ("precompute_ref_log_probs", "Leave it out"),
+        ("precompute_ref_log_probs", "leave it out"),
     ),
-    "rank of zero": (lambda w: training.config(w.out, lora_rank=0), ("lora_rank is 0", "must be positive")),
+    "rank of zero": (
+        lambda w: training.config(w.out, lora_rank=0),
+        ("lora_rank is 0", "give a whole number, 1 or more"),
+    ),
     "unknown preset": (lambda w: POVIDConfig.preset("best"), ("no preset 'best'", "choose one of paper")),
     # recipes
-    "recipe that is no YAML": (lambda w: w.recipe("out: [1"), ("recipe.yaml is not YAML",)),
-    "recipe that is a list": (lambda w: w.recipe("- 1"), ("holds list", "a recipe is a mapping")),
+    "recipe that is no YAML": (lambda w: w.recipe("out: [1"), ("recipe.yaml, line 1", "a recipe is YAML")),
+    "recipe that is a list": (lambda w: w.recipe("- 1"), ("holds a list", "a recipe is a mapping")),
     "unknown key": (lambda w: w.recipe("out: x\noffline: {n: 8}\nspeed: 3"), ("recipe.yaml", "speed")),
     "unknown setting of a phase": (
         lambda w: w.recipe("out: x\noffline: {n: 8}\ntext: {betta: 3}"),
@@ -312,7 +327,10 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
         lambda w: w.recipe("out: x\npairs: p.jsonl\noffline: {n: 8}"),
         ("either `pairs`", "or `offline`"),
     ),
-    "no number of pairs": (lambda w: w.recipe("out: x\noffline: {seed: 8}"), ("offline.n is None", "number of pairs")),
+    "no number of pairs": (
+        lambda w: w.recipe("out: x\noffline: {seed: 8}"),
+        ("offline.n is missing", "number of pairs"),
+    ),
     "no phase": (
         lambda w: w.recipe("out: x\noffline: {n: 8}\ntext: null\nboth: null"),
         ("both phases are null", "nothing to train"),
@@ -393,7 +411,7 @@ def test_a_disk_that_fills_up_leaves_no_merged_model(shared, tmp_path, monkeypat
     get_peft_model(model, LoraConfig(r=2, target_modules=LANGUAGE_MODEL_LAYERS)).save_pretrained(adapter)
 
     def full(self, folder, **kwargs):
-        Path(folder).mkdir()
+        Path(folder).mkdir(exist_ok=True)
         (Path(folder) / "model.safetensors").write_bytes(b"half")
         raise OSError(28, "No space left on device")
 

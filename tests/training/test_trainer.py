@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import replace
+from copy import copy
 
 import pytest
 import torch
@@ -113,10 +113,11 @@ def test_the_reference_is_the_model_as_it_was(vlm, data, tmp_path):
 def test_noise_depends_on_seed_row_and_step_only(plain, data):
     """Whatever stands beside the row; and another seed, row or step draws anew."""
 
-    def noised(numbers, step=plain.state.global_step, **settings):
+    def noised(numbers, step=plain.state.global_step, seed=plain.args.seed):
         batch = plain.data_collator([data[at] for at in numbers])
         models = pair_scores.Models(plain.model, plain.model)
-        given = replace(plain.args, **settings)
+        given = copy(plain.args)
+        given.seed = seed
         with torch.no_grad():
             policy, _, _ = pair_scores.pair_logps(models, batch, given, plain.processing_class, step)
         return policy.noised[-1]
@@ -134,8 +135,10 @@ def test_chance_depends_on_its_whole_key():
     keys = [(0, "a", 5), (1, "a", 5), (0, "b", 5), (0, "a", 6)]
     assert len({tuple(draw(*key)) for key in keys}) == 4
     assert draw(*keys[0]) == draw(*keys[0])
-    assert pair_scores.chance(0, "a", 5).initial_seed() == 4321
-    assert pair_scores.chance(0, "a", digest_size=6).initial_seed() == 1234
+    assert (
+        pair_scores.chance(0, "a", 5).initial_seed() == 6555238863941132897
+    )  # as the trainings whose results are kept drew it
+    assert pair_scores.chance(0, "a", digest_size=6).initial_seed() == 242344154104438
 
 
 def test_what_is_logged(plain):

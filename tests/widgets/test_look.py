@@ -43,10 +43,10 @@ def test_kernel_answers_with_the_models_logits(vlm, monkeypatch):
 
 def test_large_models_are_refused(vlm):
     big = models.VLM("big", vlm.model, vlm.processor)
-    config = vlm.model.config.text_config
-    old, config.hidden_size = config.hidden_size, 4096
+    config = vlm.model.config
+    config.povid_pocket = False
     try:
         with pytest.raises(ValueError, match="too large"):
             look_spec(big, SCENES, ["one", "two"])
     finally:
-        config.hidden_size = old
+        config.povid_pocket = True

@@ -15,8 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from povid_lib.data.rewrite.config import RewriterConfig
 from povid_lib.data.rewrite.prompts import PROMPT_VERSION
-from povid_lib.data.rewrite.request import RewriterConfig, Row, prepare, request_body, request_of
+from povid_lib.data.rewrite.request import Row, prepare, request_body, request_of
 from povid_lib.data.rewrite.rewriter import is_left
 from povid_lib.data.true_answers import Truth
 from povid_lib.files.jsonl import read_rows, replacing

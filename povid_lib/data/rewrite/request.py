@@ -1,6 +1,6 @@
-"""One request of the rewriter: its settings, its picture, what it holds, and the most that it can cost.
+"""One request of the rewriter: its picture, what it holds, and the most that it can cost.
 
-Everything that can be wrong with settings, rows and pictures is found here, before anything is sent or paid.
+Everything that can be wrong with rows and pictures is found here, before anything is sent or paid.
 """
 
 from __future__ import annotations
@@ -11,52 +11,24 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from povid_lib.data import images as images_module
 from povid_lib.data.pairs import CORRUPTIONS, TEXTS, text_fault
+from povid_lib.data.rewrite.config import RewriterConfig
 from povid_lib.data.rewrite.prompts import kinds_for, messages, response_format
 from povid_lib.data.true_answers import Truth
 from povid_lib.files.faults import Faults
 from povid_lib.files.jsonl import check_file
 from povid_lib.remote.client import Request
-from povid_lib.remote.server import Server
 
 PICTURE_BYTES = 20_000_000  # a larger file is not read
 PICTURE_PIXELS = 50_000_000  # a larger picture is not decoded
 PICTURE_SIDE = 2048  # a larger picture is sent reduced to it
 _TYPES = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "WEBP": "webp", "GIF": "gif"}  # what OpenAI takes
-
-
-@dataclass(frozen=True)
-class RewriterConfig(Server):
-    """Which model rewrites, where, how, and for how much money at most: see ``Server``.
-
-    ``image_tokens``: what OpenAI's tile rule counts for a picture and for each tile of it; (85, 170) is published for GPT-4o,
-    (2833, 5667) for GPT-4o mini. A model that counts otherwise needs numbers that are no less than its own. Raises ``ValueError``
-    with every setting that cannot work.
-    """
-
-    kinds: tuple[str, ...] = CORRUPTIONS
-    detail: str = "high"  # or low: the picture is seen in 512 x 512 pixels
-    image_tokens: tuple[int, int] = (85, 170)
-
-    def _faults(self) -> Iterator[str]:
-        yield from super()._faults()
-        if self.detail not in ("low", "high"):
-            yield f"detail is {self.detail!r}; choose low or high (auto has no foreseeable price)"
-        counts = self.image_tokens
-        if not isinstance(counts, tuple) or len(counts) != 2 or any(type(n) is not int or n < 0 for n in counts):
-            yield f"image_tokens is {counts!r}; give two whole numbers, for the picture and for each tile"
-        if not isinstance(self.kinds, tuple) or not self.kinds or set(self.kinds) - set(CORRUPTIONS):
-            yield f"kinds is {self.kinds!r}; give a tuple of {', '.join(CORRUPTIONS)}"
-        elif len(set(self.kinds)) < len(self.kinds):
-            yield f"kinds is {self.kinds!r}; name each once"
-        elif "step" in self.kinds and "result" not in self.kinds:
-            yield "kinds has step without result; a false step with the true result makes no false answer; add result"
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from povid_lib.data.pairs import Pair
+from povid_lib.data.rewrite.config import RewriterConfig
 from povid_lib.data.rewrite.outcomes import append_reject, outcome, read_rejects, reject, renew_rejects
 from povid_lib.data.rewrite.prompts import PROMPT_VERSION
-from povid_lib.data.rewrite.request import RewriterConfig, Row, prepare, request_of
+from povid_lib.data.rewrite.request import Row, prepare, request_of
 from povid_lib.data.true_answers import Truth
 from povid_lib.remote.asking import Stopped, asked, reservation
 from povid_lib.remote.client import most_dollars

@@ -148,11 +148,12 @@ LONG = 60_000
         ("a " * 400, "a " * 400, [Change("object", " " * LONG + "a", "b")]),
         ("a " * 400, "a b " * 200, [Change("object", " ".join("a" * n), " ".join("ab" * n)) for n in range(1, 60)]),
         ("a " * 400, "a " * 600, [Change("object", "a " * n, "a " * (n + 1)) for n in range(1, 60)]),
+        ("a " * 400, "b " * 420, [Change("object", "a " * n, "b " * (n + n % 3 - 1 or 1)) for n in range(1, 60)]),
         ("a b " * 200, "b a " * 290, [Change("object", "a b " * n, "b a " * (n + n % 3)) for n in range(1, 60)]),
         ("a " * 400, "a " * 399 + "b", [Change("object", "a", "b")] * 40_000),
         ("!" * 400 + " a", "!" * LONG + " a", [Change("object", "!" * 200, "!" * 30_000)] * 300),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_verification_takes_no_longer_than_the_text_is_long(truth, answer, changes):
     start = time.process_time()

@@ -454,7 +454,7 @@ def test_a_server_that_goes_bad_later_is_left_too(folder):
     with FaultServer(("", ""), rate=1, drawn=("refusal",)) as server:
         with pytest.raises(RuntimeError, match="answers are of no use"):
             run(folder, at(server), truths(80))
-        assert BARREN <= len(server.log) - 2 < BARREN + 4
+        assert BARREN <= len(server.log) - 2 <= BARREN + 4  # four more may be under way when the last one is counted
 
 
 @pytest.mark.parametrize("status", NO_ANSWER)

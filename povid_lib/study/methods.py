@@ -1,0 +1,223 @@
+"""What a study is: its methods, their settings, and the key of each run. ``run`` makes it, ``report`` sums it up.
+
+A run is keyed by its settings, the weights it starts from and the code that made it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from povid_lib import models
+from povid_lib.files import settings
+from povid_lib.files.code_hash import code_hash
+from povid_lib.files.settings import Count, Fault, Name, Remedy, Share, one_of
+from povid_lib.study.measure import DECODINGS
+from povid_lib.training import config, reference_cache
+from povid_lib.training import recipe as recipes
+from povid_lib.training.config import PRESETS
+
+DATA = ("truth", "relabelled", "sampled", "even", "corrected", "own", "swapped", "blanked")
+# what the digest of a run's code begins with, by name: what makes a run is above this module
+ENTRIES = {
+    "train": ("povid_lib.study.run:rows", "povid_lib.training.recipe:run"),
+    "measure": ("povid_lib.study.measure:measure",),
+}
+Scenes = Annotated[int, Field(ge=2), Remedy("give a number of scenes, 2 or more")]
+_Phase = Annotated[dict[str, Any] | None, Remedy("give a mapping of settings, or null for no such phase")]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the study.
+
+    ``group``: what it is compared within. ``data``: which pairs it learns from (see ``pair_variants``), with ``noise`` for the
+    share of wrong labels, and ``offline`` over the study's own settings of ``corrupt_text.Offline``. ``text`` and ``both``: the
+    settings of its phases, null for none; without any phase the model is measured as it is. ``decode``: see ``measure``.
+    ``scenes``: another number than the study's.
+    """
+
+    name: Annotated[
+        str, Field(pattern=r"^\w[\w.-]*$"), Remedy("give letters, digits, _ and -, as files are named after it")
+    ]
+    group: Name
+    seeds: Count
+    data: Annotated[str, one_of(DATA)] = "truth"
+    noise: Share = 0.0
+    offline: dict[str, Any] = field(default_factory=dict)
+    text: _Phase = None
+    both: _Phase = None
+    preset: Annotated[str, one_of(PRESETS)] = "pocket"
+    decode: Annotated[str, one_of(DECODINGS)] = "greedy"
+    scenes: Scenes | None = None
+
+    def __post_init__(self) -> None:
+        settings.check(self)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is a phase."""
+        return self.text is not None or self.both is not None
+
+
+@dataclass(frozen=True)
+class Study:
+    """What ``povid study`` reads from a YAML file.
+
+    ``out``: folder of the runs. ``model``: what every method starts from. ``scenes``: of each held-out split. ``offline``: the
+    pairs (``n`` and settings of ``corrupt_text.Offline``; the seed is the run's own). ``phase``: settings of every phase, under the
+    method's. ``groups``: group -> what all its methods have, and ``methods``: name -> settings of ``Method``. ``compare``: pairs of
+    methods to test against each other, beside the tests that every study has (``report.summarise``).
+
+    Raises ``ValueError`` with every setting that does not exist or cannot have its value, names that stand twice, and comparisons
+    that are no two methods. Nothing is loaded before a ``key`` is asked for.
+    """
+
+    out: Name
+    groups: Annotated[dict[str, Any], Remedy("give a mapping: group -> its methods and what they share")]
+    model: Name = "pocket"
+    scenes: Scenes = 500
+    offline: dict[str, Any] = field(default_factory=lambda: {"n": 640})
+    phase: dict[str, Any] = field(default_factory=dict)
+    compare: Annotated[list[list[str]], Remedy("give a list of pairs of methods, such as [[sft, text]]")] = field(
+        default_factory=list
+    )
+
+    def __post_init__(self) -> None:
+        settings.refuse_made(self, faults(vars(self)))
+
+    @property
+    def methods(self) -> list[Method]:
+        """All methods, in the file's order."""
+        return [
+            Method(**{"name": name, "group": group} | shared | own)
+            for group, content in self.groups.items()
+            for name, shared, own in _rows(content)
+        ]
+
+    def recipe(self, method: Method, seed: int) -> recipes.Recipe:
+        """One run's training; its pairs are made by ``rows``."""
+        folder = Path(self.out) / f"{method.name}-{seed}-{self.key(method, seed, 'train')}"
+        text, both = (
+            None if own is None else {**self.phase, **own, "seed": seed} for own in (method.text, method.both)
+        )
+        made, preset = str(folder / "rows.jsonl"), method.preset
+        return recipes.Recipe(str(folder), self.model, made, str(folder), preset=preset, text=text, both=both)
+
+    def key(self, method: Method, seed: int, what: str) -> str:
+        """Twelve digits of everything that the run's training ("train") or its measures ("measure") depend on."""
+        own = {k: v for k, v in asdict(method).items() if k not in ("name", "group", "seeds", "scenes", "decode")}
+        parts = {
+            "method": own,
+            "seed": seed,
+            "model": _weights(self.model),
+            "offline": self.offline,
+            "phase": self.phase,
+        }
+        parts["code"] = code_of("train")
+        if what == "measure":
+            parts |= {"measuring": code_of("measure"), "scenes": method.scenes or self.scenes, "decode": method.decode}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+    def measured(self, method: Method, seed: int) -> Path:
+        """The file with what was measured of one run."""
+        return Path(self.out) / "measured" / f"{method.name}-{seed}-{self.key(method, seed, 'measure')}.json"
+
+
+@functools.cache  # read once: a study that runs keeps the keys of what it runs
+def code_of(what: str) -> str:
+    """The digest of the code behind a run's training ("train") or its measures ("measure")."""
+    return code_hash(ENTRIES[what])
+
+
+@functools.cache
+def _weights(model: str) -> str:
+    vlm = models.load(model, device="cpu")
+    return reference_cache.key(vlm.model, vlm.processor)["model"]
+
+
+def read_study(path: str | Path) -> Study:
+    """A study from YAML. Raises ``ValueError`` that names the file, with everything that is wrong in it. Loads nothing."""
+    found = settings.read_yaml(path, "a study", "recipes/study.yaml")
+    settings.refuse(faults(found), path)
+    return Study(**found)
+
+
+# --- what is wrong with a study ----------------------------------------------------------------------------------
+
+
+def faults(values: Mapping[str, Any]) -> list[Fault]:
+    """Everything that is wrong with the settings of a study, those of its methods and their phases included."""
+    found = settings.faults(Study, values)
+    groups, offline, phase, compare = (values.get(name) for name in ("groups", "offline", "phase", "compare"))
+    shared = _Shared({"n": 640}, {})
+    if isinstance(offline, dict):
+        wrong = recipes.offline_faults(offline, "offline")
+        shared = shared if wrong else replace(shared, offline=offline)
+        found += wrong
+    if isinstance(phase, dict):
+        wrong = [fault.under("phase") for fault in config.faults(phase)]
+        shared = shared if wrong else replace(shared, phase=phase)
+        found += wrong
+    names = list[str]()
+    for group, content in groups.items() if isinstance(groups, dict) else ():
+        found += [fault.under(f"groups.{group}") for fault in _group_faults(group, content, shared)]
+        names += [name for name, _, _ in _rows(content)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        found.append(Fault("groups", f": the names {', '.join(twice)} stand twice; every method needs its own"))
+    for pair in compare if isinstance(compare, list) else ():
+        if not isinstance(pair, list) or len(pair) != 2 or any(name not in names for name in pair):
+            found.append(Fault("compare", f" holds {pair}; give the names of two methods"))
+    return found
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What a study's methods share, as far as it is sound."""
+
+    offline: dict[str, Any]
+    phase: dict[str, Any]
+
+
+def _rows(content: Any) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """A group's methods: name, what the group's share, and its own settings. What is no mapping counts as empty."""
+    methods = content.get("methods") if isinstance(content, dict) else None
+    for name, own in methods.items() if isinstance(methods, dict) else ():
+        yield name, {k: v for k, v in content.items() if k != "methods"}, own if isinstance(own, dict) else {}
+
+
+def _group_faults(group: str, content: Any, shared: _Shared) -> list[Fault]:
+    """What is wrong with one group, with paths from its name."""
+    if not isinstance(content, dict) or not isinstance(content.get("methods"), dict) or not content["methods"]:
+        return [Fault("", " holds no methods; give a mapping with `methods`: name -> settings")]
+    found = _own_faults({k: v for k, v in content.items() if k != "methods"})
+    for name, own in content["methods"].items():
+        if own is not None and not isinstance(own, dict):
+            found.append(Fault(f"methods.{name}", f" is {own!r}; give a mapping of settings, or null for the group's"))
+    for name, of_group, own in _rows(content):
+        at = f"methods.{name}"
+        found += [fault.under(at) for fault in _own_faults(own)]
+        merged = {"name": name, "group": group} | of_group | own
+        left = [fault for fault in settings.faults(Method, merged) if fault.path not in of_group | own]
+        found += [fault.under(at) for fault in left]  # the name, and what is missing
+        if isinstance(offline := merged.get("offline", {}), dict):
+            found += recipes.offline_faults({**shared.offline, **offline}, f"{at}.offline" if offline else at)
+        for phase in recipes.PHASES:
+            if isinstance(chosen := merged.get(phase), dict):
+                where = f"{at}.{phase}" if phase in own else phase
+                found += recipes.phase_faults(phase, {**shared.phase, **chosen}, merged.get("preset", "pocket"), where)
+    return list(dict.fromkeys(found))
+
+
+def _own_faults(own: Mapping[str, Any]) -> list[Fault]:
+    """What is wrong with settings of ``Method`` that stand in a group or under a method's name."""
+    given = [name for name in ("name", "group") if name in own]
+    found = [Fault(name, " is said by the place in the file; leave it out") for name in given]
+    return found + settings.faults(Method, {k: v for k, v in own.items() if k not in given}, complete=False)
