@@ -10,13 +10,14 @@ import pytest
 from tests.book.conftest import HTML
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted(str(p.relative_to(HTML)) for d in ("book", "notebooks") for p in (HTML / d).glob("*.html"))
+BUILT = sorted(str(p.relative_to(HTML)) for d in ("book", "notebooks") for p in (HTML / d).rglob("*.html"))
+PAGES = [path for path in BUILT if not path.startswith("book/api/")]  # the library's pages are made from docstrings
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def test_every_page_of_the_contents_is_built():
     files = re.findall(r"(?:file|root): (\S+)", (ROOT / "_toc.yml").read_text())
-    assert sorted(f"{f}.html" for f in files) == PAGES
+    assert sorted(f"{f}.html" for f in files) == BUILT
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
