@@ -32,6 +32,7 @@ def test_log_odds_by_hand_whatever_the_picture(vlm):
             )
 
 
+@pytest.mark.slow
 def test_the_picture_decides_and_a_pair_turned_round_has_the_opposite_odds(vlm):
     images = [s.image() for s in SCENES]
     odds = log_odds(vlm, ROWS, images)

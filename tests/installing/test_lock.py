@@ -97,33 +97,6 @@ def test_what_is_imported_is_declared(folders):
     assert not lacking, f"{', '.join(lacking)}: name them in pyproject.toml"
 
 
-COLAB = {  # Google Colab, August 2026
-    "torch": "2.11.0",
-    "transformers": "5.15.1",
-    "peft": "0.20.0",
-    "accelerate": "1.14.0",
-    "datasets": "4.0.0",
-    "numpy": "2.1.3",
-    "pillow": "11.3.0",
-    "ipywidgets": "7.7.1",
-}
-
-
-def test_colab_keeps_what_it_brings():
-    project = tomllib.loads(PYPROJECT)["project"]
-    extras = project["optional-dependencies"]
-    lines = project["dependencies"] + extras["notebook"] + extras["colab"]
-    wanted = [Requirement(line) for line in lines]
-    for name, version in COLAB.items():
-        asked = [r for r in wanted if canonicalize_name(r.name) == name]
-        assert asked, name
-        assert all(r.specifier.contains(version) for r in asked), f"{name}: Colab's {version} would be replaced"
-    trl = [r.specifier for r in wanted if r.name == "trl"]
-    assert not any(all(s.contains(v) for s in trl) for v in ("1.0.0", "1.16.0")), "TRL 1 wants a newer datasets"
-    assert all(s.contains("0.29.1") for s in trl)
-    assert "3.13.0" in Requirement(f"x{project['requires-python']}").specifier
-
-
 def test_one_version_number():
     import povid_lib
 

@@ -157,6 +157,7 @@ def test_crossed_ratio_of_one_training_is_the_ratio():
     assert (found.low, found.high) == pytest.approx((plain.low, plain.high), abs=0.05)
 
 
+@pytest.mark.slow
 def test_crossed_interval_holds_the_truth_where_seeds_differ_more_than_pictures():
     """Four trainings whose rates differ: the interval over pictures alone misses the mean of all trainings, this one does not."""
     rng, hits, misses = np.random.default_rng(0), 0, 0

@@ -37,6 +37,7 @@ def test_singulars_of_pattern_and_its_known_slips():
     assert [pattern_singular(word) for word in words] == ["dog", "person", "knife", "scissors", "goose", "bu", "glas"]
 
 
+@pytest.mark.slow
 def test_the_singulariser_does_not_load_the_package_that_downloads_wordnet():
     code = (
         "import sys; from povid_lib.metrics.vocabulary import pattern_singular; pattern_singular('dogs');"
@@ -147,6 +148,7 @@ def test_case_does_not_matter(parts):
     assert COCO.mentions(text) == COCO.mentions(text.upper())
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.sampled_from(sorted(COCO.words)), max_size=5), st.text(max_size=30))
 def test_a_sentence_of_its_own_adds_its_mentions(words, text):

@@ -169,6 +169,7 @@ def test_shared_prefix_is_plain_for_any_lengths(small, vlm, lengths, seed):
         torch.testing.assert_close(getattr(shared, side), getattr(plain, side), rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_loss_and_gradients_are_those_of_trl(rows, vlm, tmp_path):
     """TRL's own code on its own collator's batch, and ours on ours: the same adapters, the same pairs."""
     plain, model = adapted(torch.float32)

@@ -1,6 +1,7 @@
 """PEFT and TRL take the pocket model as they take LLaVA-1.5: nothing special."""
 
 import numpy as np
+import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
@@ -43,6 +44,7 @@ def test_lora_on_the_language_model_only():
     assert all("language_model" in n and "lora_" in n for n in trainable)
 
 
+@pytest.mark.slow
 def test_one_step_of_dpo(tmp_path):
     trainer = DPOTrainer(
         model=fresh(),

@@ -31,6 +31,7 @@ def test_world_is_as_large_as_promised():
     assert len({KINDS[name].glyph for name in NAMES}) == 48
 
 
+@pytest.mark.slow
 def test_table_of_conditionals_holds_in_the_sample():
     """P(partner | object), counted over 6,000 scenes, within four standard errors of the printed table."""
     world = World()
@@ -42,6 +43,7 @@ def test_table_of_conditionals_holds_in_the_sample():
             assert abs(np.mean(having) - p) < 4 * error, (one, other, np.mean(having), p)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [0.0, 0.5])
 def test_cooccurrence_is_a_dial(factor):
     names = [set(s.names) for s in scenes(1500, World(cooccurrence=factor))]
