@@ -19,14 +19,14 @@ from povid_lib.remote.asking import Stopped, asked
 from povid_lib.remote.client import Request
 from povid_lib.remote.ledger import Event, open_journal
 from povid_lib.remote.reading import content_of, words_in
-from povid_lib.remote.server import Server
+from povid_lib.remote.server import Server, Temperature
 
 
 @dataclass(frozen=True)
 class Judge(Server):
     """Which model judges, where, how, and for how much money at most: see ``Server``."""
 
-    temperature: float = 0.0
+    temperature: Temperature = 0.0
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,9 @@ def _plain_url(url: str) -> str:
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False), Remedy("give dollars for a million tokens, 0 or more")]
 
 
+Temperature = Annotated[float, Field(ge=0, le=2), Remedy("give a number from 0 to 2")]
+
+
 @dataclass(frozen=True)
 class Server:
     """Which model answers, where, how, and for how much money at most. Prices and limit are in US dollars.
@@ -59,9 +62,7 @@ class Server:
         # it may be a key
         Remedy("must be the name of an environment variable, such as OPENAI_API_KEY, not the key itself", secret=True),
     ] = "OPENAI_API_KEY"
-    temperature: Annotated[float, Field(ge=0, le=2), Remedy("give a number from 0 to 2")] = (
-        1.0  # which every model takes
-    )
+    temperature: Temperature = 1.0  # which every model takes
     max_tokens: Annotated[Count, Field(description="The longest answer, in tokens.")] = 1024
     length_parameter: Annotated[
         Literal["max_completion_tokens", "max_tokens"],

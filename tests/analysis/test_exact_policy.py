@@ -139,7 +139,9 @@ def test_wins_by_hand():
 def test_pair_loss_is_the_librarys_dpo():
     chosen, rejected = exact_policy.sample_pairs(REFERENCE, random_reward(), 500, seeded())
     policy = exact_policy.logps(SPACE, random_table(5))
-    want, metrics = losses.dpo(policy[chosen], policy[rejected], REFERENCE[chosen], REFERENCE[rejected], beta=0.3)
+    want, metrics = losses.dpo(
+        losses.Logps(policy[chosen], policy[rejected]), losses.Logps(REFERENCE[chosen], REFERENCE[rejected]), beta=0.3
+    )
     rewards = exact_policy.implicit_reward(policy, REFERENCE, 0.3)
     assert torch.allclose(
         exact_policy.pair_loss(rewards, exact_policy.wins(chosen, rejected, len(SPACE))), want, atol=1e-12
@@ -157,7 +159,9 @@ def test_weights_are_what_autograd_finds():
     """d loss / d log pi(chosen) = -beta times the weight of the pair, and 1/2 where the policy is the reference."""
     policy, beta = exact_policy.logps(SPACE, random_table(5)).requires_grad_(), 0.3
     weights = exact_policy.pair_weights(policy.detach(), REFERENCE, beta)
-    loss, _ = losses.dpo(policy[3:4], policy[7:8], REFERENCE[3:4], REFERENCE[7:8], beta=beta)
+    loss, _ = losses.dpo(
+        losses.Logps(policy[3:4], policy[7:8]), losses.Logps(REFERENCE[3:4], REFERENCE[7:8]), beta=beta
+    )
     (gradient,) = torch.autograd.grad(loss, policy)
     assert float(gradient[3]) == pytest.approx(-beta * float(weights[3, 7]), rel=1e-9)
     assert float(gradient[7]) == pytest.approx(beta * float(weights[3, 7]), rel=1e-9)

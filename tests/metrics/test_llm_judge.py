@@ -171,5 +171,5 @@ def test_reviews_as_jsonl(tmp_path):
     [{"concurrency": 0}, {"max_tokens": 0}, {"retries": -1}, {"timeout": 0}, {"temperature": -1}, {"input_price": -1}],
 )
 def test_bad_settings(bad):
-    with pytest.raises(ValueError, match=f"Judge: {next(iter(bad))} is"):
+    with pytest.raises(ValueError, match=rf"Judge\.{next(iter(bad))} is"):
         replace(Judge("wise", 1, 1, 1), **bad)

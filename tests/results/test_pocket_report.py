@@ -15,33 +15,37 @@ BATCH = list(scenes(40, World(), "validation"))
 
 @pytest.fixture
 def oracle(monkeypatch):
-    """Answers every question with the truth, whatever the model."""
+    """Answers every question with the truth, whatever the model; called with scenes and captions, what was heard of it."""
 
-    def ask(vlm, batch, questions):
+    def ask(vlm, batch, questions, *_):
         return [[q.answer for q in row] for row in questions]
 
+    def heard(batch, texts):
+        monkeypatch.setattr(held_out, "captions", lambda *_, **__: texts)
+        return held_out.listen(None, batch)
+
     monkeypatch.setattr(pocket_report, "ask", ask)
+    monkeypatch.setattr(held_out, "ask", ask)
+    return heard
 
 
-@pytest.mark.usefixtures("oracle")
-def test_split_report_of_an_oracle():
+def test_split_report_of_an_oracle(oracle):
     rng = np.random.default_rng(0)
     texts = [Annotator().caption(s, rng) for s in BATCH]
     texts[0] += " There is a fork." if "fork" not in BATCH[0].names else " There is a cow."
-    got = pocket_report.split_report(None, BATCH, texts)
+    got = pocket_report.split_report(None, oracle(BATCH, texts))
     assert got.chair.chair_s.value == pytest.approx(1 / 40)
     assert got.chair.recall.value == 1
     assert all(p.accuracy.value == 1 and p.yes_ratio.value == 0.5 for p in got.pope.values())
     assert all(q.accuracy.value == q.balanced.value == 1 for q in got.questions.values())
 
 
-@pytest.mark.usefixtures("oracle")
-def test_share_of_partners_by_hand():
+def test_share_of_partners_by_hand(oracle):
     """Every caption claims all missing partners and one unrelated object: the share follows by counting."""
     odd = [s for s in BATCH if s.missing_partners]
     other = [next(n for n in KINDS if n not in s.names and n not in s.missing_partners) for s in odd]
     texts = [" ".join([*s.names, *s.missing_partners, o]) for s, o in zip(odd, other, strict=True)]
-    got = pocket_report.split_report(None, odd, texts)
+    got = pocket_report.split_report(None, oracle(odd, texts))
     missing = sum(len(s.missing_partners) for s in odd)
     assert got.partners.value == pytest.approx(missing / (missing + len(odd)))
     assert all(e.value == 1 for e in got.by_strength.values())

@@ -90,13 +90,13 @@ def test_a_function_and_a_row_are_all_that_a_new_loss_takes(vlm, tmp_path, monke
     def against_the_noise(policy, reference, beta, beta2):
         return dpo(Logps(policy.chosen, policy.noised), Logps(reference.chosen, reference.noised), beta + beta2)
 
-    row = Objective("mine", "image", against_the_noise, {"chosen": "beta", "noised": "beta2"}, options=())
+    row = Objective("dpo", "image", against_the_noise, {"chosen": "beta", "noised": "beta2"}, options=())
     monkeypatch.setattr(objectives, "OBJECTIVES", (*OBJECTIVES, row))
     (tmp_path / "pairs").mkdir()
     data = training.dataset(tmp_path / "pairs", 8)
     settings = training.config(
         tmp_path / "run",
-        objective="mine",
+        objective="dpo",
         dispreference="image",
         max_steps=4,
         per_device_train_batch_size=8,
