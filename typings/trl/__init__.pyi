@@ -1,6 +1,6 @@
 """What this project takes from TRL, typed, so that POVIDTrainer does not extend Any: its settings and what it overrides.
 
-Made from TRL 1.16; a test compares the settings' names and the methods' parameters with the installed TRL.
+Made by hand from TRL 1.16: to be looked at again when TRL's version changes.
 """
 
 from collections.abc import Callable

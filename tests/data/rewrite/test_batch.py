@@ -11,20 +11,9 @@ from povid_lib.data.rewrite.request import prepare, request_of
 from povid_lib.data.rewrite.rewriter import dry_run
 from povid_lib.remote.client import most_dollars
 from povid_lib.remote.ledger import read_journal
-from tests.soak.rewriter import pictures, truths
+from tests.soak.rewriter import truths
 from tests.support.fault_server import FaultServer, completion
-from tests.support.rewriting import CONFIG, SECRET, at, lines, run
-
-
-@pytest.fixture(autouse=True)
-def key(monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
-
-
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    pictures(tmp_path / "images")
-    return tmp_path
+from tests.support.rewriting import CONFIG, at, lines, run
 
 
 def answered(path: Path, faults: dict[int, object]) -> str:

@@ -1,27 +1,15 @@
 """The rewriter's journal: cut short, shared, full, killed and gone on with."""
 
 import os
-from pathlib import Path
 
 import pytest
 
 from povid_lib.data.rewrite.rewriter import rewrite
 from povid_lib.files import journal
 from povid_lib.remote.ledger import open_journal, read_journal
-from tests.soak.rewriter import pictures, soak, truths
+from tests.soak.rewriter import soak, truths
 from tests.support.fault_server import FaultServer
 from tests.support.rewriting import SECRET, at, lines, run
-
-
-@pytest.fixture(autouse=True)
-def key(monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
-
-
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    pictures(tmp_path / "images")
-    return tmp_path
 
 
 def test_a_torn_last_line_is_passed_over_and_removed(folder):

@@ -8,7 +8,6 @@ import re
 import time
 import tracemalloc
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -23,7 +22,7 @@ from povid_lib.remote.client import most_dollars
 from povid_lib.remote.connection import masked
 from povid_lib.remote.ledger import new_event, read_journal
 from povid_lib.remote.reading import is_completion, usage_of
-from tests.soak.rewriter import pictures, truths
+from tests.soak.rewriter import truths
 from tests.support.fault_server import (
     BAD,
     BAD_REWRITE,
@@ -36,18 +35,6 @@ from tests.support.fault_server import (
     completion,
 )
 from tests.support.rewriting import CONFIG, REASONED, SECRET, at, lines, run
-
-
-@pytest.fixture(autouse=True)
-def key(monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
-
-
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    pictures(tmp_path / "images")
-    return tmp_path
-
 
 # --- asking and resuming -----------------------------------------------------------------------------------------
 
