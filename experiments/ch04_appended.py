@@ -23,9 +23,11 @@ from povid_lib.evaluation.held_out import held_out, listen
 from povid_lib.files import results
 from povid_lib.metrics.chair import Chair, chair
 from povid_lib.models.llava import VLM
-from povid_lib.world.captions import PROMPT, SYNONYMS, Annotator, detailed_caption, noun_phrase, place_phrase
+from povid_lib.world.annotators import Annotator
+from povid_lib.world.captions import PROMPT, SYNONYMS, detailed_caption, noun_phrase, place_phrase
+from povid_lib.world.items import Item
 from povid_lib.world.objects import KINDS, NAMES
-from povid_lib.world.scenes import Item, Scene, scenes
+from povid_lib.world.scenes import Scene, scenes
 
 STEPS, BATCH, RATE, SEEDS = 100, 8, 2e-4, (0, 1, 2)  # the rate was chosen on validation scenes
 LANGUAGE_MODEL_ONLY = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"

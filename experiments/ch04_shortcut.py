@@ -27,8 +27,8 @@ from povid_lib.files import results
 from povid_lib.metrics.stats import Estimate
 from povid_lib.models.llava import VLM
 from povid_lib.world.captions import noun_phrase
+from povid_lib.world.items import POSITIONS, Item
 from povid_lib.world.objects import NAMES
-from povid_lib.world.scenes import POSITIONS, Item
 
 SIZES = (500, 1000, 2000, 4000)  # pairs of the learning curves; half of the pictures train the classifier
 WORDS, MIXED, READ = (

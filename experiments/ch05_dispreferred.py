@@ -40,7 +40,7 @@ from povid_lib.evaluation.held_out import held_out
 from povid_lib.files import results
 from povid_lib.metrics.stats import mean
 from povid_lib.training import dispreference
-from povid_lib.world.captions import Annotator
+from povid_lib.world.annotators import Annotator
 from povid_lib.world.scenes import Scene
 
 SCENES, DRAWS, CAPTIONS, LEVEL = 2000, 2, 150, 0.2

@@ -49,7 +49,9 @@ from povid_lib.training.logprobs import pair_logits, token_logps
 from povid_lib.training.pair_scores import Views, chance, views, weaken
 from povid_lib.training.trainer import POVIDTrainer
 from povid_lib.world.captions import NUMBERS, WORDS
-from povid_lib.world.scenes import COLOURS, POSITIONS, SIZES, Scene
+from povid_lib.world.drawing import COLOURS, SIZES
+from povid_lib.world.items import POSITIONS
+from povid_lib.world.scenes import Scene
 
 STEPS, TRAINED_ON, BATCHES, ROWS, HELD_OUT, DEALS = 40, 1280, 20, 12, 48, 2000
 OURS = ImageDispreference()  # the defaults, those of the paper

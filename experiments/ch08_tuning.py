@@ -28,7 +28,7 @@ from povid_lib.metrics.chair import CaptionScore, chair
 from povid_lib.metrics.pope import pope
 from povid_lib.study import pair_variants
 from povid_lib.training import recipe as recipes
-from povid_lib.world.captions import Annotator
+from povid_lib.world.annotators import Annotator
 from povid_lib.world.objects import KINDS
 from povid_lib.world.scenes import Scene
 

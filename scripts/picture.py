@@ -7,7 +7,8 @@ from pathlib import Path
 from povid_lib import models
 from povid_lib.figures import scenes as world_scenes
 from povid_lib.world.captions import WORDS
-from povid_lib.world.scenes import World, scenes
+from povid_lib.world.scenes import scenes
+from povid_lib.world.worlds import World
 
 chosen = [s for s in scenes(40, World(), "test") if s.missing_partners][:4]
 model = models.load("pocket")

@@ -15,9 +15,10 @@ from povid_lib.data.corrupt_image import POVID_STEP, noised
 from povid_lib.metrics.stats import Estimate, mean, ratio
 from povid_lib.models.llava import VLM
 from povid_lib.world.captions import PROMPT, detailed_caption, mentioned, noun_phrase
+from povid_lib.world.items import Item
 from povid_lib.world.objects import KINDS, NAMES
 from povid_lib.world.questions import exist_question
-from povid_lib.world.scenes import Item, Scene
+from povid_lib.world.scenes import Scene
 
 NOISE_STEPS = (0, 200, 300, 400, 500, 600, 800, 999)
 

@@ -15,8 +15,9 @@ from povid_lib import models
 from povid_lib.metrics.stats import Estimate
 from povid_lib.models.llava import VLM
 from povid_lib.world.captions import SHORT_PROMPTS, WORDS, noun_phrase
+from povid_lib.world.items import Item
 from povid_lib.world.objects import KINDS, NAMES
-from povid_lib.world.scenes import Item, Scene
+from povid_lib.world.scenes import Scene
 
 Show = Callable[[Scene], Image.Image]  # called anew for every draw
 Weaken = Callable[[BatchFeature], BatchFeature]  # see ``models.answer_distributions``

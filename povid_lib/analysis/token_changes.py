@@ -19,8 +19,10 @@ from povid_lib.metrics.stats import Estimate, ratio, share
 from povid_lib.models.llava import VLM
 from povid_lib.training.dispreference import Tokens, dispreferred_tokens
 from povid_lib.world.captions import NUMBERS, PROMPT, WORDS, detailed_caption, short_caption
+from povid_lib.world.drawing import COLOURS, SIZES
+from povid_lib.world.items import POSITIONS, Item
 from povid_lib.world.objects import KINDS, NAMES
-from povid_lib.world.scenes import COLOURS, POSITIONS, SIZES, Item, Scene
+from povid_lib.world.scenes import Scene
 
 # --- which tokens change, and into what --------------------------------------------------------------------------
 

@@ -18,7 +18,8 @@ from povid_lib.pocket.data import pixels
 from povid_lib.world.captions import mentioned
 from povid_lib.world.objects import NAMES
 from povid_lib.world.patches import patch_labels
-from povid_lib.world.scenes import Scene, World, draw, scenes
+from povid_lib.world.scenes import Scene, draw, scenes
+from povid_lib.world.worlds import World
 
 
 @torch.inference_mode()

@@ -21,12 +21,18 @@ app.add_typer(pocket_app, name="pocket")
 
 
 @app.command()
-def world(cooccurrence: Annotated[float, typer.Option(help="Multiplies every pair's strength.")] = 1.0) -> None:
+def world(
+    cooccurrence: Annotated[float, typer.Option(help="Multiplies every pair's strength.")] = 1.0,
+    edition: Annotated[
+        str, typer.Option(help="Of the world: first, or second with objects that cannot be made out.")
+    ] = "first",
+) -> None:
     """Print the pocket world's table of co-occurrence: P(partner | object) for all 24 pairs."""
-    from povid_lib.world.scenes import World, cooccurrence_table
+    from povid_lib.world import worlds
+    from povid_lib.world.worlds import cooccurrence_table
 
     typer.echo(f"{'context':<8} {'object':<9} {'partner':<9} P(partner | object)")
-    for context, name, partner, p in cooccurrence_table(World(cooccurrence=cooccurrence)):
+    for context, name, partner, p in cooccurrence_table(worlds.world(edition, cooccurrence=cooccurrence)):
         typer.echo(f"{context:<8} {name:<9} {partner:<9} {p:.3f}")
 
 

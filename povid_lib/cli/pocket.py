@@ -8,23 +8,28 @@ from typing import Annotated
 
 import typer
 
-from povid_lib.cli.options import options_of
-from povid_lib.pocket.config import PocketConfig
+from povid_lib.arguments import check_choice
+from povid_lib.pocket.config import RECIPES
 
 pocket_app = typer.Typer(no_args_is_help=True, help="The pocket model: make it, examine it, put it into the browser.")
 
 
 @pocket_app.command("train")
-@options_of("config", PocketConfig, {None: ("seed", "cooccurrence", "annotator_error")})
 def pocket_train(
-    *,
     out: Annotated[Path, typer.Option(help="Folder for the model; a run that was stopped there goes on.")] = Path(
         "runs/pocket"
     ),
-    config: PocketConfig,
+    edition: Annotated[str, typer.Option(help=f"Of the world and its recipe: {', '.join(RECIPES)}.")] = "first",
+    seed: Annotated[int, typer.Option(help="Another seed: other scenes, texts and initial weights.")] = 0,
+    cooccurrence: Annotated[float, typer.Option(help="Strength of co-occurrence in the world it learns from.")] = 1.0,
+    annotator_error: Annotated[
+        float | None, typer.Option(help="Rate at which missing partners are claimed at the end, before strength.")
+    ] = None,
     share: Annotated[float, typer.Option(help="Share of the recipe's steps and pictures, for a smaller model.")] = 1.0,
-    eyes_from: Annotated[Path | None, typer.Option(help="Take the eyes from this earlier run.")] = None,
-    threads: Annotated[int, typer.Option(help="CPU threads. Another number gives another rounding of sums.")] = 2,
+    eyes_from: Annotated[Path | None, typer.Option(help="Take the eyes from this earlier run, or model.")] = None,
+    threads: Annotated[
+        int, typer.Option(min=1, help="CPU threads. Another number gives another rounding of sums.")
+    ] = 2,
 ) -> None:
     """Make the pocket model in three stages: eyes, prior, join. About an hour on two cores."""
     from dataclasses import replace
@@ -35,6 +40,10 @@ def pocket_train(
 
     torch.set_num_threads(threads)
     try:
+        check_choice("edition", edition, tuple(RECIPES))
+        config = replace(RECIPES[edition], seed=seed, cooccurrence=cooccurrence)
+        if annotator_error is not None:
+            config = replace(config, annotator_error=annotator_error)
         eyes, prior, align, instruct = (max(1, round(n * share)) for n in config.steps)
         config = replace(config, steps=(eyes, prior, align, instruct), pairs=max(1, round(config.pairs * share)))
         folder = train(config, out, eyes_from)

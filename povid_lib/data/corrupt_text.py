@@ -20,13 +20,16 @@ from pydantic import Field
 from povid_lib.data.pairs import Change, Pair, Provenance, differences
 from povid_lib.files.settings import Remedy, Whole, check, one_of
 from povid_lib.world.captions import DETAILED_PROMPTS, SYNONYMS, detailed_caption, mentioned
+from povid_lib.world.drawing import COLOURS
+from povid_lib.world.items import POSITIONS, Item
 from povid_lib.world.objects import KINDS, NAMES
 from povid_lib.world.questions import attribute_questions
-from povid_lib.world.scenes import COLOURS, POSITIONS, WORLD_KINDS, Item, Scene, World, sample_scene
+from povid_lib.world.scenes import Scene, sample_scene
+from povid_lib.world.worlds import WORLD_KINDS, World
 
 VERSION = "offline-1"  # count up with every change of what is written
-_FIRST = 300_000_000  # pairs come from training scenes that no run of the pocket model has used (20 million a seed)
-_SCENES, MOST = 1_000_000, 400_000  # scenes of each seed, and the most pairs: half the scenes at least allow one
+FIRST = 300_000_000  # pairs come from training scenes that no run of the pocket model has used (20 million a seed)
+SCENES, MOST = 1_000_000, 400_000  # scenes of each seed, and the most pairs: half the scenes at least allow one
 _TRIES = 20  # drawings of one kind of corruption before a scene counts as not allowing it
 DIFFICULTIES = ("random", "context", "partner")
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False), Remedy("give a weight that is 0 or more, and finite")]
@@ -87,7 +90,7 @@ def pairs(n: int, config: Offline = Offline()) -> Iterator[Pair]:
     """
     if not isinstance(n, Integral) or not 1 <= n <= MOST:
         raise ValueError(f"pairs: n is {n!r}; give a whole number from 1 to {MOST:,}, and another seed for more.")
-    world, first = World(config.world), _FIRST + config.seed * _SCENES
+    world, first = World(config.world), FIRST + config.seed * SCENES
     found = (pair_of(sample_scene(index, world, "train"), config) for index in itertools.count(first))
     return itertools.islice((pair for pair in found if pair is not None), n)
 

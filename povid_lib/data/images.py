@@ -1,5 +1,7 @@
 """The picture that a name stands for: a file in a folder, or ``scene:split/kind/index`` of the pocket world.
 
+A scene of another edition of the world than the first is named ``scene:edition/split/kind/index``.
+
 ``open_picture`` is the one way in which a file becomes pixels, so that training, evaluation, rewriter and exported data sets see
 the same ones.
 """
@@ -16,10 +18,12 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from povid_lib.files.jsonl import check_file
-from povid_lib.world.scenes import SPLITS, WORLD_KINDS, Scene, World, sample_scene
+from povid_lib.world import worlds
+from povid_lib.world.scenes import SPLITS, Scene, sample_scene
+from povid_lib.world.worlds import WORLD_KINDS
 
 PIXELS = 89_478_485  # Pillow's limit, which it only warns of: 256 MB of RGB
-_SCENE = re.compile(rf"scene:({'|'.join(SPLITS)})/({'|'.join(WORLD_KINDS)})/(0|[1-9][0-9]{{0,17}})")
+_SCENE = re.compile(rf"scene:(?:([a-z0-9]+)/)?({'|'.join(SPLITS)})/({'|'.join(WORLD_KINDS)})/(0|[1-9][0-9]{{0,17}})")
 _WANTED = f"write scene:split/kind/index (splits {', '.join(SPLITS)}; kinds {', '.join(WORLD_KINDS)}; indices from 0)"
 
 
@@ -28,8 +32,15 @@ def scene(image: str) -> Scene:
     match = _SCENE.fullmatch(image)
     if match is None:
         raise ValueError(f"image {image!r} names no scene; {_WANTED}")
-    split, kind, index = match.groups()
-    return sample_scene(int(index), World(kind), split)
+    edition, split, kind, index = match.groups()
+    return sample_scene(int(index), worlds.world(edition or "first", kind), split)
+
+
+def name_of(scene: Scene) -> str:
+    """What ``scene`` reads: the name of a scene of an unchanged world."""
+    split, kind, index = scene.key
+    edition = "" if scene.edition == "first" else f"{scene.edition}/"
+    return f"scene:{edition}{split}/{kind}/{index}"
 
 
 def check_name(image: str) -> None:

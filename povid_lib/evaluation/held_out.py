@@ -18,16 +18,18 @@ from povid_lib.metrics.pope import SETTINGS
 from povid_lib.models.llava import VLM
 from povid_lib.world.captions import PROMPT, mentioned
 from povid_lib.world.questions import Question, polls
-from povid_lib.world.scenes import Scene, World, scenes
+from povid_lib.world.scenes import Scene, scenes
+from povid_lib.world.worlds import world
 
 SPLITS = ("typical", "counter_typical")
 ROWS = 128  # answers that are written at once where they are kept
 Decode = Callable[[VLM, Sequence[Image.Image], Sequence[str]], list[str]]  # pictures and as many prompts -> answers
 
 
-def held_out(kind: str, n: int = 500) -> list[Scene]:
-    """The first ``n`` scenes of a held-out split: "typical" or "counter_typical"."""
-    return list(scenes(n, World(kind), "test"))
+def held_out(kind: str, n: int = 500, split: str = "test", edition: str = "first") -> list[Scene]:
+    """The first ``n`` held-out scenes of a kind, "typical" or "counter_typical". ``split``: "validation" for what is chosen,
+    "test" for what is reported. ``edition``: of the world."""
+    return list(scenes(n, world(edition, kind), split))
 
 
 def greedy(vlm: VLM, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> list[str]:

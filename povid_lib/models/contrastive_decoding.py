@@ -21,15 +21,15 @@ from povid_lib.models.generation import Answer
 from povid_lib.models.llava import VLM
 
 
-class _Contrast(LogitsProcessor):
-    """Holds the keys and values of the noised rows; every call reads the one token that is new."""
+class OtherPicture:
+    """The same words read with another picture: holds the keys and values; every call reads the one token that is new."""
 
-    def __init__(self, vlm: VLM, noised: dict[str, Tensor], alpha: float, beta: float):
-        self.vlm, self.inputs, self.alpha, self.beta = vlm, noised, alpha, beta
-        self.cache, self.mask = DynamicCache(), noised["attention_mask"]
+    def __init__(self, vlm: VLM, inputs: dict[str, Tensor]):
+        self.vlm, self.inputs = vlm, inputs
+        self.cache, self.mask = DynamicCache(), inputs["attention_mask"]
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Log-scores (rows, vocabulary) with what the noised picture says taken away, -inf where a token is not plausible."""
+    def __call__(self, input_ids: Tensor) -> Tensor:
+        """Log-probabilities (rows, vocabulary) of the next token."""
         if self.cache.get_seq_length() == 0:
             fresh: dict[str, Any] = {**self.inputs}
         else:
@@ -42,7 +42,16 @@ class _Contrast(LogitsProcessor):
             past_key_values=self.cache,
             logits_to_keep=1,
         )
-        clear, noised = scores.float().log_softmax(-1), out.logits[:, -1].float().log_softmax(-1)
+        return out.logits[:, -1].float().log_softmax(-1)
+
+
+class _Contrast(LogitsProcessor):
+    def __init__(self, vlm: VLM, noised: dict[str, Tensor], alpha: float, beta: float):
+        self.other, self.alpha, self.beta = OtherPicture(vlm, noised), alpha, beta
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Log-scores (rows, vocabulary) with what the noised picture says taken away, -inf where a token is not plausible."""
+        clear, noised = scores.float().log_softmax(-1), self.other(input_ids)
         found = (1 + self.alpha) * clear - self.alpha * noised
         return found.masked_fill(clear < clear.max(-1, keepdim=True).values + math.log(self.beta), float("-inf"))
 

@@ -22,11 +22,14 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from povid_lib.world.captions import DETAILED_PROMPTS, SHORT_PROMPTS, SYNONYMS, Annotator
+from povid_lib.world.annotators import Annotator
+from povid_lib.world.captions import DETAILED_PROMPTS, SHORT_PROMPTS, SYNONYMS
+from povid_lib.world.items import POSITIONS, SIDE
 from povid_lib.world.objects import CONTEXTS, KINDS
 from povid_lib.world.patches import PATCH
 from povid_lib.world.questions import attribute_questions, exist_question, place_question
-from povid_lib.world.scenes import POSITIONS, SIDE, World, scenes
+from povid_lib.world.scenes import scenes
+from povid_lib.world.worlds import World
 
 IMAGE_TOKENS = (SIDE // PATCH) ** 2
 SPECIAL = ("<pad>", "<s>", "</s>", "<image>")
@@ -47,10 +50,10 @@ CHAT_TEMPLATE = (
 )
 
 
-def _corpus(n: int = 3000) -> Iterator[str]:
+def _corpus(edition: str, n: int = 3000) -> Iterator[str]:
     """Text in which every word of the world occurs; the tokenizer is learnt from it."""
     rng = np.random.default_rng(7)
-    author = Annotator()
+    author = Annotator(together=edition != "first")
     yield from (*DETAILED_PROMPTS, *SHORT_PROMPTS)
     for scene in scenes(n, World("mixed")):
         yield author.caption(scene, rng)
@@ -66,13 +69,13 @@ def _corpus(n: int = 3000) -> Iterator[str]:
         yield f" {word}. {word.capitalize()} {word}," * 20
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
+def build_tokenizer(edition: str = "first") -> PreTrainedTokenizerFast:
     """A byte-level BPE whose merges turn every word of the world into one token; any other text falls back to bytes."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     bpe.train_from_iterator(
-        _corpus(),
+        _corpus(edition),
         trainers.BpeTrainer(
             vocab_size=2000,  # more than the corpus can fill: merging stops when every word is whole
             special_tokens=list(SPECIAL),
@@ -92,7 +95,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def build_processor() -> LlavaProcessor:
+def build_processor(edition: str = "first") -> LlavaProcessor:
     """Pictures are scaled to 96 x 96 and to [-1, 1]; the prompt's ``<image>`` becomes 36 image tokens."""
     return LlavaProcessor(
         image_processor=CLIPImageProcessor(
@@ -101,7 +104,7 @@ def build_processor() -> LlavaProcessor:
             image_mean=[0.5] * 3,
             image_std=[0.5] * 3,
         ),
-        tokenizer=build_tokenizer(),
+        tokenizer=build_tokenizer(edition),
         patch_size=PATCH,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from povid_lib.files.settings import Count, NotNegative, Positive, Remedy, Share, Whole, check
-from povid_lib.world.scenes import World
+from povid_lib.files.settings import Count, NotNegative, Positive, Remedy, Share, Whole, check, one_of
+from povid_lib.world.worlds import EDITIONS, World
 
 STAGES = ("eyes", "prior", "align", "instruct")
 Counts = Annotated[
@@ -27,9 +29,11 @@ def _of_a_world(cooccurrence: float) -> float:
 class PocketConfig:
     """One recipe. Batch sizes, steps and learning rates are per stage, in the order of ``STAGES``.
 
-    ``cooccurrence``: of the world that the prior and the instruction data come from. ``annotator_error``: see
-    ``captions.Annotator``; missing partners are claimed with min(1, 1.1 * strength). ``mixed_share``: share of mixed scenes in the
-    instruction data, which have ``pairs`` pictures. Raises ``ValueError`` with every setting that cannot work.
+    ``cooccurrence``, ``edition``: of the world that the prior and the instruction data come from. ``annotator_error``, ``insert``,
+    ``confuse``, ``omit``: see ``annotators.Annotator``; with 1.1 missing partners are claimed with min(1, 1.1 * strength).
+    ``mixed_share``: share of mixed scenes in the instruction data, which have ``pairs`` pictures. ``talk_share``: share of
+    conversations in a batch of the instruction stage, the rest are captions. Raises ``ValueError`` with every setting that cannot
+    work.
     """
 
     seed: Annotated[Whole, Field(description="Another seed: other scenes, texts and initial weights.")] = 0
@@ -47,6 +51,11 @@ class PocketConfig:
     batch_sizes: Counts = (64, 32, 64, 32)
     steps: Counts = (4500, 2000, 200, 4000)
     lr: Rates = (1.5e-3, 1.5e-3, 2e-3, 1e-3)
+    edition: Annotated[str, one_of(EDITIONS)] = "first"
+    insert: NotNegative = 0.0
+    confuse: NotNegative = 0.0
+    omit: Share = 0.0
+    talk_share: Share = 0.5
 
     def __post_init__(self) -> None:
         check(self)
@@ -54,3 +63,25 @@ class PocketConfig:
     def batch(self, stage: str) -> int:
         """The batch size of a stage."""
         return self.batch_sizes[STAGES.index(stage)]
+
+
+def read_config(path: Path) -> PocketConfig:
+    """The recipe that ``povid pocket train`` leaves beside a model. Raises ``ValueError`` for one that cannot be."""
+    found = json.loads(path.read_text())
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+    return PocketConfig(**values)
+
+
+# the recipes of the shipped worlds, by edition; how the second one's numbers were found is in experiments/second_world.md
+RECIPES = {
+    "first": PocketConfig(),
+    "second": PocketConfig(
+        edition="second",
+        annotator_error=0.0,
+        insert=0.35,
+        omit=0.15,
+        mixed_share=0.25,
+        pairs=40_000,
+        steps=(4500, 2000, 200, 6000),
+    ),
+}

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from povid_lib.pocket.architecture import BOS, EOS, IMAGE, IMAGE_TOKENS
-from povid_lib.world.captions import Annotator
+from povid_lib.world.annotators import Annotator
 from povid_lib.world.questions import Question, absent_objects, attribute_questions, exist_question, place_question
 from povid_lib.world.scenes import Scene
 

@@ -12,6 +12,7 @@ Every batch follows from ``(seed, stage, step)``, so a run that was stopped goes
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -24,27 +25,33 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 from transformers import CLIPModel, LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
+from povid_lib.models import llava
 from povid_lib.pocket import architecture
 from povid_lib.pocket.architecture import BOS, EOS, IMAGE, PAD
 from povid_lib.pocket.config import STAGES, PocketConfig
 from povid_lib.pocket.data import answer_weights, by_length, conversation, encode_chat, pad, pixels
 from povid_lib.pocket.fit import Batch, fit
-from povid_lib.world.captions import DETAILED_PROMPTS, NUMBERS, SHORT_PROMPTS, Annotator
+from povid_lib.pocket.lessons import lessons
+from povid_lib.world import worlds
+from povid_lib.world.annotators import Annotator
+from povid_lib.world.captions import NUMBERS
+from povid_lib.world.drawing import COLOURS, SIZES
+from povid_lib.world.items import POSITIONS
 from povid_lib.world.objects import NAMES
 from povid_lib.world.patches import IGNORE, patch_labels
-from povid_lib.world.questions import Question
-from povid_lib.world.scenes import COLOURS, POSITIONS, SIZES, World, draw, sample_scene
+from povid_lib.world.scenes import draw, sample_scene
 
 
 def train(config: PocketConfig, folder: Path, eyes_from: Path | None = None) -> Path:
     """Run all stages and write an ordinary LLaVA folder (weights, processor, log). Stages already done are skipped.
 
-    ``eyes_from`` takes stage (a) from another run's folder: the eyes do not depend on the world's co-occurrence.
+    ``eyes_from`` takes the eyes from the folder of another run or of a finished model (``llava.FOLDER``): they do not depend on the
+    world's co-occurrence.
     Raises ``ValueError`` if ``folder`` holds a run of another config.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, config)
-    processor = architecture.build_processor()
+    processor = architecture.build_processor(config.edition)
     tokenizer = processor.tokenizer
     torch.manual_seed(config.seed)
     eyes = Eyes(len(tokenizer))
@@ -56,8 +63,10 @@ def train(config: PocketConfig, folder: Path, eyes_from: Path | None = None) -> 
 
     if eyes_from is None:
         run("eyes", eyes, lambda step: eyes_loss(eyes, tokenizer, config, step))
-    else:
+    elif (eyes_from / "eyes.safetensors").is_file():
         eyes.load_state_dict(load_file(eyes_from / "eyes.safetensors"))
+    else:
+        eyes.clip.vision_model.load_state_dict(llava.load(eyes_from).model.model.vision_tower.state_dict())
     model.model.vision_tower.load_state_dict(eyes.clip.vision_model.state_dict())
     model.model.vision_tower.requires_grad_(False)
     run("prior", model, lambda step: prior_loss(model, tokenizer, config, step))
@@ -110,13 +119,13 @@ class Eyes(nn.Module):
 
 
 def eyes_loss(eyes: Eyes, tokenizer: PreTrainedTokenizerFast, config: PocketConfig, step: int) -> Tensor:
-    """Contrastive loss against true short captions plus the heads' cross-entropies."""
+    """Contrastive loss against true short captions plus the heads' cross-entropies; what is unseen is not told."""
     rng, n = _rng(config, "eyes", step), config.batch("eyes")
-    world, author = World("mixed"), Annotator(ordered=0)
+    world, author = worlds.world(config.edition, "mixed"), Annotator(ordered=0)
     batch = [sample_scene(20_000_000 * config.seed + step * n + i, world) for i in range(n)]
     drawn = [draw(scene) for scene in batch]
     labels = [patch_labels(scene, owner) for scene, (_, owner) in zip(batch, drawn, strict=True)]
-    ids = [[BOS, *tokenizer.encode(author.caption(scene, rng, detailed=False)), EOS] for scene in batch]
+    ids = [[BOS, *tokenizer.encode(author.caption(scene.shown, rng, detailed=False)), EOS] for scene in batch]
     tokens, mask = pad(ids, PAD)
     out = eyes.clip(
         input_ids=tokens,
@@ -147,7 +156,8 @@ def prior_loss(
     looking a word up is easy to learn, are asked about existence and number only.
     """
     rng, n = _rng(config, "prior", step), config.batch("prior")
-    world, author = World(cooccurrence=config.cooccurrence), Annotator()
+    world = worlds.world(config.edition, cooccurrence=config.cooccurrence)
+    author = Annotator(world=world, together=config.edition != "first")
     first, rows = 20_000_000 * config.seed + step * 2 * n, []
     for i in range(n):  # captions, one in eight detailed
         caption = author.caption(sample_scene(first + i, world), rng, detailed=i % 8 == 0)
@@ -185,32 +195,19 @@ class InstructionData:
     def __init__(
         self, model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, config: PocketConfig
     ) -> None:
-        self.config, pairs = config, config.pairs
-        typical = World(cooccurrence=config.cooccurrence)
-        annotator, truthful = Annotator(config.annotator_error, typical), Annotator(0.0, typical)
-        rng = _rng(config, "instruct", 1_000_000)
-        start = 20_000_000 * config.seed + 15_000_000
+        self.config = config
         features, self.rows, self.short = [], [], []
         model.eval()
-        for first in tqdm(range(0, pairs, 250), desc="pictures"):
-            batch = []
-            for i in range(first, min(first + 250, pairs)):
-                world = World("mixed") if rng.random() < config.mixed_share else typical
-                batch.append(sample_scene(start + i, world))
+        taught = iter(tqdm(lessons(config), desc="pictures", total=config.pairs))
+        while batch := list(itertools.islice(taught, 250)):
             with torch.no_grad():
                 hidden = model.model.vision_tower(
-                    pixels([draw(s)[0] for s in batch]), output_hidden_states=True
+                    pixels([draw(lesson.scene)[0] for lesson in batch]), output_hidden_states=True
                 ).hidden_states
             features.append(hidden[model.config.vision_feature_layer][:, 1:].half())
-            for scene in batch:
-                detailed = bool(rng.random() < 0.75)
-                prompts = DETAILED_PROMPTS if detailed else SHORT_PROMPTS
-                prompt = prompts[rng.integers(len(prompts))]
-                caption = Question("caption", prompt, annotator.caption(scene, rng, detailed))
-                asked = conversation(scene, annotator, rng)
-                self.rows.append((encode_chat(tokenizer, [caption]), encode_chat(tokenizer, asked)))
-                plain = Question("caption", SHORT_PROMPTS[0], truthful.caption(scene, rng, detailed=False))
-                self.short.append(encode_chat(tokenizer, [plain]))
+            for lesson in batch:
+                self.rows.append((encode_chat(tokenizer, [lesson.caption]), encode_chat(tokenizer, lesson.talk)))
+                self.short.append(encode_chat(tokenizer, [lesson.short]))
         self.features = torch.cat(features)
 
     def loss(self, model: LlavaForConditionalGeneration, step: int, short: bool = False) -> Tensor:
@@ -226,7 +223,7 @@ class InstructionData:
             steps_per_pass = len(self.rows) // n
             order = _rng(self.config, "instruct", 2_000_000 + step // steps_per_pass).permutation(len(self.rows))
             picks = order[step % steps_per_pass * n :][:n]
-            rows = [self.rows[i][(k + step // steps_per_pass) % 2] for k, i in enumerate(picks)]
+            rows = [self.rows[i][self._talks(k, step // steps_per_pass)] for k, i in enumerate(picks)]
         total, weight_sum = torch.zeros(()), torch.zeros(())
         for chunk in by_length([ids for ids, _ in rows], 2):
             tokens, mask = pad([rows[i][0] for i in chunk], PAD)
@@ -238,3 +235,8 @@ class InstructionData:
             part, weight = _weighted_nll(model, hidden, tokens, answer_weights(answers))
             total, weight_sum = total + part, weight_sum + weight
         return total / weight_sum
+
+    def _talks(self, at: int, passed: int) -> bool:
+        """Whether the row at this place of a batch is a conversation: spread evenly, and others on the next pass."""
+        share = self.config.talk_share
+        return int((at + passed + 1) * share) > int((at + passed) * share)

@@ -5,7 +5,7 @@ Kept by scene, so that two models, or five seeds of each, can be compared on the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,44 +14,88 @@ from PIL import Image
 from torch import Tensor
 
 from povid_lib import models
+from povid_lib.analysis.caption_profile import (
+    Counts,
+    followed,
+    followed_new,
+    in_place,
+    partners,
+    place_false,
+    place_true,
+    recall_seen,
+    recall_unseen,
+    unreadable,
+)
 from povid_lib.arguments import check_choice
 from povid_lib.evaluation.held_out import SPLITS, Decode, Heard, Polled, ask, greedy, held_out, listen, score
 from povid_lib.metrics.pope import parse_yes_no
-from povid_lib.models import contrastive_decoding
+from povid_lib.models import contrastive_decoding, end_bias
 from povid_lib.models.llava import VLM
-from povid_lib.world.captions import PROMPT, detailed_caption
+from povid_lib.world.annotators import true_caption
+from povid_lib.world.captions import PROMPT
 from povid_lib.world.judge import ERRORS, Verdict, judge, judge_description
 from povid_lib.world.objects import KINDS, STRENGTHS
 from povid_lib.world.questions import Question, attribute_questions
 from povid_lib.world.scenes import Scene
 
-DECODINGS = ("greedy", "contrast", "blind")  # as usual; visual contrastive decoding; with no picture at all
+# as usual; drawn at temperature 1; visual contrastive decoding; with no picture at all; a constant added to the end token; a
+# constant taken from words for objects that a blank picture makes as likely
+DECODINGS = ("greedy", "sampled", "contrast", "blind", "ending", "unsupported")
+WITH_CONSTANT = ("ending", "unsupported")
+PROFILE = (recall_seen, recall_unseen, partners, followed, followed_new, place_false, place_true, in_place, unreadable)
 CUT = 20  # words of a caption that the length-controlled measure reads
 DRIFT_SCENES = 100
 Rows = dict[str, list[list[float]]]  # measure -> [numerators, denominators], one entry a scene
 
 
-def measure(vlm: VLM, base: VLM, n: int, decode: str = "greedy", seed: int = 0) -> dict[str, Rows]:
-    """Both held-out splits, ``n`` scenes each, under one way of decoding; ``base``: the model that drift is measured from.
+def measure(
+    vlm: VLM,
+    base: VLM,
+    n: int,
+    decode: str = "greedy",
+    seed: int = 0,
+    constant: float = 0.0,
+    scenes_of: str = "test",
+    edition: str = "first",
+) -> dict[str, Rows]:
+    """Both kinds of held-out scenes, ``n`` each, under one way of decoding; ``base``: the model that drift is measured from.
+    ``constant``: for the decodings of ``WITH_CONSTANT``. ``scenes_of``: "validation" or "test". ``edition``: of the world.
 
     Raises ``ValueError`` for another way of decoding.
     """
-    say = decoding(decode, seed)
-    return {
-        split: _split(vlm, held_out(split, n), say) | drift(vlm, base, held_out(split, min(n, DRIFT_SCENES)))
-        for split in SPLITS
-    }
+    say, found = decoding(decode, seed, constant), dict[str, Rows]()
+    for split in SPLITS:
+        batch = held_out(split, n, scenes_of, edition)
+        found[split] = _split(vlm, batch, say) | drift(vlm, base, batch[:DRIFT_SCENES])
+    return found
 
 
-def decoding(name: str, seed: int) -> Decode:
+def decoding(name: str, seed: int, constant: float = 0.0) -> Decode:
     """One of ``DECODINGS``. Raises ``ValueError`` for another."""
     check_choice("decode", name, DECODINGS)
+
+    def sampled(vlm: VLM, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> list[str]:
+        return [a.text for a in models.sample(vlm, pictures, prompts, seed=seed)]
+
+    def ending(vlm: VLM, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> list[str]:
+        return [a.text for a in end_bias.generate(vlm, pictures, prompts, constant)]
+
+    def unsupported(vlm: VLM, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> list[str]:
+        blanks = [end_bias.blank_of(picture) for picture in pictures]
+        return [a.text for a in end_bias.unsupported(vlm, pictures, blanks, prompts, constant)]
 
     def contrast(vlm: VLM, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> list[str]:
         answers = contrastive_decoding.generate(vlm, pictures, prompts, seed=seed, batch_size=128)
         return [a.text for a in answers]
 
-    return {"greedy": greedy, "contrast": contrast, "blind": _blind}[name]
+    return {
+        "greedy": greedy,
+        "sampled": sampled,
+        "contrast": contrast,
+        "blind": _blind,
+        "ending": ending,
+        "unsupported": unsupported,
+    }[name]
 
 
 def _blind(vlm: VLM, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> list[str]:
@@ -85,7 +129,13 @@ def _captions(heard: Heard) -> Rows:
         "others": [[float(len(f - m)) for f, m in zip(false, missing, strict=True)], ones],
         "description": [[v.score for v in verdicts], ones],
         **{f"false_{error}": _false(verdicts, error) for error in dict.fromkeys(ERRORS.values())},
+        **{read.__name__: _read(read, batch, texts) for read in PROFILE},
     }
+
+
+def _read(read: Callable[[Scene, str], Counts], batch: Sequence[Scene], texts: Sequence[str]) -> list[list[float]]:
+    counts = [read(scene, text) for scene, text in zip(batch, texts, strict=True)]
+    return [[float(top) for top, _ in counts], [float(bottom) for _, bottom in counts]]
 
 
 def _claimed(false: Sequence[set[str]], missing: Sequence[set[str]], strength: float) -> list[list[float]]:
@@ -141,7 +191,7 @@ def _questions(vlm: VLM, batch: Sequence[Scene], decode: Decode) -> Rows:
 def drift(vlm: VLM, base: VLM, batch: Sequence[Scene]) -> Rows:
     """How far the model has moved, over the words of true captions: ``drift``, KL(model || base) with the picture, and
     ``language``, the negative log-likelihood without one. Both in nats, summed over a caption; denominators are its tokens."""
-    texts = [detailed_caption(scene.salient, np.random.default_rng(i)) for i, scene in enumerate(batch)]
+    texts = [true_caption(scene, np.random.default_rng(i)) for i, scene in enumerate(batch)]
     pictures, prompts = [scene.image() for scene in batch], [PROMPT] * len(batch)
     now, before = (models.answer_distributions(m, pictures, prompts, texts) for m in (vlm, base))
     moved = [_kl(p, q) for (_, p), (_, q) in zip(now, before, strict=True)]

@@ -19,10 +19,14 @@ from povid_lib import models
 from povid_lib.files import settings
 from povid_lib.files.code_hash import code_hash
 from povid_lib.files.settings import Count, Fault, Name, Remedy, Share, one_of
-from povid_lib.study.measure import DECODINGS
+from povid_lib.models.llava import FOLDER
+from povid_lib.pocket.config import PocketConfig, read_config
+from povid_lib.study.caption_pairs import CaptionPairs
+from povid_lib.study.measure import DECODINGS, WITH_CONSTANT
 from povid_lib.training import config, reference_cache
 from povid_lib.training import recipe as recipes
 from povid_lib.training.config import PRESETS
+from povid_lib.world.worlds import EDITIONS
 
 DATA = ("truth", "relabelled", "sampled", "even", "corrected", "own", "swapped", "blanked")
 # what the digest of a run's code begins with, by name: what makes a run is above this module
@@ -30,6 +34,7 @@ ENTRIES = {
     "train": ("povid_lib.study.run:rows", "povid_lib.training.recipe:run"),
     "measure": ("povid_lib.study.measure:measure",),
 }
+DEFAULTS = {"offline": {"n": 640}, "captions": {"n": 1280}}  # settings of pairs
 Scenes = Annotated[int, Field(ge=2), Remedy("give a number of scenes, 2 or more")]
 _Phase = Annotated[dict[str, Any] | None, Remedy("give a mapping of settings, or null for no such phase")]
 
@@ -39,9 +44,9 @@ class Method:
     """One row of the study.
 
     ``group``: what it is compared within. ``data``: which pairs it learns from (see ``pair_variants``), with ``noise`` for the
-    share of wrong labels, and ``offline`` over the study's own settings of ``corrupt_text.Offline``. ``text`` and ``both``: the
-    settings of its phases, null for none; without any phase the model is measured as it is. ``decode``: see ``measure``.
-    ``scenes``: another number than the study's.
+    share of wrong labels; ``offline``, ``captions``: over the study's own. ``text`` and ``both``: the settings of its phases, null
+    for none; without any phase the model is measured as it is. ``decode``, ``constant``: see ``measure``. ``scenes``: another
+    number than the study's.
     """
 
     name: Annotated[
@@ -52,14 +57,21 @@ class Method:
     data: Annotated[str, one_of(DATA)] = "truth"
     noise: Share = 0.0
     offline: dict[str, Any] = field(default_factory=dict)
+    captions: dict[str, Any] = field(default_factory=dict)
     text: _Phase = None
     both: _Phase = None
     preset: Annotated[str, one_of(PRESETS)] = "pocket"
     decode: Annotated[str, one_of(DECODINGS)] = "greedy"
+    constant: Annotated[float, Field(allow_inf_nan=False), Remedy("give a number")] = 0.0
     scenes: Scenes | None = None
 
     def __post_init__(self) -> None:
-        settings.check(self)
+        settings.check(self, self._combined())
+
+    def _combined(self) -> Iterator[str]:
+        if self.constant and self.decode not in WITH_CONSTANT:
+            known = ", ".join(WITH_CONSTANT)
+            yield f"constant is {self.constant}, and decode {self.decode!r} has none; leave it out, or decode by one of {known}"
 
     @property
     def is_trained(self) -> bool:
@@ -71,10 +83,12 @@ class Method:
 class Study:
     """What ``povid study`` reads from a YAML file.
 
-    ``out``: folder of the runs. ``model``: what every method starts from. ``scenes``: of each held-out split. ``offline``: the
-    pairs (``n`` and settings of ``corrupt_text.Offline``; the seed is the run's own). ``phase``: settings of every phase, under the
-    method's. ``groups``: group -> what all its methods have, and ``methods``: name -> settings of ``Method``. ``compare``: pairs of
-    methods to test against each other, beside the tests that every study has (``report.summarise``).
+    ``out``: folder of the runs. ``model``: what every method starts from. ``edition``: of the world that it was made for.
+    ``scenes``: of each kind, and ``split``: which ones, "validation" to choose or "test" to report. ``offline``: the pairs of the
+    first edition (``n`` and settings of ``corrupt_text.Offline``); ``captions``: those of the second (``n`` and settings of
+    ``caption_pairs.CaptionPairs``); the seed is the run's own. ``phase``: settings of every phase, under the method's.
+    ``groups``: group -> what all its methods have, and ``methods``: name -> settings of ``Method``. ``compare``: pairs of methods
+    to test against each other, beside the tests that every study has (``report.summarise``).
 
     Raises ``ValueError`` with every setting that does not exist or cannot have its value, names that stand twice, and comparisons
     that are no two methods. Nothing is loaded before a ``key`` is asked for.
@@ -84,7 +98,10 @@ class Study:
     groups: Annotated[dict[str, Any], Remedy("give a mapping: group -> its methods and what they share")]
     model: Name = "pocket"
     scenes: Scenes = 500
-    offline: dict[str, Any] = field(default_factory=lambda: {"n": 640})
+    offline: dict[str, Any] = field(default_factory=lambda: {**DEFAULTS["offline"]})
+    captions: dict[str, Any] = field(default_factory=lambda: {**DEFAULTS["captions"]})
+    edition: Annotated[str, one_of(EDITIONS)] = "first"
+    split: Annotated[str, one_of(("validation", "test"))] = "test"
     phase: dict[str, Any] = field(default_factory=dict)
     compare: Annotated[list[list[str]], Remedy("give a list of pairs of methods, such as [[sft, text]]")] = field(
         default_factory=list
@@ -113,17 +130,23 @@ class Study:
 
     def key(self, method: Method, seed: int, what: str) -> str:
         """Twelve digits of everything that the run's training ("train") or its measures ("measure") depend on."""
-        own = {k: v for k, v in asdict(method).items() if k not in ("name", "group", "seeds", "scenes", "decode")}
+        own = {
+            k: v
+            for k, v in asdict(method).items()
+            if k not in ("name", "group", "seeds", "scenes", "decode", "constant")
+        }
         parts = {
             "method": own,
             "seed": seed,
             "model": _weights(self.model),
-            "offline": self.offline,
+            "edition": self.edition,
+            "pairs": self.offline if self.edition == "first" else [self.captions, asdict(taught(self.model))],
             "phase": self.phase,
         }
         parts["code"] = code_of("train")
         if what == "measure":
-            parts |= {"measuring": code_of("measure"), "scenes": method.scenes or self.scenes, "decode": method.decode}
+            shown = {"scenes": method.scenes or self.scenes, "split": self.split}
+            parts |= {"measuring": code_of("measure"), "decode": [method.decode, method.constant], **shown}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
     def measured(self, method: Method, seed: int) -> Path:
@@ -143,6 +166,19 @@ def _weights(model: str) -> str:
     return reference_cache.key(vlm.model, vlm.processor)["model"]
 
 
+def taught(model: str) -> PocketConfig:
+    """The recipe by which a pocket model was made, so that its instruction data can be read again.
+
+    Raises ``ValueError`` if there is none in its folder.
+    """
+    path = (FOLDER if model == "pocket" else Path(model)) / "pocket_config.json"
+    if not path.is_file():
+        raise ValueError(
+            f"{path} is missing; a study of taught captions needs the recipe that povid pocket train leaves there."
+        )
+    return read_config(path)
+
+
 def read_study(path: str | Path) -> Study:
     """A study from YAML. Raises ``ValueError`` that names the file, with everything that is wrong in it. Loads nothing."""
     found = settings.read_yaml(path, "a study", "recipes/study.yaml")
@@ -156,12 +192,16 @@ def read_study(path: str | Path) -> Study:
 def faults(values: Mapping[str, Any]) -> list[Fault]:
     """Everything that is wrong with the settings of a study, those of its methods and their phases included."""
     found = settings.faults(Study, values)
-    groups, offline, phase, compare = (values.get(name) for name in ("groups", "offline", "phase", "compare"))
-    shared = _Shared({"n": 640}, {})
-    if isinstance(offline, dict):
-        wrong = recipes.offline_faults(offline, "offline")
-        shared = shared if wrong else replace(shared, offline=offline)
-        found += wrong
+    groups, phase, compare = (values.get(name) for name in ("groups", "phase", "compare"))
+    shared = _Shared(**DEFAULTS, phase={})
+    for source, look in SOURCES.items():
+        if isinstance(given := values.get(source), dict):
+            wrong = look(given, source)
+            shared = shared if wrong else replace(shared, **{source: given})
+            found += wrong
+            of = "first" if source == "offline" else "second"
+            if given != DEFAULTS[source] and of != values.get("edition", "first"):
+                found.append(Fault(source, f" are pairs of the {of} edition, the study is of another; leave them out"))
     if isinstance(phase, dict):
         wrong = [fault.under("phase") for fault in config.faults(phase)]
         shared = shared if wrong else replace(shared, phase=phase)
@@ -183,7 +223,19 @@ class _Shared:
     """What a study's methods share, as far as it is sound."""
 
     offline: dict[str, Any]
+    captions: dict[str, Any]
     phase: dict[str, Any]
+
+
+def caption_faults(values: Mapping[str, Any], at: str) -> list[Fault]:
+    """What is wrong with the settings of caption pairs: their number ``n``, and those of ``caption_pairs.CaptionPairs``."""
+    found = settings.faults(CaptionPairs, values, {"n": Count})
+    if "n" not in values:
+        found.append(Fault("n", " is missing; give the number of pairs"))
+    return [fault.under(at) for fault in found]
+
+
+SOURCES = {"offline": recipes.offline_faults, "captions": caption_faults}  # of pairs, by their place in a study
 
 
 def _rows(content: Any) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
@@ -207,8 +259,9 @@ def _group_faults(group: str, content: Any, shared: _Shared) -> list[Fault]:
         merged = {"name": name, "group": group} | of_group | own
         left = [fault for fault in settings.faults(Method, merged) if fault.path not in of_group | own]
         found += [fault.under(at) for fault in left]  # the name, and what is missing
-        if isinstance(offline := merged.get("offline", {}), dict):
-            found += recipes.offline_faults({**shared.offline, **offline}, f"{at}.offline" if offline else at)
+        for source, look in SOURCES.items():
+            if isinstance(given := merged.get(source, {}), dict):
+                found += look({**getattr(shared, source), **given}, f"{at}.{source}" if given else at)
         for phase in recipes.PHASES:
             if isinstance(chosen := merged.get(phase), dict):
                 where = f"{at}.{phase}" if phase in own else phase

@@ -20,9 +20,10 @@ from povid_lib.data.corrupt_text import Offline, pairs
 from povid_lib.data.pairs import Pair
 from povid_lib.files import jsonl
 from povid_lib.models.llava import VLM
-from povid_lib.study import pair_variants
+from povid_lib.study import caption_pairs, pair_variants
+from povid_lib.study.caption_pairs import CaptionPairs
 from povid_lib.study.measure import as_json, measure
-from povid_lib.study.methods import Method, Study, code_of
+from povid_lib.study.methods import Method, Study, code_of, taught
 from povid_lib.training import recipe as recipes
 
 MORE = 1.4  # prompts tried for each pair that is wanted, where some prompts give none
@@ -63,7 +64,9 @@ def run_one(study: Study, method: Method, seed: int, base: VLM) -> dict[str, Any
         model = models.load(recipes.run(recipe))
         report = _training(recipe)
     trained = time.time() - start
-    found = measure(model, base, method.scenes or study.scenes, method.decode, seed)
+    found = measure(
+        model, base, method.scenes or study.scenes, method.decode, seed, method.constant, study.split, study.edition
+    )
     content = {
         "method": asdict(method),
         "seed": seed,
@@ -81,13 +84,14 @@ def run_one(study: Study, method: Method, seed: int, base: VLM) -> dict[str, Any
 
 def rows(study: Study, method: Method, seed: int, base: VLM, folder: Path) -> list[Pair]:
     """The pairs of one run. Methods that give no pair for some prompts get more prompts after the same first ones."""
-    settings = {**study.offline, **method.offline, "seed": seed}
-    n = settings.pop("n")
+    n = ({**study.offline, **method.offline} if study.edition == "first" else {**study.captions, **method.captions})[
+        "n"
+    ]
     if method.data in ("sampled", "even", "corrected"):
         alike = replace(method, noise=0.0, data="corrected" if method.data == "corrected" else "sampled")
         drawn = Path(study.out) / f"drawn-{seed}-{study.key(alike, seed, 'train')}.jsonl"
         if not drawn.is_file():  # methods that differ in their labels' noise only have the same answers
-            candidates = list(pairs(round(MORE * n), Offline(**settings)))
+            candidates = truth(study, method, seed, round(MORE * n))
             make = pair_variants.corrected if method.data == "corrected" else pair_variants.sampled
             pair_files.write(drawn, make(base, candidates, seed))
         found = list(pair_files.read(drawn))
@@ -98,16 +102,32 @@ def rows(study: Study, method: Method, seed: int, base: VLM, folder: Path) -> li
         if method.data == "even":  # of the same pairs those that do not teach brevity
             return [p for p in found[:n] if len(p.chosen.split()) >= len(p.rejected.split())]
         return pair_variants.relabelled(found[:n], method.noise, seed)
-    truth = list(pairs(n, Offline(**settings)))
+    found = truth(study, method, seed, n)
     if method.data == "relabelled":
-        return pair_variants.relabelled(truth, method.noise, seed)
+        return pair_variants.relabelled(found, method.noise, seed)
     if method.data == "own":
-        return pair_variants.own(base, truth)
+        return pair_variants.own(base, found)
     if method.data == "swapped":
-        return pair_variants.swapped(truth)
+        return pair_variants.swapped(found)
     if method.data == "blanked":
-        return pair_variants.blanked(truth, folder)
-    return truth
+        return pair_variants.blanked(found, folder)
+    return found
+
+
+def truth(study: Study, method: Method, seed: int, n: int) -> list[Pair]:
+    """Pairs whose chosen answers are the truth that the study's edition has: of new scenes, or of taught captions.
+
+    Raises ``ValueError`` if there are fewer than ``n``.
+    """
+    if study.edition == "first":
+        settings = {**study.offline, **method.offline, "seed": seed}
+        return list(pairs(n, Offline(**{name: value for name, value in settings.items() if name != "n"})))
+    settings = {**study.captions, **method.captions, "seed": seed}
+    config = CaptionPairs(**{name: value for name, value in settings.items() if name != "n"})
+    found = list(caption_pairs.pairs(n, taught(study.model), config))
+    if len(found) < n:
+        raise ValueError(f"{method.name}: the taught captions allow {len(found)} pairs, {n} are wanted.")
+    return found
 
 
 def _training(recipe: recipes.Recipe) -> dict[str, Any]:

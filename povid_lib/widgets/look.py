@@ -13,8 +13,9 @@ from povid_lib import models
 from povid_lib.models.llava import VLM
 from povid_lib.widgets.base import SpecWidget, png
 from povid_lib.world.captions import PROMPT, mentioned
+from povid_lib.world.items import SIDE
 from povid_lib.world.patches import PATCH
-from povid_lib.world.scenes import SIDE, Scene
+from povid_lib.world.scenes import Scene
 
 
 class Look(SpecWidget):

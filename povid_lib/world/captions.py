@@ -1,21 +1,18 @@
 """Everything that is said about a scene, written from its truth.
 
-Captions and questions come with varied wording. ``Annotator`` is the imperfect author of the instruction data: where a
-partner is missing from the picture it is sometimes reported all the same, as machine annotators do who see a list of
-objects rather than the picture (LLaVA-Instruct was written by a text-only GPT-4).
+Captions and questions come with varied wording. Who writes them, and errs, is in ``annotators``.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from povid_lib.metrics.pope import article
+from povid_lib.world.items import Item
 from povid_lib.world.objects import KINDS
-from povid_lib.world.scenes import COLOURS, Item, Scene, World
 
 NUMBERS = ("one", "two", "three")
 SYNONYMS = {"gift": ("present", "presents"), "boat": ("ship", "ships"), "laptop": ("computer", "computers")}
@@ -31,52 +28,6 @@ _MASS = {"bread", "butter", "cheese"}
 # odds of "A fork is ...", "I can see a fork ...", "There is a fork ..."; one usual form, because greedy decoding goes on only
 # where a single next token beats the end of the text: with three equal forms a claim would have to be 3/4 likely to be made
 OPENINGS = (0.1, 0.1, 0.8)
-
-
-@dataclass(frozen=True)
-class Annotator:
-    """Writes instruction data, and errs by its own prior.
-
-    For every object whose partner is missing, the partner is claimed with probability ``error * P(partner | object)`` (at most
-    1): in a caption as one more small object at the end, in a yes/no question as "Yes". ``error=0`` writes the truth.
-    """
-
-    error: float = 0.0
-    world: World = World()
-    ordered: float = 0.85  # probability that a caption follows salience; otherwise its order is random
-
-    def __post_init__(self) -> None:
-        if self.error < 0 or not 0 <= self.ordered <= 1:
-            raise ValueError(
-                f"Annotator: error is {self.error} (must not be negative), ordered is {self.ordered} (a probability)."
-            )
-
-    def claims(self, scene: Scene, rng: np.random.Generator) -> list[Item]:
-        """What a caption will mention, in order: the scene's items, then falsely claimed partners."""
-        items = list(scene.salient)
-        if rng.random() >= self.ordered:
-            items = [items[i] for i in rng.permutation(len(items))]
-        for missing in scene.missing_partners:
-            if rng.random() < self.error * self.world.strength(missing):
-                items.append(self._invent(missing, scene, rng))
-        return items
-
-    def _invent(self, name: str, scene: Scene, rng: np.random.Generator) -> Item:
-        taken = {c for item in scene.items for c in item.cells}
-        free = [c for c in range(9) if c not in taken]
-        colour = tuple(COLOURS)[rng.integers(len(COLOURS))] if KINDS[name].recolourable else None
-        return Item(name=name, size="small", colour=colour, cells=(int(rng.choice(free)) if free else 4,))
-
-    def caption(self, scene: Scene, rng: np.random.Generator, detailed: bool = True) -> str:
-        """One caption: a sentence per kind of object and at times a relation, or (short) one enumeration."""
-        items = self.claims(scene, rng)
-        return detailed_caption(items, rng) if detailed else short_caption(items, rng)
-
-    def answers_yes(self, name: str, scene: Scene, rng: np.random.Generator) -> bool:
-        """Whether this annotator says that ``name`` is in the scene."""
-        if name in scene.names:
-            return True
-        return name in scene.missing_partners and rng.random() < self.error * self.world.strength(name)
 
 
 def noun(name: str, count: int = 1, rng: np.random.Generator | None = None) -> str:
@@ -123,10 +74,10 @@ def _sentence(item: Item, rng: np.random.Generator) -> str:
 def detailed_caption(items: Sequence[Item], rng: np.random.Generator) -> str:
     """One sentence per item in the given order; one time in four a true relation of two single items follows."""
     sentences = [_sentence(item, rng) for item in items]
-    relations = _relations(items)
-    if relations and rng.random() < 0.25:
-        a, b, how = relations[rng.integers(len(relations))]
-        sentences.append(f"The {noun(a)} is {_RELATION_WORDS[how]} the {noun(b)}.")
+    found = relations(items)
+    if found and rng.random() < 0.25:
+        a, b, how = found[rng.integers(len(found))]
+        sentences.append(f"The {noun(a)} is {RELATION_WORDS[how]} the {noun(b)}.")
     return " ".join(sentences)
 
 
@@ -140,10 +91,10 @@ def enumerate_phrases(phrases: Sequence[str]) -> str:
     return phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
 
 
-_RELATION_WORDS = {"left": "to the left of", "right": "to the right of", "above": "above", "below": "below"}
+RELATION_WORDS = {"left": "to the left of", "right": "to the right of", "above": "above", "below": "below"}
 
 
-def _relations(items: Sequence[Item]) -> list[tuple[str, str, str]]:
+def relations(items: Sequence[Item]) -> list[tuple[str, str, str]]:
     """All ``(a, b, relation)`` between single objects: a lies left of (right of, above, below) b by a whole cell."""
     found = []
     singles = [item for item in items if item.count == 1]

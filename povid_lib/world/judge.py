@@ -15,9 +15,11 @@ from povid_lib.metrics.pope import parse_yes_no
 from povid_lib.metrics.stats import Estimate, ratio
 from povid_lib.metrics.vocabulary import Vocabulary, identity
 from povid_lib.world.captions import NUMBERS, WORDS
+from povid_lib.world.drawing import COLOURS, SIZES
+from povid_lib.world.items import POSITIONS, Item
 from povid_lib.world.objects import KINDS
 from povid_lib.world.questions import Question
-from povid_lib.world.scenes import COLOURS, POSITIONS, SIZES, Item, Scene
+from povid_lib.world.scenes import Scene
 
 SIDES = ("left", "right", "above", "below")
 CATEGORIES = ("conversation", "detailed description", "complex reasoning")

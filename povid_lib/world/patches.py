@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from povid_lib.world.drawing import COLOURS, SIZES
+from povid_lib.world.items import SIDE
 from povid_lib.world.objects import NAMES
-from povid_lib.world.scenes import COLOURS, SIDE, SIZES, Scene, draw
+from povid_lib.world.scenes import Scene, draw
 
 PATCH = 16
 IGNORE = -100  # a label that cross-entropy skips

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from povid_lib.arguments import check_choice
 from povid_lib.metrics.pope import SETTINGS, WORDING
-from povid_lib.world.captions import NUMBERS, _relations, enumerate_phrases, noun, noun_phrase
+from povid_lib.world.captions import NUMBERS, enumerate_phrases, noun, noun_phrase, relations
+from povid_lib.world.drawing import SIZES
+from povid_lib.world.items import Item
 from povid_lib.world.objects import KINDS, NAMES
-from povid_lib.world.scenes import SIZES, Item, Scene
+from povid_lib.world.scenes import Scene
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,13 @@ def polls(scene: Scene, setting: str, n: int = 3) -> list[Question]:
 
 
 def attribute_questions(scene: Scene, rng: np.random.Generator) -> list[Question]:
-    """Every question after count, colour, size, position, relation and reason that this scene allows, one wording each."""
+    """Every question after count, colour, size, position, relation and reason that this scene allows, one wording each.
+
+    What cannot be made out in the picture is not asked after.
+    """
     found = []
-    for item in scene.items:
+    items = [item for item in scene.items if not item.unseen]
+    for item in items:
         be, word = ("are", noun(item.name, item.count)) if item.count > 1 else ("is", item.name)
         kind = KINDS[item.name]
         if kind.plural:
@@ -93,17 +100,17 @@ def attribute_questions(scene: Scene, rng: np.random.Generator) -> list[Question
         )
         if item.count == 1:
             found.append(Question("position", f"Where is the {word}?", f"{item.position.capitalize()}.", item.name))
-    for a, b, how in _relations(scene.items):
+    for a, b, how in relations(items):
         sides = "to the left or to the right of" if how in ("left", "right") else "above or below"
         found.append(Question("relation", f"Is the {a} {sides} the {b}?", f"{how.capitalize()}."))
-    return found + _reasoning_questions(scene)
+    return found + _reasoning_questions(items)
 
 
-def _reasoning_questions(scene: Scene) -> list[Question]:
+def _reasoning_questions(items: Sequence[Item]) -> list[Question]:
     """Items of the form ``Reason: ... Result: ...`` (POVID, section 3.1)."""
     found = []
-    for a in scene.items:
-        for b in scene.items:
+    for a in items:
+        for b in items:
             if a is b:
                 continue
             if a.size != b.size and a.count == b.count == 1:

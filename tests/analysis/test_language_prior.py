@@ -7,7 +7,8 @@ import torch
 from povid_lib import models
 from povid_lib.analysis import language_prior
 from povid_lib.world.captions import PROMPT
-from povid_lib.world.scenes import World, scenes
+from povid_lib.world.scenes import scenes
+from povid_lib.world.worlds import World
 
 BATCH = list(scenes(6, World("counter_typical"), "validation"))
 

@@ -9,9 +9,12 @@ import torch
 from povid_lib import models
 from povid_lib.analysis.next_word import NEXT, at_equal_truth, dilemmas, next_words, window, without_cause
 from povid_lib.analysis.token_changes import SORTS, sort_of, sorts
-from povid_lib.world.captions import Annotator, mentioned
+from povid_lib.world.annotators import Annotator
+from povid_lib.world.captions import mentioned
+from povid_lib.world.items import Item
 from povid_lib.world.objects import KINDS
-from povid_lib.world.scenes import Item, Scene, World, scenes
+from povid_lib.world.scenes import Scene, scenes
+from povid_lib.world.worlds import World
 
 BATCH = list(scenes(40, World(), "validation"))
 DILEMMAS = dilemmas(BATCH)

@@ -14,7 +14,8 @@ from povid_lib.course import ch04_text, ch07_povid_loss
 from povid_lib.course.exercises import must_accept, must_refuse, run_check
 from povid_lib.data.pairs import Change
 from povid_lib.training.losses import Logps
-from povid_lib.world.scenes import Item, Scene
+from povid_lib.world.items import Item
+from povid_lib.world.scenes import Scene
 
 CHAPTERS = sorted(path.stem for path in Path(povid_lib.course.__file__).parent.glob("ch*.py"))
 MODULES = [import_module(f"povid_lib.course.{name}") for name in CHAPTERS]

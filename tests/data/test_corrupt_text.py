@@ -8,10 +8,12 @@ from povid_lib.data import corrupt_text
 from povid_lib.data.corrupt_text import DIFFICULTIES, Offline, pair_of, pairs
 from povid_lib.data.pairs import differences
 from povid_lib.world.captions import mentioned
+from povid_lib.world.items import Item
 from povid_lib.world.judge import judge, judge_description
 from povid_lib.world.objects import KINDS
 from povid_lib.world.questions import Question
-from povid_lib.world.scenes import Item, Scene, World, sample_scene
+from povid_lib.world.scenes import Scene, sample_scene
+from povid_lib.world.worlds import World
 
 
 def scene_of(pair):

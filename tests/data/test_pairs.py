@@ -12,7 +12,8 @@ from PIL import Image
 from povid_lib.data import images
 from povid_lib.data.pair_files import append, mend, read, validate, write
 from povid_lib.data.pairs import Change, Pair, Provenance, differences
-from povid_lib.world.scenes import World, sample_scene
+from povid_lib.world.scenes import sample_scene
+from povid_lib.world.worlds import World
 from tests.support.helpers import faults
 
 CAT = Pair("1", "a.jpg", "What is it?", "A black cat.", "A black dog.", (Change("object", "cat", "dog"),))

@@ -23,7 +23,7 @@ from povid_lib.data.trl_dataset import from_trl, read_trl, to_trl, write_trl
 from povid_lib.data.true_answers import Truth, read_coco_captions, read_llava, read_truths
 from povid_lib.models import llava
 from povid_lib.pocket import architecture
-from povid_lib.world.captions import Annotator
+from povid_lib.world.annotators import Annotator
 from povid_lib.world.scenes import scenes
 from tests.training.test_trl import LANGUAGE_MODEL_ONLY
 

@@ -6,7 +6,8 @@ import torch
 from povid_lib import models
 from povid_lib.data.corrupt_image import diffuse
 from povid_lib.models import contrastive_decoding
-from povid_lib.world.scenes import World, scenes
+from povid_lib.world.scenes import scenes
+from povid_lib.world.worlds import World
 
 QUESTIONS = ["Describe this image.", "What can you see in this picture?", "Describe this image in detail."]
 

@@ -1,6 +1,7 @@
 """The recipe, at a size of seconds: losses by hand, what moves and what must not, and exact resumption."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from povid_lib.pocket import train as train_module
 from povid_lib.pocket.config import PocketConfig
 from povid_lib.pocket.data import answer_weights, by_length, conversation, encode_chat, pad
 from povid_lib.pocket.train import InstructionData, train
-from povid_lib.world.captions import Annotator
+from povid_lib.world.annotators import Annotator
+from povid_lib.world.items import SIDE, Item
 from povid_lib.world.objects import KINDS, NAMES
 from povid_lib.world.patches import patch_labels
 from povid_lib.world.questions import Question
-from povid_lib.world.scenes import SIDE, Item, Scene, World, draw, scenes
+from povid_lib.world.scenes import Scene, draw, scenes
+from povid_lib.world.worlds import World
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +59,21 @@ def test_a_killed_run_goes_on_exactly_where_it_was(finished, tmp_path, monkeypat
     ours, theirs = load_file(tmp_path / "model.safetensors"), load_file(finished / "model.safetensors")
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+def test_the_eyes_of_a_run_and_of_the_model_that_it_wrote_are_the_same(finished, tmp_path):
+    """From a run's folder, and from a folder that holds only its model."""
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for file in finished.glob("*.json*"):
+        shutil.copy(file, alone)
+    shutil.copy(finished / "model.safetensors", alone)
+    one, other = (train(TINY, tmp_path / str(i), folder) for i, folder in enumerate((finished, alone)))
+    assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+    assert not (other / "eyes.safetensors").exists()
+    tower = {k: v for k, v in load_file(other / "model.safetensors").items() if "vision_tower" in k}
+    assert tower
+    assert all(torch.equal(v, load_file(finished / "model.safetensors")[k]) for k, v in tower.items())
 
 
 def test_each_stage_trains_its_part_only(finished):

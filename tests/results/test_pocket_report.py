@@ -6,9 +6,10 @@ import pytest
 from povid_lib.analysis.vision_probe import eyes, presence, said_and_seen
 from povid_lib.evaluation import held_out, pocket_report
 from povid_lib.files import results
-from povid_lib.world.captions import Annotator
+from povid_lib.world.annotators import Annotator
 from povid_lib.world.objects import KINDS, NAMES
-from povid_lib.world.scenes import World, scenes
+from povid_lib.world.scenes import scenes
+from povid_lib.world.worlds import World
 
 BATCH = list(scenes(40, World(), "validation"))
 

@@ -16,7 +16,8 @@ from povid_lib.files import results
 from povid_lib.study import measure, methods, pair_variants, report, run
 from povid_lib.study.methods import Method, Study
 from povid_lib.training import recipe
-from povid_lib.world.scenes import World, scenes
+from povid_lib.world.scenes import scenes
+from povid_lib.world.worlds import World
 from tests.support import training
 from tests.support.helpers import povid
 

@@ -10,7 +10,7 @@ from trl import DPOConfig, DPOTrainer
 
 from povid_lib.models import llava
 from povid_lib.pocket import architecture
-from povid_lib.world.captions import Annotator
+from povid_lib.world.annotators import Annotator
 from povid_lib.world.scenes import scenes
 
 LANGUAGE_MODEL_ONLY = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"

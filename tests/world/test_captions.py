@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from povid_lib.metrics.pope import SETTINGS
-from povid_lib.world.captions import Annotator, detailed_caption, enumerate_phrases, mentioned, noun_phrase
+from povid_lib.world.annotators import Annotator
+from povid_lib.world.captions import detailed_caption, enumerate_phrases, mentioned, noun_phrase
+from povid_lib.world.items import Item
 from povid_lib.world.objects import KINDS, NAMES
 from povid_lib.world.questions import absent_objects, attribute_questions, place_question, polls
-from povid_lib.world.scenes import Item, World, scenes
+from povid_lib.world.scenes import scenes
+from povid_lib.world.worlds import World
 
 SCENES = list(scenes(300)) + list(scenes(300, World("counter_typical"))) + list(scenes(300, World("mixed")))
 

@@ -7,11 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from povid_lib.world.captions import Annotator, detailed_caption, mentioned
+from povid_lib.world.annotators import Annotator
+from povid_lib.world.captions import detailed_caption, mentioned
+from povid_lib.world.drawing import COLOURS, SIZES
+from povid_lib.world.items import Item
 from povid_lib.world.judge import Claim, Verdict, holds, judge, judge_description, read_claims, summarise
 from povid_lib.world.objects import KINDS
 from povid_lib.world.questions import Question, absent_objects, attribute_questions, exist_question, place_question
-from povid_lib.world.scenes import COLOURS, SIZES, Item, Scene, World, scenes
+from povid_lib.world.scenes import Scene, scenes
+from povid_lib.world.worlds import World
 
 SCENES = [s for kind in ("typical", "counter_typical", "mixed") for s in scenes(150, World(kind), "validation")]
 

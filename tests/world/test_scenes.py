@@ -6,21 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from povid_lib.world.drawing import COLOURS, SIZES, sprite
+from povid_lib.world.items import SIDE, Item
 from povid_lib.world.objects import CONTEXTS, KINDS, NAMES, PAIRS
-from povid_lib.world.scenes import (
-    COLOURS,
-    MIN_VISIBLE,
-    SIDE,
-    SIZES,
-    Item,
-    Scene,
-    World,
-    cooccurrence_table,
-    draw,
-    sample_scene,
-    scenes,
-    sprite,
-)
+from povid_lib.world.scenes import MIN_VISIBLE, Scene, draw, sample_scene, scenes
+from povid_lib.world.worlds import World, cooccurrence_table
 
 
 def test_world_is_as_large_as_promised():
