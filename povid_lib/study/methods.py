@@ -99,13 +99,13 @@ class Study:
     model: Name = "pocket"
     scenes: Scenes = 500
     offline: dict[str, Any] = field(default_factory=lambda: {**DEFAULTS["offline"]})
-    captions: dict[str, Any] = field(default_factory=lambda: {**DEFAULTS["captions"]})
-    edition: Annotated[str, one_of(EDITIONS)] = "first"
-    split: Annotated[str, one_of(("validation", "test"))] = "test"
     phase: dict[str, Any] = field(default_factory=dict)
     compare: Annotated[list[list[str]], Remedy("give a list of pairs of methods, such as [[sft, text]]")] = field(
         default_factory=list
     )
+    captions: dict[str, Any] = field(default_factory=lambda: {**DEFAULTS["captions"]})
+    edition: Annotated[str, one_of(EDITIONS)] = "first"
+    split: Annotated[str, one_of(("validation", "test"))] = "test"
 
     def __post_init__(self) -> None:
         settings.refuse_made(self, faults(vars(self)))
@@ -259,6 +259,8 @@ def _group_faults(group: str, content: Any, shared: _Shared) -> list[Fault]:
         merged = {"name": name, "group": group} | of_group | own
         left = [fault for fault in settings.faults(Method, merged) if fault.path not in of_group | own]
         found += [fault.under(at) for fault in left]  # the name, and what is missing
+        if not settings.faults(Method, merged):
+            found += recipes.refused(at, functools.partial(Method, **merged))
         for source, look in SOURCES.items():
             if isinstance(given := merged.get(source, {}), dict):
                 found += look({**getattr(shared, source), **given}, f"{at}.{source}" if given else at)

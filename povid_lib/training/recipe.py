@@ -91,7 +91,7 @@ def offline_faults(values: Mapping[str, Any], at: str) -> list[Fault]:
     if "n" not in values:
         found.append(Fault("n", " is missing; give the number of pairs"))
     own = {name: value for name, value in values.items() if name != "n"}
-    return [fault.under(at) for fault in found] or _refused(at, lambda: Offline(**own))
+    return [fault.under(at) for fault in found] or refused(at, lambda: Offline(**own))
 
 
 def phase_faults(name: str, own: Mapping[str, Any], preset: str, at: str) -> list[Fault]:
@@ -101,10 +101,10 @@ def phase_faults(name: str, own: Mapping[str, Any], preset: str, at: str) -> lis
         found.append(Fault("output_dir", " is not a phase's own; leave it out, the recipe's `out` holds both phases"))
     if found or preset not in list(PRESETS):
         return [fault.under(at) for fault in found]
-    return _refused(at, lambda: POVIDConfig.preset(preset, **{"output_dir": "runs", "dispreference": name, **own}))
+    return refused(at, lambda: POVIDConfig.preset(preset, **{"output_dir": "runs", "dispreference": name, **own}))
 
 
-def _refused(at: str, make: Callable[[], object]) -> list[Fault]:
+def refused(at: str, make: Callable[[], object]) -> list[Fault]:
     """The faults for which settings cannot be made."""
     try:
         make()

@@ -11,7 +11,6 @@ from tests.book.conftest import HTML
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = sorted(str(p.relative_to(HTML)) for d in ("book", "notebooks") for p in (HTML / d).rglob("*.html"))
-PAGES = [path for path in BUILT if not path.startswith("book/api/")]  # the library's pages are made from docstrings
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -21,20 +20,20 @@ def test_every_page_of_the_contents_is_built():
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", BUILT)
 def test_page_is_whole_offline(open_page, path, theme):
     page = open_page(path, color_scheme=theme)
     assert (page.outside, page.errors, page.missing) == ([], [], [])
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", BUILT)
 def test_page_fits_a_phone(open_page, path):
     page = open_page(path, viewport={"width": 390, "height": 800})
     too_wide = page.evaluate("document.documentElement.scrollWidth > window.innerWidth + 1")
     assert not too_wide
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", BUILT)
 def test_printed_output_fits_a_desktop(open_page, path):
     page = open_page(path, viewport={"width": 1400, "height": 1000})
     page.eval_on_selector_all("details", "all => all.forEach(d => d.open = true)")
@@ -46,14 +45,14 @@ def test_printed_output_fits_a_desktop(open_page, path):
     assert not cut, cut
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", BUILT)
 def test_pictures_have_words(open_page, path):
     alts = open_page(path).eval_on_selector_all(".bd-article img", "all => all.map(i => i.alt)")
     assert all(len(alt) > 20 and not alt.endswith(".png") for alt in alts), alts
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", BUILT)
 def test_axe_finds_nothing_serious(open_page, path, theme):
     """The article of each page; the theme's own furniture is not ours."""
     page = open_page(path, color_scheme=theme)
