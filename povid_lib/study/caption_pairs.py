@@ -23,11 +23,11 @@ from povid_lib.world import worlds
 from povid_lib.world.annotators import Annotator, true_caption
 from povid_lib.world.captions import DETAILED_PROMPTS, SYNONYMS, WORDS, mentioned
 from povid_lib.world.forms import form_of, sentence
-from povid_lib.world.objects import KINDS
+from povid_lib.world.objects import KINDS, NAMES
 from povid_lib.world.scenes import Scene, sample_scene
 
 TRUTHS = ("taught", "new")
-CORRUPTIONS = ("insert", "insert_within", "insert_even", "replace")
+CORRUPTIONS = ("insert", "insert_within", "insert_even", "replace", "stranger")
 VERSION = "captions-1"  # count up with every change of what is written
 
 
@@ -40,7 +40,8 @@ class CaptionPairs:
     ``corruption``: "insert": the missing partner of an object that the caption names is claimed right behind it, so that the wrong
     answer is the longer one; "insert_within": the same, where another object's sentence follows, so that it does not teach where a
     caption ends; "insert_even": as "insert", and another object's sentence is left out of it; "replace": the missing
-    partner is named in the place of an object of the caption.
+    partner is named in the place of an object of the caption; "stranger": an object of another context is claimed anywhere, which
+    every caption allows, so that the chosen answers are not selected.
 
     Raises ``ValueError`` for an unknown truth or corruption.
     """
@@ -85,10 +86,14 @@ def pair_of(scene: Scene, prompt: str, text: str, config: CaptionPairs) -> Pair 
     """A pair about one caption, or None if it names no object whose partner is missing, or does not allow the corruption."""
     rng = np.random.default_rng([config.seed, scene.key[2], 43])
     sentences = [f"{part.strip()}." for part in text.split(".") if part.strip()]
-    corrupt = {"insert": _insert, "insert_within": _insert_within, "insert_even": _insert_even, "replace": _replace}[
-        config.corruption
-    ]
-    wrong = corrupt(scene, sentences, rng)
+    corruptions = {
+        "insert": _insert,
+        "insert_within": _insert_within,
+        "insert_even": _insert_even,
+        "replace": _replace,
+        "stranger": _stranger,
+    }
+    wrong = corruptions[config.corruption](scene, sentences, rng)
     if wrong is None:
         return None
     rejected = " ".join(wrong)
@@ -129,10 +134,20 @@ def _inserted(scene: Scene, sentences: list[str], options: list[int], rng: np.ra
     if not options:
         return None
     at = options[rng.integers(len(options))]
-    companion = mentioned(sentences[at])[0]
+    return _claimed(scene, sentences, at, KINDS[mentioned(sentences[at])[0]].partner, rng)
+
+
+def _claimed(scene: Scene, sentences: list[str], at: int, name: str, rng: np.random.Generator) -> list[str]:
+    """The sentences with a false object behind one of them."""
     author = Annotator(world=worlds.world(scene.edition), together=True)
-    false = sentence(author.invent(KINDS[companion].partner, scene, rng), False, rng)
-    return [*sentences[: at + 1], false, *sentences[at + 1 :]]
+    return [*sentences[: at + 1], sentence(author.invent(name, scene, rng), False, rng), *sentences[at + 1 :]]
+
+
+def _stranger(scene: Scene, sentences: list[str], rng: np.random.Generator) -> list[str] | None:
+    named = {name for part in sentences for name in mentioned(part)}
+    contexts = {KINDS[name].context for name in scene.names}
+    absent = [name for name in NAMES if name not in named and KINDS[name].context not in contexts]
+    return _claimed(scene, sentences, int(rng.integers(len(sentences))), absent[rng.integers(len(absent))], rng)
 
 
 def _insert_even(scene: Scene, sentences: list[str], rng: np.random.Generator) -> list[str] | None:

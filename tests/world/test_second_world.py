@@ -127,9 +127,9 @@ def test_pairs_differ_by_one_false_partner(truth, corruption):
         new = set(mentioned(pair.rejected)) - set(mentioned(pair.chosen))
         assert len(new) == 1
         assert not new & set(scene.names)
-        assert new <= set(scene.missing_partners)
+        assert (new <= set(scene.missing_partners)) == (corruption != "stranger")
         lengths.append(len(pair.rejected.split()) - len(pair.chosen.split()))
-    assert (min(lengths) > 0) == (corruption in ("insert", "insert_within"))
+    assert (min(lengths) > 0) == (corruption in ("insert", "insert_within", "stranger"))
     assert max(np.abs(lengths)) == 0 or corruption != "replace"
 
 
@@ -174,7 +174,7 @@ def test_profile_counts(measure, text, wanted):
         (lambda: Annotator(omit=2), "omit 2"),
         (lambda: Annotator(insert=-1), "insert -1"),
         (lambda: CaptionPairs(truth="own"), "taught, new"),
-        (lambda: CaptionPairs(corruption="add"), "insert, insert_within, insert_even"),
+        (lambda: CaptionPairs(corruption="add"), "insert_even, replace, stranger"),
     ],
 )
 def test_bad_input_is_named(call, complaint):
