@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 from transformers import CLIPModel, LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
+from povid_lib.models import weights
 from povid_lib.pocket import architecture
 from povid_lib.pocket.architecture import BOS, EOS, IMAGE, PAD
 from povid_lib.pocket.config import STAGES, PocketConfig
@@ -57,7 +57,7 @@ def train(config: PocketConfig, folder: Path, eyes_from: Path | None = None) -> 
     if eyes_from is None:
         run("eyes", eyes, lambda step: eyes_loss(eyes, tokenizer, config, step))
     else:
-        eyes.load_state_dict(load_file(eyes_from / "eyes.safetensors"))
+        weights.fill(eyes, eyes_from / "eyes.safetensors")
     model.model.vision_tower.load_state_dict(eyes.clip.vision_model.state_dict())
     model.model.vision_tower.requires_grad_(False)
     run("prior", model, lambda step: prior_loss(model, tokenizer, config, step))
@@ -66,7 +66,8 @@ def train(config: PocketConfig, folder: Path, eyes_from: Path | None = None) -> 
         run("align", model, lambda step: data.loss(model, step, short=True), only="multi_modal_projector")
         run("instruct", model, lambda step: data.loss(model, step))
     else:
-        model.load_state_dict(load_file(folder / "instruct.safetensors"), strict=False)
+        trained = [name for name, p in model.named_parameters() if p.requires_grad]
+        weights.fill(model, folder / "instruct.safetensors", trained)
     model.eval().save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
