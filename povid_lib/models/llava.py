@@ -59,8 +59,8 @@ def load(
     ``dtype``: default float32 on the CPU, bfloat16 on a GPU; "auto" as the file has it. ``four_bit``: NF4, on a GPU only.
 
     Raises ``FileNotFoundError`` if the model cannot be had (no such folder, or not on this machine and no network), and
-    ``ValueError`` if it is not a LLaVA of the 1.5 family, its files are damaged or its weights not whole (see ``weights``), or 4-bit
-    is asked for without a GPU.
+    ``ValueError`` if it is not a LLaVA of the 1.5 family, its files are damaged or its weights not whole (see ``weights``), or
+    4-bit is asked for without a GPU.
     """
     where = str(FOLDER if name == "pocket" else name)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -93,7 +93,9 @@ def load_model(where: str, **how: Any) -> LlavaForConditionalGeneration:
     faults = name_faults(info["missing_keys"], info["unexpected_keys"])
     faults += [f"{len(other)} tensors have another shape ({_few(other)})"] if other else []
     faults += [] if faults else value_faults(model.state_dict())
-    refuse(f"The model {where!r}", faults, "Give a whole LLaVA in transformers' layout, such as llava-hf/llava-1.5-7b-hf.")
+    refuse(
+        f"The model {where!r}", faults, "Give a whole LLaVA in transformers' layout, such as llava-hf/llava-1.5-7b-hf."
+    )
     return model
 
 

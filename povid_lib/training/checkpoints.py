@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_model_state_dict
+from safetensors import SafetensorError
 from torch import Tensor
 
 from povid_lib.models import weights
 
 _STATE = "trainer_state.json"  # what a checkpoint is given last
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_SAID = ("No space left", "quota exceeded", "File too large", "PytorchStreamWriter failed", "inline_container.cc")
 _TORCH = ("optimizer.pt", "scheduler.pt")
 
 
@@ -40,8 +45,24 @@ def find(asked: str | Path | bool | None, out: Path) -> Path | None:
         return None
     found = last(out) if asked is True else Path(asked)
     if found is None or not found.is_dir():
-        raise ValueError(f"There is no checkpoint to go on from ({out if found is None else found}); leave it out, or give one.")
+        raise ValueError(
+            f"There is no checkpoint to go on from ({out if found is None else found}); leave it out, or give one."
+        )
     return found
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Tell a full disk as such, whichever library met it. Raises ``OSError`` that says what to do."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if getattr(error, "errno", None) not in _FULL and not any(sign in str(error) for sign in _FULL_SAID):
+            raise
+        raise OSError(
+            f"{out}: a file could not be written, the disk or your share of it is full ({str(error).splitlines()[0]}). Make room "
+            "and start again; the run goes on from its last whole checkpoint."
+        ) from error
 
 
 def check(folder: Path, model: PeftModel, whole: bool = True) -> None:

@@ -25,7 +25,8 @@ LANGUAGE_MODEL_LAYERS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_
 _TRL_ONLY = (
     "loss_type", "loss_weights", "ld_alpha", "f_divergence_type", "f_alpha_divergence_coef", "use_weighting", "discopop_tau",
     "precompute_ref_log_probs", "precompute_ref_batch_size", "padding_free", "pad_to_multiple_of", "truncation_mode",
-    "sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps", "router_aux_loss_coef",
+    "sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps", "router_aux_loss_coef", "use_liger_kernel",
+    "model_init_kwargs",
 )  # fmt: skip
 _Moment = Annotated[float, Field(ge=0, lt=1), Remedy("give a number that is 0 or more and less than 1")]
 # TRL's own settings, told more narrowly than TRL tells them, so that what cannot work is refused before anything is computed
@@ -139,8 +140,10 @@ class POVIDConfig(DPOConfig):
     lora_alpha: Count = 256
 
     # what TRL or transformers choose otherwise, and the reason
-    max_length: Count = 2048
-    remove_unused_columns: bool = False  # the collator wants the rows' ids
+    max_length: Count | None = 2048
+    remove_unused_columns: Annotated[
+        Literal[False], Remedy("leave it out: the rows' ids are read from a column that TRL does not use")
+    ] = False
     ddp_find_unused_parameters: bool | None = False  # every LoRA parameter is used in every step
     report_to: str | list[str] = "none"
     save_total_limit: Count | None = 2

@@ -252,7 +252,9 @@ def _check_base(vlm: VLM, adapter: Path, named: str | None) -> None:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{adapter / _BASE} is damaged ({error}); copy it again.") from error
     if not same:
-        raise ValueError(f"The adapter {adapter} was trained on other weights than those of {vlm.name!r}; give its own base.")
+        raise ValueError(
+            f"The adapter {adapter} was trained on other weights than those of {vlm.name!r}; give its own base."
+        )
 
 
 def _same_folder(one: str, other: str) -> bool:

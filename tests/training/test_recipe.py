@@ -16,6 +16,7 @@ import yaml
 from safetensors.torch import load_file
 
 from povid_lib import models
+from povid_lib.training import checkpoints
 from povid_lib.training import recipe as recipes
 from povid_lib.training.logprobs import pair_logits
 from tests.support import training
@@ -221,10 +222,10 @@ def test_broken_checkpoints_are_passed_over(tmp_path):
         folder.mkdir()
         if state is not None:
             (folder / "trainer_state.json").write_text(state)
-    assert recipes.last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
-    recipes.remove_broken_checkpoints(tmp_path)
+    assert checkpoints.last(tmp_path) == tmp_path / "checkpoint-10"
+    checkpoints.remove_broken(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-2", "checkpoint-10"}
-    assert recipes.last_checkpoint(tmp_path / "none") is None
+    assert checkpoints.last(tmp_path / "none") is None
 
 
 class TestNamesOfRecipes:

@@ -15,7 +15,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoProcessor, LlamaConfig, LlamaForCausalLM
 
-from povid_lib.training import checks, losses, reference_cache
+from povid_lib.training import checks, losses, reference_cache, run_folder
 from povid_lib.training import recipe as recipes
 from povid_lib.training.collator import PairCollator
 from povid_lib.training.config import LANGUAGE_MODEL_LAYERS, POVIDConfig
@@ -95,7 +95,7 @@ def _processor(name: str, value: Any) -> Callable[[World], Any]:
 
 def _other_run(w: World) -> Any:
     w.trainer(beta1=0.05)
-    checks.write_record(training.config(w.out, beta1=0.05))
+    run_folder.write_record(training.config(w.out, beta1=0.05))
     return w.trainer(beta1=0.07)
 
 
@@ -112,7 +112,7 @@ def _file_for_folder(w: World) -> Any:
 
 def _stale_cache(w: World) -> Any:
     trainer = w.trainer()
-    checks.write_record(trainer.args)
+    run_folder.write_record(trainer.args)
     trainer._open_cache()
     with torch.no_grad():
         trainer.model.get_base_model().model.language_model.norm.weight[0] += 1
@@ -340,7 +340,7 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
     "adapter of another base": (_merge_other_base, ("trained on other weights", "give its own base")),
     "no adapter": (
         lambda w: recipes.merge(w.base, w.folder, w.folder / "m"),
-        ("no adapter_model.safetensors", "give the folder"),
+        ("no adapter_config.json", "give the folder"),
     ),
     "merged folder is there": (_merge_onto, ("is there already", "give another folder")),
     # losses
@@ -398,7 +398,7 @@ def test_all_faults_are_named_at_once(shared, tmp_path):
 def test_a_full_disk_is_seen_before_anything_is_written(shared, tmp_path, monkeypatch):
     base, data = shared
     processor = AutoProcessor.from_pretrained(base)
-    monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000))
+    monkeypatch.setattr(run_folder.shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000))
     with pytest.raises(ValueError, match=r"0\.0 GiB free.*make room"):
         POVIDTrainer(training.tiny(processor), training.config(tmp_path / "run"), data, processor)
     assert not (tmp_path / "run").exists()
