@@ -21,6 +21,7 @@ from povid_lib.training.config import POVIDConfig
 from povid_lib.training.losses import Logps
 
 _COLUMNS = ("id", "images", "prompt", "chosen", "rejected")
+_UNREAD = ("tools", "chat_template_kwargs")  # TRL gives these to the model's template
 _DIFFERENCE = 1e-2  # nats by which policy and reference may differ at step 0 from rounding (bfloat16, two kernels)
 
 
@@ -156,6 +157,8 @@ def row_faults(what: str, dataset: Any, collator: PairCollator) -> list[str]:
     missing = [name for name in _COLUMNS if name not in dataset.column_names]
     if missing:
         return [f"{what} lacks {', '.join(missing)}; make it with trl_dataset.to_trl"]
+    if more := [name for name in _UNREAD if name in dataset.column_names]:
+        return [f"{what} has a column {', '.join(more)}, which is not read here; take it out (remove_columns)"]
     plain = dataset.with_format(None)
     faults = [
         f"id {name!r} stands {count} times in {what}; ids must be unique"

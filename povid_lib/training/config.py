@@ -25,9 +25,14 @@ LANGUAGE_MODEL_LAYERS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_
 _TRL_ONLY = (
     "loss_type", "loss_weights", "ld_alpha", "f_divergence_type", "f_alpha_divergence_coef", "use_weighting", "discopop_tau",
     "precompute_ref_log_probs", "precompute_ref_batch_size", "padding_free", "pad_to_multiple_of", "truncation_mode",
-    "sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps", "router_aux_loss_coef", "use_liger_kernel",
-    "model_init_kwargs",
+    "sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps", "router_aux_loss_coef",
 )  # fmt: skip
+# settings of DPOConfig that nothing here reads, and what to do instead
+_UNREAD = {
+    "use_liger_kernel": "it replaces the model's own forward pass, which is called here; leave it out",
+    "model_init_kwargs": "load the model with what it needs (models.load), and give it as `model`",
+    "trust_remote_code": "code of models is never run here; leave it out",
+}
 _Moment = Annotated[float, Field(ge=0, lt=1), Remedy("give a number that is 0 or more and less than 1")]
 # TRL's own settings, told more narrowly than TRL tells them, so that what cannot work is refused before anything is computed
 _TRL: dict[str, Any] = {
@@ -175,6 +180,9 @@ class POVIDConfig(DPOConfig):
                 self.image_dispreference  # noqa: B018 checks its values
             except ValueError as error:
                 yield str(error).removesuffix(".")
+        for name, remedy in _UNREAD.items():
+            if getattr(self, name):
+                yield f"{name} is {getattr(self, name)!r}; {remedy}"
         defaults = {
             f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(DPOConfig)
         }
