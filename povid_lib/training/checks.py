@@ -13,16 +13,20 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from PIL import Image
 from torch import nn
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
+from povid_lib.data.conversations import pictures_of
 from povid_lib.files import jsonl
+from povid_lib.files.faults import Faults
 from povid_lib.models.chat_template import prompt_text
 from povid_lib.training.collator import PairCollator
 from povid_lib.training.config import POVIDConfig
 from povid_lib.training.losses import Logps
 
-_COLUMNS = ("id", "images", "prompt", "chosen", "rejected")
+_COLUMNS = ("id", "prompt", "chosen", "rejected")
+_DRAWN = Image.new("RGB", (8, 8))  # for a scene
 RECORD = "povid_config.json"  # the settings of the run that a folder holds
 _SPARE = 64 * 2**20  # bytes that must stay free beside what is written
 _DIFFERENCE = 1e-2  # nats by which policy and reference may differ at step 0 from rounding (bfloat16, two kernels)
@@ -119,31 +123,34 @@ def processor_faults(model: LlavaForConditionalGeneration, processor: LlavaProce
 
 
 def data_faults(dataset: Any, settings: POVIDConfig, collator: PairCollator) -> list[str]:
-    """Columns missing, too few rows for one update, an id twice, both answers equal, or a first row that makes no batch."""
+    """Columns missing, too few rows for one update, an id twice, and every row that makes no batch: of another shape, too long,
+    with a picture that cannot be opened."""
     missing = [name for name in _COLUMNS if name not in dataset.column_names]
+    if not {"image", "images"} & set(dataset.column_names):
+        missing.append("images")
     if missing:
-        return [f"the data lacks {', '.join(missing)}; make it with preference_files.to_trl"]
-    plain = dataset.with_format(None)
+        found = ", ".join(dataset.column_names)
+        return [f"the data lacks {', '.join(missing)} (its columns: {found}); make it with trl_dataset.to_trl"]
     update = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * settings.world_size
-    if len(plain) < max(2, update):
+    if len(dataset) < max(2, update):
         return [
-            f"the data has {len(plain)} rows, one update takes {update} (per device x accumulation x processes) and two are "
+            f"the data has {len(dataset)} rows, one update takes {update} (per device x accumulation x processes) and two are "
             "the least; make more pairs, or smaller batches"
         ]
-    faults = [
-        f"id {name!r} stands {count} times in the data; ids must be unique"
-        for name, count in Counter(plain["id"]).items()
-        if count > 1
-    ]
-    for name, chosen, rejected in zip(plain["id"], plain["chosen"], plain["rejected"], strict=True):
-        if chosen == rejected:
-            faults.append(f"row {name}: chosen and rejected are equal, so there is nothing to prefer; take it out")
-    if not faults:
+    plain = dataset.with_format(None)
+    faults, ids = Faults("the data"), list(plain["id"])
+    for name, count in Counter(ids).items():
+        if count > 1:
+            faults.add(f"id {name!r} stands {count} times in the data; ids must be unique")
+    for number, name in enumerate(ids):
         try:
-            collator([dataset[0]])
-        except ValueError as error:
-            faults.append(str(error))
-    return faults[:20] + [f"... and {len(faults) - 20} more"] * (len(faults) > 20)
+            row = plain[number]
+            drawn = all(isinstance(each, str) and each.startswith("scene:") for each in pictures_of(row))
+            # to_trl has looked at the names of scenes; to draw them all takes longer than everything else
+            collator.read({**row, "images": [_DRAWN]} if drawn and pictures_of(row) else dataset[number])
+        except Exception as error:  # a picture that the data set opens itself may raise anything
+            faults.at(f"row {number + 1} ({name})").add(str(error).removeprefix(f"Row {name}: ").rstrip("."))
+    return faults.lines()
 
 
 def folder_faults(out: Path, settings: POVIDConfig) -> list[str]:

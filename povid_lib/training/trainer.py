@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 from trl import DPOTrainer
 
+from povid_lib.data import trl_dataset
 from povid_lib.training import checks, objectives, pair_scores, reference_cache
 from povid_lib.training.collator import Batch, PairCollator
 from povid_lib.training.config import LANGUAGE_MODEL_LAYERS, POVIDConfig
@@ -26,8 +27,8 @@ from povid_lib.training.losses import Logps, Metrics
 class POVIDTrainer(DPOTrainer):
     """Train LoRA adapters of a LLaVA's language model on preference pairs.
 
-    ``model``: a LLaVA without adapters. ``train_dataset``: what ``trl_dataset.to_trl`` gives. Everything is checked before the
-    first step (see ``checks``); raises ``ValueError`` with all that is wrong.
+    ``model``: a LLaVA without adapters. ``train_dataset``: what ``trl_dataset.to_trl`` gives, or any data set of TRL's
+    columns. Everything is checked before the first step (see ``checks``); raises ``ValueError`` with all that is wrong.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class POVIDTrainer(DPOTrainer):
         processing_class: LlavaProcessor,
         callbacks: list[Any] | None = None,
     ):
-        collator = PairCollator(processing_class, args.max_length)
+        collator, train_dataset = PairCollator(processing_class, args.max_length), trl_dataset.prepare(train_dataset)
         checks.check(model, args, train_dataset, processing_class, collator)
         super().__init__(
             model=model,
