@@ -11,17 +11,21 @@ from typing import Any
 import torch
 from accelerate.optimizer import AcceleratedOptimizer
 from peft import PeftModel
+from PIL import Image
 from torch import nn
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
+from povid_lib.data.conversations import pictures_of
+from povid_lib.files.faults import Faults
 from povid_lib.models.chat_template import prompt_text
 from povid_lib.training import run_folder
 from povid_lib.training.collator import PairCollator
 from povid_lib.training.config import POVIDConfig
 from povid_lib.training.losses import Logps
 
-_COLUMNS = ("id", "images", "prompt", "chosen", "rejected")
+_COLUMNS = ("id", "prompt", "chosen", "rejected")
 _UNREAD = ("tools", "chat_template_kwargs")  # TRL gives these to the model's template
+_DRAWN = Image.new("RGB", (8, 8))  # for a scene
 _DIFFERENCE = 1e-2  # nats by which policy and reference may differ at step 0 from rounding (bfloat16, two kernels)
 
 
@@ -153,27 +157,28 @@ def data_faults(dataset: Any, settings: POVIDConfig, collator: PairCollator) -> 
 
 
 def row_faults(what: str, dataset: Any, collator: PairCollator) -> list[str]:
-    """Columns missing, an id twice, both answers equal, and every row that makes no batch."""
-    missing = [name for name in _COLUMNS if name not in dataset.column_names]
+    """Columns missing or not read, an id twice, and every row that makes no batch: of another shape, too long, with a picture that
+    cannot be opened."""
+    found = dataset.column_names
+    missing = [name for name in _COLUMNS if name not in found] + ["images"] * (not {"image", "images"} & set(found))
     if missing:
-        return [f"{what} lacks {', '.join(missing)}; make it with trl_dataset.to_trl"]
-    if more := [name for name in _UNREAD if name in dataset.column_names]:
+        return [f"{what} lacks {', '.join(missing)} (its columns: {', '.join(found)}); make it with trl_dataset.to_trl"]
+    if more := [name for name in _UNREAD if name in found]:
         return [f"{what} has a column {', '.join(more)}, which is not read here; take it out (remove_columns)"]
     plain = dataset.with_format(None)
-    faults = [
-        f"id {name!r} stands {count} times in {what}; ids must be unique"
-        for name, count in Counter(plain["id"]).items()
-        if count > 1
-    ]
-    for at, (name, chosen, rejected) in enumerate(zip(plain["id"], plain["chosen"], plain["rejected"], strict=True)):
-        if chosen == rejected:
-            faults.append(f"row {name}: chosen and rejected are equal, so there is nothing to prefer; take it out")
-            continue
+    faults, ids = Faults(what), list(plain["id"])
+    for name, count in Counter(ids).items():
+        if count > 1:
+            faults.add(f"id {name!r} stands {count} times in {what}; ids must be unique")
+    for number, name in enumerate(ids):
         try:
-            collator([dataset[at]])
-        except Exception as error:
-            faults.append(str(error))
-    return faults[:100] + [f"... and {len(faults) - 100} more"] * (len(faults) > 100)
+            row = plain[number]
+            drawn = all(isinstance(each, str) and each.startswith("scene:") for each in pictures_of(row))
+            # to_trl has looked at the names of scenes; to draw them all takes longer than everything else
+            collator.read({**row, "images": [_DRAWN]} if drawn and pictures_of(row) else dataset[number])
+        except Exception as error:  # a picture that the data set opens itself may raise anything
+            faults.at(f"row {number + 1} ({name})").add(str(error).removeprefix(f"Row {name}: ").rstrip("."))
+    return faults.lines()
 
 
 def check_trainable(model: nn.Module) -> None:

@@ -14,6 +14,7 @@ from peft import LoraConfig
 from transformers import LlavaProcessor, TrainerCallback
 
 from povid_lib import models
+from povid_lib.data import trl_dataset
 from povid_lib.models.llava import load_processor
 from povid_lib.training.collator import PairCollator
 from povid_lib.training.config import LANGUAGE_MODEL_LAYERS, POVIDConfig
@@ -90,13 +91,13 @@ def read(
         model, processor = loaded.model, processor or loaded.processor
     processor = processor or load_processor(name)
     args = args or POVIDConfig(output_dir=f"{Path(name).name or 'llava'}-POVID")
-    evaluation = {key: prepared(data) for key, data in _sets(eval_dataset).items()}
+    evaluation = {key: trl_dataset.prepare(data) for key, data in _sets(eval_dataset).items()}
     return Given(
         model=model,
         args=args,
         processor=processor,
         collator=data_collator or PairCollator(processor, _longest(model, args)),
-        train=prepared(train_dataset),
+        train=trl_dataset.prepare(train_dataset),
         evaluation=evaluation if isinstance(eval_dataset, Mapping) else evaluation.get("eval_dataset"),
         peft_config=adapter(args, peft_config),
     )
@@ -133,14 +134,7 @@ def evaluation_sets(data: Any) -> dict[str, Dataset]:
     sets = _sets(data)
     if faults := [fault for name, one in sets.items() for fault in dataset_faults(name, one)]:
         raise ValueError("The evaluation cannot begin:\n" + "\n".join(f"- {fault}" for fault in faults))
-    return {name if isinstance(data, Mapping) else "": prepared(one) for name, one in sets.items()}
-
-
-def prepared(data: Dataset) -> Dataset:
-    """A data set whose rows have ids: their numbers, if they have none of their own."""
-    if "id" in data.column_names:
-        return data
-    return data.add_column("id", [str(at) for at in range(1, len(data) + 1)])
+    return {name if isinstance(data, Mapping) else "": trl_dataset.prepare(one) for name, one in sets.items()}
 
 
 def _sets(data: Any) -> dict[str, Any]:

@@ -16,20 +16,12 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 from trl import DPOTrainer
 
 from povid_lib.files.lock import locked
-from povid_lib.training import (
-    checkpoints,
-    checks,
-    keywords,
-    model_card,
-    objectives,
-    pair_scores,
-    reference_cache,
-    run_folder,
-)
+from povid_lib.training import checkpoints, checks, keywords, objectives, pair_scores, reference_cache, run_folder
 from povid_lib.training.collator import Batch
 from povid_lib.training.config import POVIDConfig
 from povid_lib.training.losses import Logps, Metrics
 from povid_lib.training.means import Means
+from povid_lib.training.model_card import card
 
 
 class POVIDTrainer(DPOTrainer):
@@ -166,8 +158,8 @@ class POVIDTrainer(DPOTrainer):
             data = f"{dataset_name or 'pairs'} ({len(self.train_dataset)} rows)"
             name = model_name or Path(self.args.output_dir).name
             base = str(self.model.config._name_or_path)
-            card = model_card.card(base, name, self.args, self._record, data, [*self._tag_names, *given])
-            card.save(Path(self.args.output_dir) / "README.md")
+            made = card(base, name, self.args, self._record, data, [*self._tag_names, *given])
+            made.save(Path(self.args.output_dir) / "README.md")
 
     # --- this trainer's own --------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from povid_lib.training import checks, objectives
+from povid_lib.training import objectives, run_folder
 from povid_lib.training.losses import Logps, dpo
 from povid_lib.training.objectives import OBJECTIVES, Objective
 from povid_lib.training.trainer import POVIDTrainer
