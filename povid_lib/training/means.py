@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 
 import torch
 from accelerate import Accelerator
@@ -21,7 +20,7 @@ class Means:
         self._begin()
 
     def _begin(self) -> None:
-        self._sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(2, device=self._accelerator.device))
+        self._sums: dict[str, Tensor] = {}  # of each name the sum of its values, and their number
         self._tokens, self._since = 0, time.monotonic()
 
     def add(self, metrics: Metrics) -> None:
@@ -30,7 +29,8 @@ class Means:
             values = values.detach().float()
             if self.evaluation:
                 values = self._accelerator.gather_for_metrics(values)
-            self._sums[name] += torch.stack([values, torch.ones_like(values)]).sum(1)
+            new = torch.stack([values, torch.ones_like(values)]).sum(1)
+            self._sums[name] = self._sums[name] + new if name in self._sums else new
 
     def count(self, tokens: int) -> None:
         """Count tokens that were read, of this process."""
