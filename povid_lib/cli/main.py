@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +20,14 @@ app = typer.Typer(
 )
 app.add_typer(pairs_app, name="pairs")
 app.add_typer(pocket_app, name="pocket")
+
+
+def main() -> None:
+    """The command. A terminal that has no letter for what is said gets its number."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    app()
 
 
 @app.command()

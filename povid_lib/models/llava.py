@@ -65,7 +65,7 @@ def load(
     if four_bit and device == "cpu":
         raise ValueError("four_bit=True needs a GPU: bitsandbytes quantises there only. Leave it out on a CPU.")
     try:
-        config = AutoConfig.from_pretrained(where)
+        config = AutoConfig.from_pretrained(where, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
             f"The model {str(name)!r} cannot be had: it is neither a folder with a config.json nor, as far as this machine "
@@ -83,7 +83,7 @@ def load(
         use_safetensors=True,
         quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4") if four_bit else None,
     )
-    processor = AutoProcessor.from_pretrained(where)
+    processor = AutoProcessor.from_pretrained(where, trust_remote_code=False)
     return VLM(str(name), model.eval(), processor, four_bit)
 
 

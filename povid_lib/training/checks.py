@@ -157,7 +157,7 @@ def folder_faults(out: Path, settings: POVIDConfig) -> list[str]:
     """A folder that holds something else, or a run with other settings."""
     record = out / RECORD
     if record.is_file():
-        before = json.loads(record.read_text())
+        before = json.loads(record.read_text(encoding="utf-8"))
         now = settings_record(settings)
         other = sorted(name for name in now if before.get(name) != now[name])
         return [f"{out} holds a run with another {', '.join(other)}; give another folder or delete it"] if other else []
@@ -173,7 +173,7 @@ def write_record(settings: POVIDConfig) -> None:
     out = Path(settings.output_dir)
     out.mkdir(parents=True, exist_ok=True)
     with jsonl.replacing(out / RECORD) as part:
-        part.write_text(json.dumps(settings_record(settings), indent=1))
+        part.write_text(json.dumps(settings_record(settings), indent=1), encoding="utf-8")
 
 
 def settings_record(settings: POVIDConfig) -> dict[str, Any]:

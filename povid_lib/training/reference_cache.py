@@ -92,7 +92,8 @@ def build(
         _write_rows(part, model, collator, dataset, accelerator, hidden, features, batch_size, shared_prefix)
         accelerator.wait_for_everyone()
         if main:
-            (part / "key.json").write_text(json.dumps(key | {"hidden": str(hidden), "features": str(features)}))
+            record = json.dumps(key | {"hidden": str(hidden), "features": str(features)})
+            (part / "key.json").write_text(record, encoding="utf-8")
     accelerator.wait_for_everyone()
 
 
@@ -163,7 +164,7 @@ class RowCache:
     def __init__(self, folder: Path, key: dict[str, str], hidden: bool, features: bool):
         self.folder = folder
         wanted = key | {"hidden": str(hidden), "features": str(features)}
-        found = json.loads((folder / "key.json").read_text())
+        found = json.loads((folder / "key.json").read_text(encoding="utf-8"))
         other = [name for name in wanted if found.get(name) != wanted[name]]
         if other:
             raise ValueError(
