@@ -5,15 +5,29 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from povid_lib.cli.evaluate import evaluate
 from povid_lib.cli.pairs import app as pairs_app
 from povid_lib.cli.pocket import pocket_app
 
+
+class Plain(TyperGroup):
+    """What a command refuses is told in its words, wherever it was found."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """As click's own does."""
+        try:
+            return super().invoke(ctx)
+        except (OSError, ValueError) as error:
+            raise typer.BadParameter(str(error)) from error
+
+
 app = typer.Typer(
+    cls=Plain,
     no_args_is_help=True,
     rich_markup_mode="markdown",  # flows paragraphs, keeps lists and examples
     help="Measure hallucination in vision-language models, and cure it.",
