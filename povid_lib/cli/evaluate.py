@@ -67,6 +67,7 @@ def evaluate(
     from povid_lib.evaluation import evaluate as kinds
     from povid_lib.evaluation.held_out import SPLITS
     from povid_lib.files import results
+    from povid_lib.files.jsonl import check_file
     from povid_lib.metrics.llm_judge import Judge
     from povid_lib.metrics.vocabulary import coco_vocabulary, read_vocabulary
 
@@ -75,6 +76,9 @@ def evaluate(
         raise typer.BadParameter("give either --model or --answers")
     try:
         results.check_name(name)
+        for file in (answers, captions, vocabulary):
+            if file is not None:
+                check_file(file)
         source = kinds.Source(answers, model, images, Path("runs/answers") / name)
         if benchmark is None and judge is not None:
             raise ValueError("--judge rates benchmarks; name one with --benchmark.")
