@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as shown
 from typing import Any
@@ -34,34 +33,17 @@ _FORMS = "prompt, chosen, rejected (TRL); question, chosen, rejected (RLAIF-V); 
 _NO_FOLDER = "the file holds its pictures; name a folder, into which they are written"
 
 
-@dataclass(frozen=True)
-class Count:
-    """How many pairs some files hold, and how many rows without a picture were left out."""
+def read(
+    path: str | Path, images: str | Path | None = None, skip_text_only: bool = False
+) -> tuple[int, Iterator[Pair]]:
+    """How many rows without a picture are left out, which ``skip_text_only`` allows, and the pairs of the others, one after the
+    other. A row's id is its ``id`` or ``idx``, else its number; what comes again is called id#2. Memory stays flat.
 
-    pairs: int
-    text_only: int
+    ``images``: the folder of the pictures that rows name; those that the files hold are written into it as their pairs come, under
+    names that their content gives them.
 
-
-def check(path: str | Path, images: str | Path | None = None, skip_text_only: bool = False) -> Count:
-    """Read everything, pictures included, and write nothing. ``images``: the folder of pictures that rows name, or into which those
-    are to be written that the files hold. ``skip_text_only``: rows without a picture are left out, and counted.
-
-    Raises ``ValueError`` with every fault and its place.
+    Raises ``ValueError`` with every fault and its place, after everything was read, pictures included, and nothing written.
     """
-    return _checked(path, images, skip_text_only)[0]
-
-
-def read(path: str | Path, images: str | Path | None = None, skip_text_only: bool = False) -> Iterator[Pair]:
-    """The pairs; pictures that the files hold are written into the folder ``images``, under a name that their content gives them. A
-    row's id is its ``id`` or ``idx``, else its number; what comes again is called id#2. Memory stays flat.
-
-    Raises as ``check``, before anything is written.
-    """
-    _, seen = _checked(path, images, skip_text_only)
-    return (pair for pair in _pairs(path, images, skip_text_only, Faults(path), seen, write=True) if pair is not None)
-
-
-def _checked(path: str | Path, images: str | Path | None, skip_text_only: bool) -> tuple[Count, _Seen]:
     images_module.check_folder(images)
     faults, pairs, skipped, seen = Faults(path), 0, 0, _Seen()
     for pair in _pairs(path, images, skip_text_only, faults, seen, write=False):
@@ -70,7 +52,8 @@ def _checked(path: str | Path, images: str | Path | None, skip_text_only: bool) 
         faults.add(f"all {skipped} rows are without a picture; give a file that has some" if skipped else EMPTY)
     if faults:
         faults.fail()
-    return Count(pairs, skipped), seen
+    again = _pairs(path, images, skip_text_only, Faults(path), seen, write=True)
+    return skipped, (pair for pair in again if pair is not None)
 
 
 def _pairs(

@@ -25,7 +25,7 @@ from povid_lib.data import images as images_module
 from povid_lib.data import pairs as pairs_module
 from povid_lib.data.pairs import Change, Pair, Provenance
 from povid_lib.files import jsonl
-from povid_lib.files.faults import EMPTY, fail
+from povid_lib.files.faults import EMPTY, Faults, fail
 
 _SIDES = {"conversations": "chosen", "rejected_conversations": "rejected"}
 _TEXT = Value("string")
@@ -82,7 +82,7 @@ def from_trl(dataset: Dataset) -> Iterator[Pair]:
     Raises ``ValueError`` if columns are missing, pictures have no names, or a conversation has several turns.
     """
     _check_columns(dataset.column_names)
-    return _from_trl(dataset.with_format(None))
+    return _from_trl(dataset.with_format(None), "the dataset")
 
 
 def write_trl(path: str | Path, pairs: Iterable[Pair], images: str | Path | None = None) -> int:
@@ -112,7 +112,7 @@ def read_trl(path: str | Path) -> Iterator[Pair]:
     Raises ``ValueError`` for a file that is not there or no Parquet, and as ``from_trl`` does.
     """
     _check_columns(parquet.names_in(path))
-    return _from_trl(parquet.rows_of(path, _held_columns().arrow_schema))
+    return _from_trl(parquet.rows_of(path, _held_columns().arrow_schema), path)
 
 
 def _held_columns() -> Features:
@@ -141,29 +141,42 @@ def _check_columns(names: Collection[str]) -> None:
         raise ValueError(f"The dataset lacks {', '.join(missing)}; {told}.")
 
 
-def _from_trl(dataset: Iterable[Mapping[str, Any]]) -> Iterator[Pair]:
+def is_ours(names: Collection[str]) -> bool:
+    """Whether columns are those of ``to_trl`` and ``write_trl``, and not only TRL's."""
+    return {"changes", "provenance", "picture_last"} <= set(names)
+
+
+def _from_trl(dataset: Iterable[Mapping[str, Any]], name: str | Path) -> Iterator[Pair]:
+    """The pairs up to the first row that is none; all that are none are then told in one error."""
+    faults = Faults(name)
     for at, row in enumerate(dataset, start=1):
-        pictures, texts = conversations.pictures_of(row), {}
-        names = [image["path"] if isinstance(image, dict) else image for image in pictures]
-        faults = conversations.row_faults(row)
-        if not faults:
-            texts = {name: list(conversations.texts_of(row[name])) for name in conversations.TEXTS}
-        if faults or [len(each) for each in texts.values()] != [1, 1, 1] or not isinstance(names[0], str):
-            told = "is not one named picture, one question and two answers; leave it out, or split it"
-            raise ValueError(f"Row {at} ({row['id']}) {told}{': ' * bool(faults)}{'; '.join(faults)}.")
         try:
-            yield Pair(
-                id=row["id"],
-                image=names[0],
-                prompt=texts["prompt"][0],
-                chosen=texts["chosen"][0],
-                rejected=texts["rejected"][0],
-                changes=tuple(Change(**change) for change in row["changes"] or ()),
-                provenance=None if row["provenance"] is None else Provenance(**row["provenance"]),
-                picture_last=row["picture_last"],
-            )
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"Row {at}: {error}") from error
+            pair = _pair(row)
+        except (KeyError, TypeError, ValueError) as error:
+            faults.at(f"row {at} ({row['id']})").add(str(error).rstrip("."))
+        if not faults:
+            yield pair
+    if faults:
+        faults.fail()
+
+
+def _pair(row: Mapping[str, Any]) -> Pair:
+    names = [image["path"] if isinstance(image, dict) else image for image in conversations.pictures_of(row)]
+    if wrong := conversations.row_faults(row):
+        raise ValueError("; ".join(wrong))
+    texts = {name: list(conversations.texts_of(row[name])) for name in conversations.TEXTS}
+    if any(len(row[name]) != 1 or len(texts[name]) != 1 for name in texts) or not isinstance(names[0], str):
+        raise ValueError("it is not one named picture, one question and two answers; leave it out, or split it")
+    return Pair(
+        id=row["id"],
+        image=names[0],
+        prompt=texts["prompt"][0],
+        chosen=texts["chosen"][0],
+        rejected=texts["rejected"][0],
+        changes=tuple(Change(**change) for change in row["changes"] or ()),
+        provenance=None if row["provenance"] is None else Provenance(**row["provenance"]),
+        picture_last=row["picture_last"],
+    )
 
 
 def prepare(dataset: Dataset) -> Dataset:

@@ -39,7 +39,7 @@ def fit(stage: str, model: nn.Module, loss_at: Batch, folder: Path, *, steps: in
     first = _load_state(state, params, optimizer, schedule) if state.exists() else 0
     model.train()
     bar = tqdm(range(first, steps), initial=first, total=steps, desc=stage)
-    with bar, open(folder / "log.jsonl", "a") as log:
+    with bar, open(folder / "log.jsonl", "a", encoding="utf-8") as log:
         for step in bar:
             loss = loss_at(step)
             optimizer.zero_grad(set_to_none=True)

@@ -75,11 +75,11 @@ def train(config: PocketConfig, folder: Path, eyes_from: Path | None = None) -> 
 
 def _claim(folder: Path, config: PocketConfig) -> None:
     path, text = folder / "pocket_config.json", json.dumps(asdict(config), indent=1)
-    if path.exists() and path.read_text() != text:
+    if path.exists() and path.read_text(encoding="utf-8") != text:
         raise ValueError(
             f"{folder} holds a run of another config (see {path.name}); choose another folder or remove it."
         )
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def _rng(config: PocketConfig, stage: str, step: int) -> np.random.Generator:

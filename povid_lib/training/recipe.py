@@ -159,7 +159,7 @@ def _run(recipe: Recipe, callbacks: Sequence[Any]) -> Path:
     for name in phases:
         model = str(run_phase(recipe, name, model, dataset, callbacks))
     if PartialState().is_main_process:
-        reports = {name: json.loads((out / name / "report.json").read_text()) for name in phases}
+        reports = {name: json.loads((out / name / "report.json").read_text(encoding="utf-8")) for name in phases}
         _write_json(out / "report.json", reports | {"seconds": time.time() - start, "model": model})
     return Path(model)
 
@@ -168,7 +168,7 @@ def prepare(recipe: Recipe) -> Any:
     """The run's folder with its recipe, and its pairs as TRL takes them. Raises as ``run`` does."""
     state, out = PartialState(), Path(recipe.out)
     record = out / "recipe.json"
-    if record.is_file() and json.loads(record.read_text()) != asdict(recipe):
+    if record.is_file() and json.loads(record.read_text(encoding="utf-8")) != asdict(recipe):
         raise ValueError(f"{out} holds a run of another recipe; give another `out`, or delete the folder.")
     data = recipe.pairs or str(out / "pairs.jsonl")
     with state.main_process_first():
@@ -245,7 +245,7 @@ def _check_base(vlm: VLM, adapter: Path, named: str | None) -> None:
             )
         return
     try:
-        wanted = json.loads((adapter / _BASE).read_text())
+        wanted = json.loads((adapter / _BASE).read_text(encoding="utf-8"))
         dtype = getattr(torch, wanted["dtype"].removeprefix("torch."))
         vlm.model.to(dtype)
         same = reference_cache.key(vlm.model, vlm.processor)["model"] == wanted["model"]
@@ -282,4 +282,4 @@ def _load(model: str, four_bit: bool) -> VLM:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     with jsonl.replacing(path) as part:
-        part.write_text(json.dumps(content, indent=1))
+        part.write_text(json.dumps(content, indent=1), encoding="utf-8")

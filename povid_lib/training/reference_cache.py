@@ -94,7 +94,7 @@ def build(
         for left in folder.glob("*.safetensors"):  # of what, nothing says
             left.unlink()
         with replacing(folder / _KEY) as part:
-            part.write_text(json.dumps(wanted))
+            part.write_text(json.dumps(wanted), encoding="utf-8")
     accelerator.wait_for_everyone()
     held = RowCache(folder, key, hidden, features)
     ids = dataset.with_format(None)["id"]
@@ -176,7 +176,7 @@ class RowCache:
         self.folder = folder
         wanted = key | {"hidden": str(hidden), "features": str(features)}
         try:
-            found = json.loads((folder / _KEY).read_text())
+            found = json.loads((folder / _KEY).read_text(encoding="utf-8"))
             other = [name for name in wanted if found.get(name) != wanted[name]]
         except (ValueError, AttributeError) as error:
             raise ValueError(f"{folder / _KEY} is damaged ({error}); {_AGAIN}.") from error

@@ -52,7 +52,7 @@ def write_record(settings: POVIDConfig, record: dict[str, Any] | None = None) ->
     out = Path(settings.output_dir)
     out.mkdir(parents=True, exist_ok=True)
     with jsonl.replacing(out / RECORD) as part:
-        part.write_text(json.dumps(record or record_of(settings), indent=1))
+        part.write_text(json.dumps(record or record_of(settings), indent=1), encoding="utf-8")
 
 
 def record_of(settings: POVIDConfig, peft_config: LoraConfig | None = None) -> dict[str, Any]:
