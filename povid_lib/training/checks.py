@@ -165,7 +165,7 @@ def row_faults(what: str, dataset: Any, collator: PairCollator) -> list[str]:
         return [f"{what} lacks {', '.join(missing)} (its columns: {', '.join(found)}); make it with trl_dataset.to_trl"]
     if more := [name for name in _UNREAD if name in found]:
         return [f"{what} has a column {', '.join(more)}, which is not read here; take it out (remove_columns)"]
-    plain = dataset.with_format(None)
+    plain, opens = dataset.with_format(None), dataset.format["type"] == "custom"
     faults, ids = Faults(what), list(plain["id"])
     for name, count in Counter(ids).items():
         if count > 1:
@@ -173,7 +173,7 @@ def row_faults(what: str, dataset: Any, collator: PairCollator) -> list[str]:
     for number, name in enumerate(ids):
         try:
             row = plain[number]
-            drawn = all(isinstance(each, str) and each.startswith("scene:") for each in pictures_of(row))
+            drawn = opens and all(isinstance(each, str) and each.startswith("scene:") for each in pictures_of(row))
             # to_trl has looked at the names of scenes; to draw them all takes longer than everything else
             collator.read({**row, "images": [_DRAWN]} if drawn and pictures_of(row) else dataset[number])
         except Exception as error:  # a picture that the data set opens itself may raise anything

@@ -159,7 +159,7 @@ def _run(recipe: Recipe, callbacks: Sequence[Any]) -> Path:
     for name in phases:
         model = str(run_phase(recipe, name, model, dataset, callbacks))
     if PartialState().is_main_process:
-        reports = {name: json.loads((out / name / "report.json").read_text(encoding="utf-8")) for name in phases}
+        reports = {name: _read_json(out / name / "report.json") for name in phases}
         _write_json(out / "report.json", reports | {"seconds": time.time() - start, "model": model})
     return Path(model)
 
@@ -168,7 +168,7 @@ def prepare(recipe: Recipe) -> Any:
     """The run's folder with its recipe, and its pairs as TRL takes them. Raises as ``run`` does."""
     state, out = PartialState(), Path(recipe.out)
     record = out / "recipe.json"
-    if record.is_file() and json.loads(record.read_text(encoding="utf-8")) != asdict(recipe):
+    if record.is_file() and _read_json(record) != asdict(recipe):
         raise ValueError(f"{out} holds a run of another recipe; give another `out`, or delete the folder.")
     data = recipe.pairs or str(out / "pairs.jsonl")
     with state.main_process_first():
@@ -185,7 +185,8 @@ def run_phase(recipe: Recipe, name: str, model: str, dataset: Any, callbacks: Se
     """Train one phase from the weights ``model``, unless that is done, and merge; the folder with the merged model."""
     state, folder = PartialState(), Path(recipe.out) / name
     if not (folder / "merged").is_dir():
-        trainer = train_phase(_load(model, recipe.four_bit), recipe.phase(name), dataset, callbacks)
+        given = Path(recipe.pairs).name if recipe.pairs else f"pairs from pocket scenes {json.dumps(recipe.offline)}"
+        trainer = train_phase(_load(model, recipe.four_bit), recipe.phase(name), dataset, callbacks, given)
         if state.is_main_process:
             _write_json(folder / "report.json", summary(trainer))
             merge(model, folder / "adapter", folder / "merged")
@@ -193,8 +194,11 @@ def run_phase(recipe: Recipe, name: str, model: str, dataset: Any, callbacks: Se
     return folder / "merged"
 
 
-def train_phase(vlm: VLM, phase: POVIDConfig, dataset: Any, callbacks: Sequence[Any] = ()) -> POVIDTrainer:
-    """One phase, from its last whole checkpoint if there is one; the adapter is then in ``output_dir/adapter``."""
+def train_phase(
+    vlm: VLM, phase: POVIDConfig, dataset: Any, callbacks: Sequence[Any] = (), data: str = "pairs"
+) -> POVIDTrainer:
+    """One phase, from its last whole checkpoint if there is one; the adapter is then in ``output_dir/adapter``, with a card that
+    calls its pairs ``data``."""
     out = Path(str(phase.output_dir))  # TRL's type allows None, which transformers replaces
     trainer = POVIDTrainer(vlm.model, phase, dataset, vlm.processor, callbacks=list(callbacks))
     main = trainer.accelerator.is_main_process
@@ -205,6 +209,7 @@ def train_phase(vlm: VLM, phase: POVIDConfig, dataset: Any, callbacks: Sequence[
         last = checkpoints.last(out)
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
         trainer.save_model(str(out / "adapter"))
+        trainer.create_model_card(out.resolve().parent.name + "-" + out.name, data)
         if main:
             shutil.copy(out / "README.md", out / "adapter")  # in place of PEFT's, which says nothing of the run
         if main and not vlm.four_bit:  # four bits say nothing of the weights they came from
@@ -278,6 +283,13 @@ def _load(model: str, four_bit: bool) -> VLM:
     device = f"cuda:{PartialState().local_process_index}" if four_bit else "cpu"  # else the trainer moves it
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     return models.load(model, device=device, dtype=dtype, four_bit=four_bit)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error}); delete the run's folder, or give another `out`.") from error
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

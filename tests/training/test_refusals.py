@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoProcessor, LlamaConfig, LlamaForCausalLM
@@ -67,6 +67,22 @@ def _attention(w: World) -> Any:
 def _dropout(w: World) -> Any:
     w.model.config.text_config.attention_dropout = 0.1
     return w.trainer()
+
+
+def _eyes_dropout(w: World) -> Any:
+    w.model.config.vision_config.attention_dropout = 0.2
+    return w.trainer()
+
+
+def _few_places(w: World) -> Any:
+    w.model.config.text_config.max_position_embeddings = 40
+    return w.trainer(max_length=None)
+
+
+def _concatenated(w: World) -> Any:
+    """Which loses the way in which each of them opens its pictures."""
+    other = training.dataset(w.folder, 4, seed=7)
+    return w.trainer(data=concatenate_datasets([w.data, other]))
 
 
 def _mixed(w: World) -> Any:
@@ -194,6 +210,8 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
     ),
     "mixed dtypes": (_mixed, ("mixed types", "torch.bfloat16", "load the model with one dtype")),
     "dropout in the attention": (_dropout, ("drops a share of 0.1", "set attention_dropout to 0")),
+    "dropout in the eyes": (_eyes_dropout, ("drops a share of 0.2", "attention_dropout to 0 in vision_config")),
+    "more tokens than places": (_few_places, ("row 1 (", "the limit is 40")),
     "noise on the embeddings": (lambda w: training.config(w.out, neftune_noise_alpha=5.0), ("is 5.0", "leave it out")),
     "text for true": (lambda w: training.config(w.out, shared_prefix="false"), ("is 'false'", "give true or false")),
     "no accumulation": (
@@ -263,6 +281,11 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
     ),
     "image tokens would be cut": (_cut_image_tokens, ("the limit is 20", "Nothing is cut", "raise max_length")),
     "NaN in a batch": (_nan, ("no finite log-probability", "train-typical", "Nothing was updated")),
+    "two sets put together": (_concatenated, ("row 1 (", "its picture is 'scene:", "opened")),
+    "every row that is at fault": (
+        lambda w: w.trainer(data=w.rows({"chosen": _answer(" ")}, {}, {"rejected": _answer("<image>")})),
+        ("row 1 (", "the text is empty", "row 3 (", "<image>"),
+    ),
     # the folder
     "a run with other settings": (_other_run, ("another beta1", "give another folder")),
     "somebody's files": (_foreign_files, ("holds files that no run", "give another folder")),
