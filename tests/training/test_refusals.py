@@ -251,11 +251,11 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
     "id twice": (lambda w: w.trainer(data=w.rows({"id": "a"}, {"id": "a"})), ("id 'a' stands 2 times", "unique")),
     "chosen equal to rejected": (
         lambda w: w.trainer(data=w.rows({"id": "a", "chosen": _answer("Yes."), "rejected": _answer("Yes.")})),
-        ("row a", "equal", "take it out"),
+        ("row 1 (a)", "equal", "take it out"),
     ),
     "empty response": (
         lambda w: w.trainer(data=w.rows({"id": "a", "chosen": _answer("  ")})),
-        ("Row a", "empty", "give it"),
+        ("row 1 (a)", "empty", "give it"),
     ),
     "two pictures": (
         lambda w: PairCollator(w.processor)([w.data[0] | {"images": w.data[0]["images"] * 2}]),
