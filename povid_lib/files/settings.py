@@ -213,8 +213,8 @@ _Loader.add_implicit_resolver(  # YAML 1.2's numbers, which need neither a point
 def read_yaml(path: str | Path, what: str, example: str) -> dict[str, Any]:
     """The mapping that a YAML file holds. ``what`` it should be, and an ``example`` of one, are named in the error.
 
-    Raises ``OSError`` if the file cannot be read, and ``ValueError`` for a pipe, what is no YAML, no mapping, too deep, or has a name
-    that stands twice, an alias, or a name that is no text.
+    Raises ``OSError`` if the file cannot be read, and ``ValueError`` for a pipe, what is no YAML, no mapping, too deep, or has a
+    name that stands twice, an alias, or a name that is no text.
     """
     if Path(path).exists():
         check_file(path)

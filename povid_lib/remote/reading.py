@@ -65,9 +65,8 @@ def words_in(body: str) -> str:
 def _text(content: Any) -> Any:
     """A message's content, of which some servers make a list of parts, as one text."""
     parts = content if isinstance(content, list) else []
-    texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "text"]
-    sound = bool(texts) and len(texts) == len(parts) and all(isinstance(text, str) for text in texts)
-    return "".join(texts) if sound else content
+    texts = [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
+    return "".join(texts) if parts and len(texts) == len(parts) else content
 
 
 def json_in(text: str, keys: set[str]) -> Any:

@@ -384,7 +384,7 @@ def fuzz(inputs: int, seed: int, folder: Path, report: Report) -> None:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    file = folder / "input"
+    file = folder / "input.jsonl"
 
     def run(kind: str, reader: Reader, data: bytes) -> None:
         file.write_bytes(data)
@@ -408,7 +408,7 @@ def fuzz(inputs: int, seed: int, folder: Path, report: Report) -> None:
         ("trl_dataset.read_trl", (folder / "ours.parquet").read_bytes(), lambda p: list(trl_dataset.read_trl(p))),
         ("others.read (Parquet)", (folder / "theirs.parquet").read_bytes(), lambda p: list(others.read(p, folder)[1])),
     ):
-        file = folder / ("input.parquet" if "arquet" in name else "input")
+        file = folder / ("input.parquet" if "arquet" in name else "input.jsonl")
         cuts = st.tuples(st.integers(0, len(data)), st.binary(max_size=6), st.booleans())
         torn = cuts.map(lambda cut, data=data: data[: cut[0]] + cut[1] + data[cut[0] + len(cut[1]) :] * cut[2])
         trial = functools.partial(run, "broken", Reader(name, read, [], {}))
