@@ -26,9 +26,10 @@ from PIL import Image
 from povid_lib import arguments as arguments_module
 from povid_lib import models
 from povid_lib.analysis import attention, next_word, occlusion, token_changes
-from povid_lib.data import audit, corrupt_image, corrupt_text, pair_files, povid_json, trl_dataset, true_answers
+from povid_lib.data import audit, corrupt_image, corrupt_text, others, pair_files, povid_json, trl_dataset, true_answers
 from povid_lib.data import images as images_module
 from povid_lib.data import pairs as pairs_module
+from povid_lib.data import parquet as parquet_module
 from povid_lib.data.pairs import Change, Pair, Provenance
 from povid_lib.data.rewrite import batch, outcomes, prompts, request, rewriter
 from povid_lib.data.rewrite import config as rewriter_config
@@ -40,14 +41,14 @@ from tests.support.rewriting import CONFIG, REASONED, SECRET
 
 MODULES = (
     arguments_module,
-    pairs_module, pair_files, povid_json, trl_dataset, true_answers, images_module, audit, corrupt_text, corrupt_image,
+    pairs_module, pair_files, povid_json, trl_dataset, others, parquet_module, true_answers, images_module, audit, corrupt_text, corrupt_image,
     dispreference, next_word, token_changes,
     rewriter, rewriter_config, request, prompts, outcomes, ledger, server, client, batch, attention, occlusion,
 )  # fmt: skip
 # public, and without input that they could refuse: why, and which
 TOTAL = {
     "records of what was found": "Audit Dilemma DryRun Opened Request Ledger NextWords Reading Row Sorted Window",
-    "take any text or number": "reasoned request_of settled differences word_distance numbered kinds_for dollars hash_of",
+    "take any text, number, row or data set": "is_ours reasoned request_of settled differences word_distance numbered kinds_for dollars hash_of",
     "take nothing, or records that were checked when they were made": "betas alpha_bars pair_of dilemmas is_left "
     "most_dollars new_event outcome reject append_reject eager shares",
     "give the faults back": "fault turn_faults verify text_faults text_fault word_faults half_character",
@@ -135,7 +136,8 @@ def coco(image=None, **changes):
 
 def columns(**changes):
     """What ``to_trl`` makes of a pair."""
-    said = {name: [{"role": "", "content": ROW[name]}] for name in ("prompt", "chosen", "rejected")}
+    roles = {"prompt": "user", "chosen": "assistant", "rejected": "assistant"}
+    said = {name: [{"role": role, "content": ROW[name]}] for name, role in roles.items()}
     return Dataset.from_list([asdict(CAT) | {"images": ["a.jpg"]} | said | changes])
 
 
@@ -151,6 +153,11 @@ KEY = "0" * 64
 DEEP = "[" * 100_000
 Dataset.from_dict({"id": ["a"]}).to_parquet(parquet := BytesIO())
 PARQUET = parquet.getvalue()
+
+
+def parquet_of(dataset):
+    dataset.to_parquet(held := BytesIO())
+    return held.getvalue()
 
 
 # --- calls -------------------------------------------------------------------------------------------------------
@@ -264,7 +271,7 @@ CASES = [
     of(pair_files.mend, "", "not ours", "a note", "the last line, b'a note' | is no pair | give a file of pairs"),
     within(pair_files.read, "no file", at_file, NOT_THERE),
     of(pair_files.read, "line 2: ", "second line", f"{line()}\n{line('id', chosen='')}\n{line('hash')}",
-       "no id | line 2: chosen is '' | must be the true answer", count=2),
+       "no id | line 2: chosen is '' | must be the true answer", count=3),
     within(pair_files.find_faults, "no file", at_file, NOT_THERE),
     within(pair_files.find_faults, "no folder of pictures", lambda f, here: f(here / "file", here / "lost"),
            "lost' | is no folder | name the one that holds the pictures", file=line()),
@@ -375,10 +382,13 @@ CASES = [
     given(trl_dataset.to_trl, "no folder of pictures", ("x.jsonl", "nowhere"), "images='nowhere' | is no folder | name the one"),
     given(trl_dataset.from_trl, "columns missing", (Dataset.from_dict({"id": ["a"]}),),
         "The dataset | lacks images, | can be turned back"),
-    *(given(trl_dataset.from_trl, f"two {name}", (columns(**{name: two}),),
-        "Row 1 (1) | is not one named picture | leave it out, or split it")
-      for name, two in (("images", ["a", "b"]), ("prompt", [{"role": "", "content": "?"}] * 2))),
-    given(trl_dataset.from_trl, "no name", (columns(images=[{"path": None}]),), "Row 1 (1) | is not one named picture | leave it out"),
+    given(trl_dataset.from_trl, "two images", (columns(images=["a", "b"]),),
+        "the dataset: 1 fault\n  row 1 (1): | 2 pictures | keep one, or leave the row out"),
+    given(trl_dataset.from_trl, "two prompt", (columns(prompt=[{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"},
+        {"role": "user", "content": "?"}]),), "row 1 (1): | is not one named picture | leave it out, or split it"),
+    given(trl_dataset.from_trl, "no name", (columns(images=[{"path": None}]),), "row 1 (1): | is not one named picture | leave it out"),
+    given(trl_dataset.skip_text_only, "no column", (Dataset.from_dict({"id": ["a"]}),),
+        "The dataset | has no column images | its columns: id"),
     within(trl_dataset.write_trl, "folder not told", writing(CAT), "image 'a.jpg' | is a file | say in which folder (images=...)"),
     within(trl_dataset.write_trl, "no pair", writing(OTHER, "A cat."), "write_trl: 'A cat.' | is no Pair | give pairs", file="[]"),
     within(trl_dataset.write_trl, "no folder", writing(OTHER, name="no/file"), NO_FOLDER),
@@ -390,8 +400,25 @@ CASES = [
       for name, said in (("b.jpg", "is not in | fetch it"), ("cut.png", "cannot be read | fetch it again"), ("../secret.png",
           LEAVES))),
     within(trl_dataset.read_trl, "no file", at_file, NOT_THERE),
-    within(trl_dataset.read_trl, "no Parquet", at_file, "file | is no Parquet file | give the one that `write_trl` wrote", file=line()),
+    within(trl_dataset.read_trl, "no Parquet", at_file, "file | is no Parquet file | give one that was written whole", file=line()),
     within(trl_dataset.read_trl, "columns missing", at_file, "The dataset | lacks images, | can be turned back", file=PARQUET),
+    within(trl_dataset.read_trl, "other types", at_file, "file: 2 faults | column prompt is of type string | must be list<",
+           file=parquet_of(columns().add_column("x", [1]).map(lambda row: {"prompt": "?", "changes": "none"}))),
+    within(parquet_module.names_in, "no file", at_file, NOT_THERE),
+    within(parquet_module.rows_of, "no Parquet", at_file, "file | is no Parquet file | give one that was written whole", file=line()),
+    # data of others
+    within(others.files_of, "nothing in a folder", lambda f, here: f(here), "test_refused | holds no .parquet and no .jsonl file | name a file"),
+    within(others.read, "no file", at_file, NOT_THERE),
+    within(others.read, "no picture", at_file, "file: 1 fault\n  line 1: | 0 pictures | skip all rows without one",
+           file='{"question": "?", "chosen": "a", "rejected": "b"}'),
+    within(others.read, "text-only alone", lambda f, here: f(here / "file", None, True), "file: | all 1 rows are without a picture | give",
+           file='{"question": "?", "chosen": "a", "rejected": "b"}'),
+    within(others.read, "another form", at_file, "line 1: | no prompt, no rejected (its keys: image, chosen, text) | the known forms are",
+           file='{"image": "a.jpg", "chosen": "a", "text": "b"}'),
+    within(others.read, "text that is no JSON", at_file, "line 1: | text holds no JSON | mend it there",
+           file='{"image": "a.jpg", "text": "{"}'),
+    within(others.read, "special parts", lambda f, here: f(here / "file", here / "images"), "line 1: | chosen is '' | must be",
+           file='{"image": "a.jpg", "question": "?", "chosen": "", "rejected": "b"}'),
     # truths
     within(true_answers.read_truths, "no file", lambda f, here: f(here / "file", "What?"), NOT_THERE),
     within(true_answers.read_truths, "list of others", lambda f, here: f(here / "file", "What?"),
@@ -590,6 +617,7 @@ CASES = [
     within(rewriter.dry_run, "notes", asking(names=["journal"]), f"journal: 1 fault\n  {NOTES}", journal="my notes"),
     # remote
     given(server.Server, "no model", (" ", 1.0, 1.0, 1.0), "Server.model | is ' ' | name the model to ask"),
+    given(images_module.as_rgb, "32 bits", (Image.new("F", (2, 2)),), "A picture of 2 x 2 | has greys of 32 bits | save it with 8"),
     within(images_module.open_picture, "a page", lambda f, here: f(here / "images" / "page.jpg"),
         "page.jpg | cannot be read | fetch it again"),
     *(given(operation, "no key", (replace(CONFIG, key_variable="NO_SUCH_KEY"), *more),

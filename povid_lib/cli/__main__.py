@@ -1,5 +1,5 @@
 """``python -m povid_lib.cli``, for launchers that start modules."""
 
-from povid_lib.cli.main import app
+from povid_lib.cli.main import main
 
-app()
+main()

@@ -39,13 +39,19 @@ def evaluate(
     judge_url: Annotated[
         str, typer.Option(help="Its server, OpenAI-compatible. The key: $OPENAI_API_KEY.")
     ] = "https://api.openai.com/v1",
-    input_price: Annotated[float, typer.Option(help="The judge's price, dollars for a million input tokens.")] = 0.0,
-    output_price: Annotated[float, typer.Option(help="The judge's price, dollars for a million output tokens.")] = 0.0,
+    input_price: Annotated[
+        float | None,
+        typer.Option(help="The judge's price, dollars for a million input tokens; 0 for a server that is free."),
+    ] = None,
+    output_price: Annotated[
+        float | None,
+        typer.Option(help="The judge's price, dollars for a million output tokens; 0 for a server that is free."),
+    ] = None,
     spending_limit: Annotated[float, typer.Option(help="Dollars that the judge may cost at most.")] = 5.0,
     name: Annotated[str, typer.Option(help="Name of the file in results/.")] = "evaluation",
     n: Annotated[int, typer.Option(help="Scenes of a pocket split.")] = 500,
 ) -> None:
-    """Measure hallucination; writes results/NAME.json, and what the model said under runs/answers/NAME/.
+    r"""Measure hallucination; writes results/NAME.json, and what the model said under runs/answers/NAME/.
 
     Answers are kept as they come: a run that was stopped goes on when the same command is given again, and asks nothing twice.
 
@@ -53,13 +59,15 @@ def evaluate(
     povid evaluate --data typical --model pocket
     povid evaluate --data instances.json --captions captions.json --answers said.jsonl
     povid evaluate --benchmark amber --data AMBER/data/query/query_all.json --answers responses.json
-    povid evaluate --benchmark mmhal --data response_template.json --model llava-hf/llava-1.5-7b-hf --images images/ --judge NAME
+    povid evaluate --benchmark mmhal --data response_template.json --model llava-hf/llava-1.5-7b-hf --images images/ \
+      --judge NAME --input-price 2.5 --output-price 10
     ```
     """
     from povid_lib.evaluation import benchmarks
     from povid_lib.evaluation import evaluate as kinds
     from povid_lib.evaluation.held_out import SPLITS
     from povid_lib.files import results
+    from povid_lib.files.jsonl import check_file
     from povid_lib.metrics.llm_judge import Judge
     from povid_lib.metrics.vocabulary import coco_vocabulary, read_vocabulary
 
@@ -68,9 +76,16 @@ def evaluate(
         raise typer.BadParameter("give either --model or --answers")
     try:
         results.check_name(name)
+        for file in (answers, captions, vocabulary):
+            if file is not None:
+                check_file(file)
         source = kinds.Source(answers, model, images, Path("runs/answers") / name)
         if benchmark is None and judge is not None:
             raise ValueError("--judge rates benchmarks; name one with --benchmark.")
+        if judge is not None and (input_price is None or output_price is None):
+            raise ValueError(
+                "The limit holds by the judge's prices: give --input-price and --output-price, 0 for a server that is free."
+            )
         if benchmark is None and data in SPLITS:
             if answers is not None:
                 raise ValueError("The pocket world's splits are answered by a model; give --model.")
@@ -84,7 +99,8 @@ def evaluate(
             if benchmark is None:
                 measured = kinds.evaluate_truth_file(path, captions, words, source)
             else:
-                rater = Judge(judge, input_price, output_price, spending_limit, judge_url) if judge else None
+                prices = input_price or 0.0, output_price or 0.0
+                rater = Judge(judge, *prices, spending_limit, judge_url) if judge else None
                 measured = benchmarks.evaluate_benchmark(benchmark, path, source, rater, captions, words)
     except (OSError, ValueError, RuntimeError) as error:
         raise typer.BadParameter(str(error)) from error

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from povid_lib.cli.evaluate import evaluate
 from povid_lib.cli.pairs import app as pairs_app
 from povid_lib.cli.pocket import pocket_app
 
+
+class Plain(TyperGroup):
+    """What a command refuses is told in its words, wherever it was found."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """As click's own does."""
+        try:
+            return super().invoke(ctx)
+        except (OSError, ValueError) as error:
+            raise typer.BadParameter(str(error)) from error
+
+
 app = typer.Typer(
+    cls=Plain,
     no_args_is_help=True,
     rich_markup_mode="markdown",  # flows paragraphs, keeps lists and examples
     help="Measure hallucination in vision-language models, and cure it.",
 )
 app.add_typer(pairs_app, name="pairs")
 app.add_typer(pocket_app, name="pocket")
+
+
+def main() -> None:
+    """The command. A terminal that has no letter for what is said gets its number."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    app()
 
 
 @app.command()
@@ -61,7 +85,7 @@ def train(
             text, both = ({**phase, "seed": seed} if phase is not None else None for phase in (found.text, found.both))
             found = replace(found, text=text, both=both)
         folder = recipes.run(found)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, FloatingPointError) as error:
         raise typer.BadParameter(str(error)) from error
     typer.echo(f"The model is in {folder}; the curves are in {Path(found.out) / 'report.json'}.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +28,7 @@ Images = Annotated[
     Path | None, typer.Option(help="Folder of the pictures; scenes need none.", exists=True, file_okay=False)
 ]
 SHOWN = 20  # pictures at fault that an audit names
+FORMATS = (".jsonl", ".json", ".parquet")
 
 
 @app.command()
@@ -130,9 +131,12 @@ def audit(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="File to read.", exists=True, dir_okay=False)],
-    target: Annotated[Path, typer.Argument(help="File to write; it must not exist yet.")],
+    source: Annotated[Path, typer.Argument(help="File to read, or a folder of .parquet or .jsonl files.", exists=True)],
+    target: Annotated[Path, typer.Argument(help="File to write; it must not exist yet.", dir_okay=False)],
     images: Images = None,
+    skip_text_only: Annotated[
+        bool, typer.Option("--skip-text-only", help="Leave rows without a picture out, and say how many they were.")
+    ] = False,
 ) -> None:
     """Turn pairs into another format, by the endings of the two files.
 
@@ -141,33 +145,61 @@ def convert(
     - .parquet: TRL's columns with the pictures in them; datasets.load_dataset("parquet", data_files=...) gives what its
       DPOTrainer trains on as it is
 
+    Read are, besides these, the data of others, as .parquet or .jsonl or a folder of them: one's own in TRL's columns, RLHF-V and
+    RLAIF-V as they are published. Pictures that those hold are written into --images; all is checked before anything is written.
+
     POVID's file has no place for changes and provenance; all else comes back as it was. A .parquet needs --images to be written,
     unless all pictures are scenes.
 
     ```
     povid pairs convert povid_preference_data.json pairs.jsonl
     povid pairs convert pairs.jsonl pairs.parquet --images coco/
+    povid pairs convert RLHF-V-Dataset.parquet pairs.jsonl --images rlhf-v/
     ```
     """
-    from povid_lib.data import pair_files
-    from povid_lib.data.povid_json import read_povid, write_povid
-    from povid_lib.data.trl_dataset import read_trl, write_trl
+    from povid_lib.data import others, pair_files
+    from povid_lib.data.povid_json import write_povid
+    from povid_lib.data.trl_dataset import write_trl
 
-    readers = {".jsonl": pair_files.read, ".json": read_povid, ".parquet": read_trl}
     try:
-        for path in (source, target):
-            if path.suffix not in readers:
-                raise ValueError(f"{path} ends in none of {', '.join(readers)}; name it by what it holds.")
+        if target.suffix not in FORMATS:
+            raise ValueError(f"{target} ends in none of {', '.join(FORMATS)}; name it by what it holds.")
         if target.exists():
             raise ValueError(f"{target} exists; choose another name.")
-        pairs: Iterable[Pair] = readers[source.suffix](source)
+        read, told = _reader(source), ""
+        if read is not None and skip_text_only:
+            raise ValueError("--skip-text-only is for the data of others; every pair of ours has a picture.")
+        if read is not None:
+            pairs: Iterable[Pair] = read(source)
+        else:
+            skipped, pairs = others.read(source, images, skip_text_only)
+            told = f" {skipped} rows without a picture were left out." if skip_text_only else ""
         if target.suffix == ".parquet":
             written = write_trl(target, pairs, images)
         else:
             written = (write_povid if target.suffix == ".json" else pair_files.write)(target, pairs)
     except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
-    typer.echo(f"{written} pairs written to {target}.")
+    typer.echo(f"{written} pairs written to {target}.{told}")
+
+
+def _reader(source: Path) -> Callable[[Path], Iterable[Pair]] | None:
+    """What reads a file in one of our forms; None for the data of others."""
+    from povid_lib.data import pair_files, parquet
+    from povid_lib.data.povid_json import read_povid
+    from povid_lib.data.trl_dataset import is_ours, read_trl
+    from povid_lib.files import jsonl
+
+    if source.is_dir():
+        return None
+    if source.suffix not in FORMATS:
+        raise ValueError(f"{source} ends in none of {', '.join(FORMATS)}; name it by what it holds.")
+    if source.suffix == ".json":
+        return read_povid
+    if source.suffix == ".parquet":
+        return read_trl if is_ours(parquet.names_in(source)) else None
+    first = next(jsonl.stream(source), ("", None, None))[1]
+    return None if isinstance(first, dict) and not first.keys() & pair_files.OWN else pair_files.read
 
 
 # --- what the commands tell --------------------------------------------------------------------------------------

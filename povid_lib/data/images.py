@@ -100,13 +100,9 @@ def open_picture(source: str | Path | bytes, name: str = "", most: int = PIXELS)
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
             if opened.width * opened.height > most:
                 raise _Refused(f"has {opened.width} x {opened.height} pixels; make it smaller than {most:,}")
-            turned = opened.getexif().get(ExifTags.Base.Orientation, 1) != 1
-            deep = opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format == "PPM")
-            if opened.mode in ("I", "F") and not deep:
-                raise _Refused(f"has greys of 32 bits (mode {opened.mode}); save it with 8")
             kind, moves = opened.format or "", opened.format != "MPO" and getattr(opened, "is_animated", False)
-            image = ImageOps.exif_transpose(opened)
-            return Opened((_eight_bits(image) if deep else image).convert("RGB"), kind, moves, turned, deep)
+            turned = opened.getexif().get(ExifTags.Base.Orientation, 1) != 1
+            return Opened(_as_rgb(opened), kind, moves, turned, _is_deep(opened))
     except _Refused as error:
         raise ValueError(f"{name} {error}") from error
     except Image.DecompressionBombError as error:
@@ -117,6 +113,26 @@ def open_picture(source: str | Path | bytes, name: str = "", most: int = PIXELS)
 
 class _Refused(Exception):
     """A sound file that is not wanted."""
+
+
+def as_rgb(picture: Image.Image) -> Image.Image:
+    """A picture that somebody else has opened, as ``open_picture`` gives it. Raises ``ValueError`` as that does."""
+    try:
+        return _as_rgb(picture)
+    except Exception as error:  # it may be read only now
+        raise ValueError(f"A picture of {picture.width} x {picture.height} pixels cannot be read ({error}).") from error
+
+
+def _as_rgb(opened: Image.Image) -> Image.Image:
+    deep = _is_deep(opened)
+    if opened.mode in ("I", "F") and not deep:
+        raise _Refused(f"has greys of 32 bits (mode {opened.mode}); save it with 8")
+    image = ImageOps.exif_transpose(opened)
+    return (_eight_bits(image) if deep else image).convert("RGB")
+
+
+def _is_deep(opened: Image.Image) -> bool:
+    return opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format == "PPM")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -29,6 +29,7 @@ _REST = {
     "picture_last": "true or false",
     "hash": "the one that `append` has written",
 }
+OWN = frozenset(_REST)  # fields that no other form has
 _FORM = journal.Form("pair", b'{"id": ', lambda row: isinstance(row, dict) and TEXTS.keys() <= row.keys(), plain=True)
 
 
@@ -86,17 +87,23 @@ def _row(pair: Pair) -> dict[str, Any]:
 def read(path: str | Path) -> Iterator[Pair]:
     """The pairs of a file, one after the other; memory stays flat.
 
-    Raises ``ValueError`` at the first line that holds no sound pair. ``validate`` names every fault of a file, and looks further.
+    Raises ``ValueError`` with every line that holds no sound pair; none is yielded after the first of them. ``validate`` looks
+    further: at pictures, and at what rows have in common.
     """
-    for where, row, faults in jsonl.stream(path):
-        for fault in () if faults else _row_faults(row):
+    faults = Faults(path)
+    for where, row, wrong in jsonl.stream(path):
+        for fault in wrong.found:
+            faults.add(fault, "unreadable")
+        for fault in () if wrong else _row_faults(row):
             faults.at(where).add(fault)
         if faults:
-            faults.fail()
+            continue
         changes = tuple(Change(**change) for change in row["changes"])
         made = None if row["provenance"] is None else Provenance(**row["provenance"])
         texts = {name: row[name] for name in TEXTS}
         yield Pair(**texts, changes=changes, provenance=made, picture_last=row["picture_last"])
+    if faults:
+        faults.fail()
 
 
 def validate(path: str | Path, images: str | Path | None = None) -> int:

@@ -13,21 +13,21 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, Features, Image, List, Value
 
+from povid_lib.data import conversations, pair_files, parquet
 from povid_lib.data import images as images_module
-from povid_lib.data import pair_files
 from povid_lib.data import pairs as pairs_module
 from povid_lib.data.pairs import Change, Pair, Provenance
 from povid_lib.files import jsonl
-from povid_lib.files.faults import EMPTY, fail
+from povid_lib.files.faults import EMPTY, Faults, fail
 
 _SIDES = {"conversations": "chosen", "rejected_conversations": "rejected"}
-_ROWS = 64  # pairs with their pictures in memory at once
 _TEXT = Value("string")
 _MESSAGES = List({"role": _TEXT, "content": _TEXT})
 _COLUMNS = Features(
@@ -82,7 +82,7 @@ def from_trl(dataset: Dataset) -> Iterator[Pair]:
     Raises ``ValueError`` if columns are missing, pictures have no names, or a conversation has several turns.
     """
     _check_columns(dataset.column_names)
-    return _from_trl(dataset.with_format(None))
+    return _from_trl(dataset.with_format(None), "the dataset")
 
 
 def write_trl(path: str | Path, pairs: Iterable[Pair], images: str | Path | None = None) -> int:
@@ -93,10 +93,10 @@ def write_trl(path: str | Path, pairs: Iterable[Pair], images: str | Path | None
     Raises ``ValueError`` for a picture or folder that is not there, a picture that cannot be read, and what is no ``Pair``.
     """
     images_module.check_folder(images)
-    features = Features({**_COLUMNS, "images": List(Image())})
+    features = _held_columns()
     written, left = 0, (pairs_module.checked("write_trl", pair) for pair in pairs)
     with jsonl.replacing(path) as part, pq.ParquetWriter(part, features.arrow_schema) as file:
-        while some := list(itertools.islice(left, _ROWS)):
+        while some := list(itertools.islice(left, parquet.ROWS)):
             held = [
                 {**_trl_row(pair), "images": [{"bytes": _picture(pair.image, images), "path": pair.image}]}
                 for pair in some
@@ -111,13 +111,13 @@ def read_trl(path: str | Path) -> Iterator[Pair]:
 
     Raises ``ValueError`` for a file that is not there or no Parquet, and as ``from_trl`` does.
     """
-    jsonl.check_file(path)
-    try:
-        file = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is no Parquet file ({error}); give the one that `write_trl` wrote.") from error
-    _check_columns(file.schema_arrow.names)
-    return _from_trl(row for batch in file.iter_batches(_ROWS) for row in batch.to_pylist())
+    _check_columns(parquet.names_in(path))
+    return _from_trl(parquet.rows_of(path, _held_columns().arrow_schema), path)
+
+
+def _held_columns() -> Features:
+    """The columns with the pictures themselves in them."""
+    return Features({**_COLUMNS, "images": List(Image())})
 
 
 def _picture(image: str, images: str | Path | None) -> bytes:
@@ -141,23 +141,97 @@ def _check_columns(names: Collection[str]) -> None:
         raise ValueError(f"The dataset lacks {', '.join(missing)}; {told}.")
 
 
-def _from_trl(dataset: Iterable[Mapping[str, Any]]) -> Iterator[Pair]:
+def is_ours(names: Collection[str]) -> bool:
+    """Whether columns are those of ``to_trl`` and ``write_trl``, and not only TRL's."""
+    return {"changes", "provenance", "picture_last"} <= set(names)
+
+
+def _from_trl(dataset: Iterable[Mapping[str, Any]], name: str | Path) -> Iterator[Pair]:
+    """The pairs up to the first row that is none; all that are none are then told in one error."""
+    faults = Faults(name)
     for at, row in enumerate(dataset, start=1):
-        texts = [row[name] for name in ("images", "prompt", "chosen", "rejected")]
-        names = [image["path"] if isinstance(image, dict) else image for image in row["images"]]
-        if any(len(values) != 1 for values in texts) or not isinstance(names[0], str):
-            told = "is not one named picture, one question and two answers; leave it out, or split it"
-            raise ValueError(f"Row {at} ({row['id']}) {told}.")
-        yield Pair(
-            id=row["id"],
-            image=names[0],
-            prompt=row["prompt"][0]["content"],
-            chosen=row["chosen"][0]["content"],
-            rejected=row["rejected"][0]["content"],
-            changes=tuple(Change(**change) for change in row["changes"]),
-            provenance=None if row["provenance"] is None else Provenance(**row["provenance"]),
-            picture_last=row["picture_last"],
+        try:
+            pair = _pair(row)
+        except (KeyError, TypeError, ValueError) as error:
+            faults.at(f"row {at} ({row['id']})").add(str(error).rstrip("."))
+        if not faults:
+            yield pair
+    if faults:
+        faults.fail()
+
+
+def _pair(row: Mapping[str, Any]) -> Pair:
+    names = [image["path"] if isinstance(image, dict) else image for image in conversations.pictures_of(row)]
+    if wrong := conversations.row_faults(row):
+        raise ValueError("; ".join(wrong))
+    texts = {name: list(conversations.texts_of(row[name])) for name in conversations.TEXTS}
+    if any(len(row[name]) != 1 or len(texts[name]) != 1 for name in texts) or not isinstance(names[0], str):
+        raise ValueError("it is not one named picture, one question and two answers; leave it out, or split it")
+    return Pair(
+        id=row["id"],
+        image=names[0],
+        prompt=texts["prompt"][0],
+        chosen=texts["chosen"][0],
+        rejected=texts["rejected"][0],
+        changes=tuple(Change(**change) for change in row["changes"] or ()),
+        provenance=None if row["provenance"] is None else Provenance(**row["provenance"]),
+        picture_last=row["picture_last"],
+    )
+
+
+def prepare(dataset: Dataset) -> Dataset:
+    """One's own data in TRL's columns (``prompt``, ``chosen``, ``rejected``, ``images`` or ``image``) as ``POVIDTrainer`` reads it:
+    with an ``id``, the row's number, where there is none, and pictures opened as everywhere here (``images.open_picture``).
+
+    A data set with a transform of its own, such as ``to_trl``'s, keeps it. What its rows hold is checked where it is used.
+    """
+    if "id" not in dataset.column_names:
+        dataset = dataset.add_column("id", [str(at) for at in range(1, len(dataset) + 1)])
+    elif dataset.features["id"].dtype.startswith(("int", "uint")):
+        dataset = dataset.cast_column("id", _TEXT)
+    if dataset.format["type"] == "custom":
+        return dataset
+    held = {"image": Image(decode=False), "images": List(Image(decode=False))}
+    kinds = {name: dataset.features[name] for name in held if name in dataset.column_names}
+    kinds = {name: kind for name, kind in kinds.items() if isinstance(getattr(kind, "feature", kind), Image)}
+    for name in kinds:
+        dataset = dataset.cast_column(name, held[name])
+    return dataset.with_transform(functools.partial(_open_held, names=tuple(kinds))) if kinds else dataset
+
+
+def skip_text_only(dataset: Dataset) -> tuple[Dataset, int]:
+    """The rows that have a picture, and how many others were left out."""
+    name = "images" if "images" in dataset.column_names else "image"
+    if name not in dataset.column_names:
+        raise ValueError(
+            f"The dataset has no column images and no image (its columns: {', '.join(dataset.column_names)})."
         )
+    column = dataset.with_format("arrow").select_columns([name])[:].column(0)
+    with_picture = [at for at, value in enumerate(column) if _is_held(value)]
+    return dataset.select(with_picture), len(dataset) - len(with_picture)
+
+
+def _is_held(value: pa.Scalar) -> bool:
+    """Whether a value of the column is a picture, or a list of some; none is opened."""
+    return value.is_valid and not (pa.types.is_list(value.type) and len(value) == 0)
+
+
+def _open_held(batch: dict[str, list[Any]], names: tuple[str, ...]) -> dict[str, list[Any]]:
+    for name in names:
+        if name in batch:
+            batch[name] = [
+                [_opened(each) for each in held or ()] if name == "images" else _opened(held) for held in batch[name]
+            ]
+    return batch
+
+
+def _opened(held: Mapping[str, Any] | None) -> Any:
+    if held is None:
+        return None
+    source, name = held.get("bytes") or held.get("path"), f"picture {shown(held.get('path'))}"
+    if not source:
+        raise ValueError(f"{name} has neither bytes nor path; give one of them, or leave the row out")
+    return images_module.open_picture(source, name).image
 
 
 def _trl_rows(path: str, digest: str) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file
 
 from povid_lib.analysis.language_prior import blind_answers, image_dependence, language_prior, under_noise, views
 from povid_lib.analysis.vision_probe import eyes, fit_probe, said_and_seen
@@ -21,6 +20,7 @@ from povid_lib.evaluation.held_out import SPLITS, Heard, ask, held_out, listen
 from povid_lib.metrics.chair import Chair, chair
 from povid_lib.metrics.pope import Pope, pope
 from povid_lib.metrics.stats import Estimate, mean, ratio
+from povid_lib.models import weights
 from povid_lib.models.llava import VLM
 from povid_lib.pocket import architecture
 from povid_lib.world.objects import KINDS, NAMES, STRENGTHS
@@ -152,7 +152,7 @@ def full_report(vlm: VLM, n: int = 500) -> dict[str, Any]:
     prior = {"joined": language_prior(vlm, held_out("typical", n))}
     if (stage := Path(vlm.name) / "prior.safetensors").exists():
         before = architecture.build_model(len(vlm.processor.tokenizer)).eval()
-        before.load_state_dict(load_file(stage), strict=False)
+        weights.fill(before, stage, [name for name, _ in before.named_parameters() if "vision_tower" not in name])
         before.tie_weights()
         prior["alone"] = language_prior(VLM(vlm.name, before, vlm.processor), held_out("typical", n))
     return data | {"language_prior": prior}

@@ -76,6 +76,11 @@ class Faults:
         in five lines at most."""
         for fault in faults:
             self.add(fault)
+        count = "1 fault" if len(self) == 1 else f"{len(self)} faults"
+        raise ValueError(f"{self.path}: {count}\n  " + "\n  ".join(self.lines()))
+
+    def lines(self) -> list[str]:
+        """The faults spelt out, of one cause in five lines at most, and a hundred in all."""
         total, met, lines = Counter(self._causes), Counter[str](), list[str]()
         for fault, cause in zip(self.found, self._causes, strict=True):
             met[cause] += 1
@@ -83,9 +88,7 @@ class Faults:
                 lines.append(fault)
             elif met[cause] == _ALIKE:
                 lines.append(f"... and {total[cause] - _ALIKE + 1} more like it")
-        more = f"\n  ... and {len(lines) - _SHOWN} more lines" if len(lines) > _SHOWN else ""
-        count = "1 fault" if len(self) == 1 else f"{len(self)} faults"
-        raise ValueError(f"{self.path}: {count}\n  " + "\n  ".join(lines[:_SHOWN]) + more)
+        return lines[:_SHOWN] + [f"... and {len(lines) - _SHOWN} more lines"] * (len(lines) > _SHOWN)
 
 
 def fail(path: str | Path, *faults: str) -> NoReturn:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -143,8 +144,7 @@ def parse_at(text: str, at: int) -> tuple[Any, int]:
 def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(members)
     if len(found) < len(members):
-        keys = [key for key, _ in members]
-        twice = next(key for at, key in enumerate(keys) if key in keys[:at])
+        twice = Counter(key for key, _ in members).most_common(1)[0][0]
         raise ValueError(f"key {shown(twice)} stands twice in one object")
     return found
 

@@ -20,6 +20,8 @@ import numpy as np
 import yaml
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
 
+from povid_lib.files.jsonl import check_file
+
 _FEW = 12  # settings that can be listed in a sentence
 _LONG = 80  # letters of a value that are shown
 _QUOTED = re.compile(
@@ -211,9 +213,11 @@ _Loader.add_implicit_resolver(  # YAML 1.2's numbers, which need neither a point
 def read_yaml(path: str | Path, what: str, example: str) -> dict[str, Any]:
     """The mapping that a YAML file holds. ``what`` it should be, and an ``example`` of one, are named in the error.
 
-    Raises ``OSError`` if the file cannot be read, and ``ValueError`` for what is no YAML, no mapping, too deep, or has a name that
-    stands twice, an alias, or a name that is no text.
+    Raises ``OSError`` if the file cannot be read, and ``ValueError`` for a pipe, what is no YAML, no mapping, too deep, or has a
+    name that stands twice, an alias, or a name that is no text.
     """
+    if Path(path).exists():
+        check_file(path)
     try:
         found = yaml.load(Path(path).read_bytes(), _Loader)
     except yaml.MarkedYAMLError as error:

@@ -69,7 +69,7 @@ def read_word_table(relation: Path, safe_words: Path) -> WordTable:
             faults.at(where).add(f"what is related to {name} is not a list of words", "related")
         else:
             related[name.lower()] = tuple(word.lower() for word in words)
-    safe = frozenset(w.strip().lower() for w in safe_words.read_text().splitlines() if w.strip())
+    safe = frozenset(w.strip().lower() for w in safe_words.read_text(encoding="utf-8").splitlines() if w.strip())
     return WordTable(faults.sound(related), safe)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from peft import PeftModel
+from huggingface_hub.errors import StrictDataclassError
 from PIL import Image
 from torch import Tensor
 from transformers import (
@@ -20,6 +20,7 @@ from transformers import (
     LlavaProcessor,
 )
 
+from povid_lib.models import weights
 from povid_lib.models.chat_template import prompt_text
 
 FOLDER = Path(__file__).parent / "pocket_model"  # the shipped weights
@@ -58,15 +59,18 @@ def load(
     ``dtype``: default float32 on the CPU, bfloat16 on a GPU; "auto" as the file has it. ``four_bit``: NF4, on a GPU only.
 
     Raises ``FileNotFoundError`` if the model cannot be had (no such folder, or not on this machine and no network), and
-    ``ValueError`` if it is not a LLaVA of the 1.5 family or 4-bit is asked for without a GPU.
+    ``ValueError`` if it is not a LLaVA of the 1.5 family, its files are damaged or its weights not whole (see ``weights``), or
+    4-bit is asked for without a GPU.
     """
     where = str(FOLDER if name == "pocket" else name)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if four_bit and device == "cpu":
         raise ValueError("four_bit=True needs a GPU: bitsandbytes quantises there only. Leave it out on a CPU.")
     try:
-        config = AutoConfig.from_pretrained(where)
-    except (OSError, ValueError) as error:
+        config = AutoConfig.from_pretrained(where, trust_remote_code=False)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, StrictDataclassError) as error:
+        if (Path(where) / "config.json").is_file():
+            raise ValueError(f"{where}/config.json cannot be read ({error}); copy it again.") from error
         raise FileNotFoundError(
             f"The model {str(name)!r} cannot be had: it is neither a folder with a config.json nor, as far as this machine "
             "can see, a model on the hub. Check the name; with no network, download it first or use load('pocket')."
@@ -76,15 +80,25 @@ def load(
             f"{str(name)!r} is of type {config.model_type!r}; this library handles LLaVA-1.5 models (type 'llava') only, "
             "for example 'pocket' or 'llava-hf/llava-1.5-7b-hf'."
         )
-    model = LlavaForConditionalGeneration.from_pretrained(
+    model = weights.load_model(
         where,
         dtype=dtype or (torch.float32 if device == "cpu" else torch.bfloat16),
         device_map=None if device == "cpu" else device,  # DeepSpeed's ZeRO-3 refuses any device map
-        use_safetensors=True,
         quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4") if four_bit else None,
     )
-    processor = AutoProcessor.from_pretrained(where)
-    return VLM(str(name), model.eval(), processor, four_bit)
+    return VLM(str(name), model.eval(), load_processor(where), four_bit)
+
+
+def load_processor(where: str) -> LlavaProcessor:
+    """The processor of a folder or hub id. Raises ``ValueError`` if there is none, or its files are damaged."""
+    remedy = "give a folder with the processor beside the weights, as save_pretrained writes both"
+    try:
+        processor = AutoProcessor.from_pretrained(where, trust_remote_code=False)
+    except Exception as error:  # tokenizers raises bare ones
+        raise ValueError(f"The processor of {where!r} cannot be read ({error}); {remedy}.") from error
+    if not isinstance(processor, LlavaProcessor):
+        raise ValueError(f"The processor of {where!r} is a {type(processor).__name__}, no LlavaProcessor; {remedy}.")
+    return processor
 
 
 def load_tuned() -> VLM:
@@ -93,8 +107,8 @@ def load_tuned() -> VLM:
     On the CPU in float32, as the pocket model is meant. A run of your own is loaded by its folder, see ``load``.
     """
     before = load("pocket", device="cpu")
-    adapted = PeftModel.from_pretrained(before.model, str(TUNED))
-    return VLM("pocket, tuned", adapted.merge_and_unload(), before.processor)
+    tuned = weights.merged(weights.add_adapter(before.model, TUNED))
+    return VLM("pocket, tuned", tuned, before.processor)
 
 
 def chat(vlm: VLM, question: str, image: bool = True) -> str:

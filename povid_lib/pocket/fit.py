@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from povid_lib.files.jsonl import replacing
+from povid_lib.models import weights
 
 SAVE_EVERY = 200  # steps between resumable states
 Batch = Callable[[int], Tensor]  # step -> loss
@@ -27,7 +28,7 @@ def fit(stage: str, model: nn.Module, loss_at: Batch, folder: Path, *, steps: in
     done, state = folder / f"{stage}.safetensors", folder / f"{stage}.partial.safetensors"
     params = {n: p for n, p in model.named_parameters() if p.requires_grad and only in n}
     if done.exists():
-        model.load_state_dict(load_file(done), strict=False)
+        weights.fill(model, done, params)
         return
     decayed = [p for p in params.values() if p.ndim > 1]
     plain = [p for p in params.values() if p.ndim <= 1]
@@ -38,7 +39,7 @@ def fit(stage: str, model: nn.Module, loss_at: Batch, folder: Path, *, steps: in
     first = _load_state(state, params, optimizer, schedule) if state.exists() else 0
     model.train()
     bar = tqdm(range(first, steps), initial=first, total=steps, desc=stage)
-    with bar, open(folder / "log.jsonl", "a") as log:
+    with bar, open(folder / "log.jsonl", "a", encoding="utf-8") as log:
         for step in bar:
             loss = loss_at(step)
             optimizer.zero_grad(set_to_none=True)
@@ -74,7 +75,9 @@ def _load_state(
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> int:
-    tensors = load_file(path)
+    tensors = weights.read(path, largest=float("inf"))  # step numbers are among them
+    missing = [f"value.{name}" for name in params if f"value.{name}" not in tensors]
+    weights.refuse(path, weights.name_faults(missing, ()), "Delete the file, and the stage begins again.")
     for name, p in params.items():
         p.data.copy_(tensors[f"value.{name}"])
         if f"exp_avg.{name}" in tensors:

@@ -20,12 +20,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 from transformers import CLIPModel, LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
-from povid_lib.models import llava
+from povid_lib.models import llava, weights
 from povid_lib.pocket import architecture
 from povid_lib.pocket.architecture import BOS, EOS, IMAGE, PAD
 from povid_lib.pocket.config import STAGES, PocketConfig
@@ -64,7 +63,7 @@ def train(config: PocketConfig, folder: Path, eyes_from: Path | None = None) -> 
     if eyes_from is None:
         run("eyes", eyes, lambda step: eyes_loss(eyes, tokenizer, config, step))
     elif (eyes_from / "eyes.safetensors").is_file():
-        eyes.load_state_dict(load_file(eyes_from / "eyes.safetensors"))
+        weights.fill(eyes, eyes_from / "eyes.safetensors")
     else:
         eyes.clip.vision_model.load_state_dict(llava.load(eyes_from).model.model.vision_tower.state_dict())
     model.model.vision_tower.load_state_dict(eyes.clip.vision_model.state_dict())
@@ -75,7 +74,8 @@ def train(config: PocketConfig, folder: Path, eyes_from: Path | None = None) -> 
         run("align", model, lambda step: data.loss(model, step, short=True), only="multi_modal_projector")
         run("instruct", model, lambda step: data.loss(model, step))
     else:
-        model.load_state_dict(load_file(folder / "instruct.safetensors"), strict=False)
+        trained = [name for name, p in model.named_parameters() if p.requires_grad]
+        weights.fill(model, folder / "instruct.safetensors", trained)
     model.eval().save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
@@ -83,11 +83,11 @@ def train(config: PocketConfig, folder: Path, eyes_from: Path | None = None) -> 
 
 def _claim(folder: Path, config: PocketConfig) -> None:
     path, text = folder / "pocket_config.json", json.dumps(asdict(config), indent=1)
-    if path.exists() and path.read_text() != text:
+    if path.exists() and path.read_text(encoding="utf-8") != text:
         raise ValueError(
             f"{folder} holds a run of another config (see {path.name}); choose another folder or remove it."
         )
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def _rng(config: PocketConfig, stage: str, step: int) -> np.random.Generator:

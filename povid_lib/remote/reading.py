@@ -23,7 +23,7 @@ def usage_of(text: str) -> tuple[int, int] | None:
 
 
 def is_completion(text: str) -> bool:
-    """Whether a body is a chat completion: it has a choice with a message, whatever that says."""
+    """Whether a body is a chat completion: it has a choice with a message, whatever that says, and no error."""
     return _choice(text) is not None
 
 
@@ -41,7 +41,7 @@ def content_of(body: str) -> str:
     if choice is None:
         raise ValueError("no chat completion: the server's answer has no choices with a message; check base_url")
     message, finish = choice["message"], choice.get("finish_reason")
-    content, refusal = message.get("content"), message.get("refusal")
+    content, refusal = _text(message.get("content")), message.get("refusal")
     if refusal:
         raise ValueError(f"refusal: {refusal}")
     if finish == "content_filter":
@@ -58,15 +58,24 @@ def content_of(body: str) -> str:
 def words_in(body: str) -> str:
     """Whatever text a chat completion has, finished or not; "" if there is none."""
     choice = _choice(body)
-    content = choice["message"].get("content") if choice else None
+    content = _text(choice["message"].get("content")) if choice else None
     return content if isinstance(content, str) else ""
 
 
+def _text(content: Any) -> Any:
+    """A message's content, of which some servers make a list of parts, as one text."""
+    parts = content if isinstance(content, list) else []
+    texts = [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
+    return "".join(texts) if parts and len(texts) == len(parts) else content
+
+
 def json_in(text: str, keys: set[str]) -> Any:
-    """The JSON value of a text that is one, or has an object with these keys within: in a fence, after or before other words.
+    """The JSON value of a text that is one, or has an object with these keys within: in a fence, after or before other words, after
+    what a model has thought aloud.
 
     Raises ``ValueError`` or ``RecursionError`` as ``files.jsonl.parse`` does if there is none.
     """
+    text = text.rpartition("</think>")[2]
     try:
         return parse(text.strip())
     except (ValueError, RecursionError) as error:
@@ -93,6 +102,10 @@ def _parsed(body: str) -> dict[str, Any]:
 
 
 def _choice(body: str) -> dict[str, Any] | None:
-    choices = _parsed(body).get("choices")
+    found = _parsed(body)
+    choices = found.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
-    return choice if isinstance(choice, dict) and isinstance(choice.get("message"), dict) else None
+    if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+        return None
+    # a router passes on what its provider's server met in a 200, beside an empty message
+    return None if found.get("error") or choice.get("error") or choice.get("finish_reason") == "error" else choice

@@ -44,7 +44,10 @@ def report(study: Study, name: str) -> str:
         raise ValueError(
             f"{len(missing)} runs are not made yet, first {', '.join(missing[:5])}; run povid study again."
         )
-    runs = {m.name: [json.loads(study.measured(m, s).read_text()) for s in range(m.seeds)] for m in study.methods}
+    runs = {
+        m.name: [json.loads(study.measured(m, s).read_text(encoding="utf-8")) for s in range(m.seeds)]
+        for m in study.methods
+    }
     data = summarise(study.methods, runs, study.compare)
     for method in (m for m in study.methods if m.is_trained):
         data["methods"][method.name]["pairs"] = [about_pairs(study, method, seed) for seed in range(method.seeds)]

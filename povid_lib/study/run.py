@@ -76,7 +76,7 @@ def run_one(study: Study, method: Method, seed: int, base: VLM) -> dict[str, Any
     path = study.measured(method, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     with jsonl.replacing(path) as part:
-        part.write_text(json.dumps(content | {"measures": as_json(found)}))
+        part.write_text(json.dumps(content | {"measures": as_json(found)}), encoding="utf-8")
     if method.is_trained:
         _tidy(Path(recipe.out))
     return content
@@ -135,7 +135,7 @@ def _training(recipe: recipes.Recipe) -> dict[str, Any]:
     found = {}
     for phase in recipes.PHASES:
         if getattr(recipe, phase) is not None:
-            report = json.loads((Path(recipe.out) / phase / "report.json").read_text())
+            report = json.loads((Path(recipe.out) / phase / "report.json").read_text(encoding="utf-8"))
             log = [entry for entry in report["log"] if "loss" in entry]
             found[phase] = {"first": log[0], "last": log[-1], "steps": report["steps"], "rows": report["rows"]}
             found[phase]["seconds"] = report["log"][-1]["train_runtime"]

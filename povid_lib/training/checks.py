@@ -2,44 +2,69 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.optimizer import AcceleratedOptimizer
 from peft import PeftModel
+from PIL import Image
 from torch import nn
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
-from povid_lib.files import jsonl
+from povid_lib.data.conversations import pictures_of
+from povid_lib.files.faults import Faults
 from povid_lib.models.chat_template import prompt_text
+from povid_lib.training import run_folder
 from povid_lib.training.collator import PairCollator
 from povid_lib.training.config import POVIDConfig
 from povid_lib.training.losses import Logps
 
-_COLUMNS = ("id", "images", "prompt", "chosen", "rejected")
-RECORD = "povid_config.json"  # the settings of the run that a folder holds
-_SPARE = 64 * 2**20  # bytes that must stay free beside what is written
+_COLUMNS = ("id", "prompt", "chosen", "rejected")
+_UNREAD = ("tools", "chat_template_kwargs")  # TRL gives these to the model's template
+_DRAWN = Image.new("RGB", (8, 8))  # for a scene
 _DIFFERENCE = 1e-2  # nats by which policy and reference may differ at step 0 from rounding (bfloat16, two kernels)
 
 
 def check(
-    model: nn.Module, settings: POVIDConfig, dataset: Any, processor: LlavaProcessor, collator: PairCollator
+    model: nn.Module,
+    settings: POVIDConfig,
+    dataset: Any,
+    processor: LlavaProcessor,
+    collator: PairCollator,
+    record: dict[str, Any] | None = None,
+    evaluation: Mapping[str, Any] | None = None,
 ) -> None:
-    """Model, processor, data, folder and disk. Raises ``ValueError`` with every fault on a line of its own."""
+    """Model, processor, data, folder and disk. ``record``: see ``run_folder.record_of``. ``evaluation``: data sets by name.
+
+    Raises ``ValueError`` with every fault on a line of its own.
+    """
     faults = model_faults(model, settings)
     if not faults:  # the others need a LLaVA
         assert isinstance(model, LlavaForConditionalGeneration)
         faults = processor_faults(model, processor) or data_faults(dataset, settings, collator)
-        faults += folder_faults(Path(settings.output_dir), settings)
-        faults += disk_faults(model, settings, len(dataset))
+        if not faults:
+            faults = [fault for name, data in (evaluation or {}).items() for fault in row_faults(name, data, collator)]
+        faults += run_folder.folder_faults(Path(settings.output_dir), record or run_folder.record_of(settings))
+        faults += run_folder.disk_faults(model, settings, len(dataset))
+    refuse("The training cannot begin", faults)
+
+
+def check_rows(sets: Mapping[str, Any], collator: PairCollator) -> None:
+    """Every row of an evaluation's data sets. Raises ``ValueError`` with all that cannot be read."""
+    refuse(
+        "The evaluation cannot begin",
+        [fault for name, data in sets.items() for fault in row_faults(name or "the data", data, collator)],
+    )
+
+
+def refuse(what: str, faults: Sequence[str]) -> None:
+    """Raise the ``ValueError`` with these faults, if there are any, each on a line of its own."""
     if faults:
-        raise ValueError("The training cannot begin:\n" + "\n".join(f"- {fault}" for fault in faults))
+        raise ValueError(f"{what}:\n" + "\n".join(f"- {fault}" for fault in faults))
 
 
 def model_faults(model: nn.Module, settings: POVIDConfig) -> list[str]:
@@ -53,11 +78,13 @@ def model_faults(model: nn.Module, settings: POVIDConfig) -> list[str]:
     if len(types) > 1:
         shown = ", ".join(f"{count} of {name}" for name, count in types.most_common())
         faults.append(f"the parameters are of mixed types ({shown}); load the model with one dtype")
-    if dropout := getattr(model.config.text_config, "attention_dropout", 0.0):
-        faults.append(
-            f"the attention drops a share of {dropout} by chance, so that policy and reference differ before the first step; set "
-            "attention_dropout to 0 in the model's config.json, and load it again"
-        )
+    for part in ("text_config", "vision_config"):  # TRL switches layers of dropout off, not what a function drops
+        for name, share in getattr(model.config, part).to_dict().items():
+            if "dropout" in name and share:
+                faults.append(
+                    f"the model drops a share of {share} by chance, so that policy and reference differ before the first step; set "
+                    f"{name} to 0 in {part} of the model's config.json, and load it again"
+                )
     attention = model.config.text_config._attn_implementation
     if settings.shared_prefix and attention != "sdpa":
         faults.append(
@@ -119,92 +146,43 @@ def processor_faults(model: LlavaForConditionalGeneration, processor: LlavaProce
 
 
 def data_faults(dataset: Any, settings: POVIDConfig, collator: PairCollator) -> list[str]:
-    """Columns missing, too few rows for one update, an id twice, both answers equal, or a first row that makes no batch."""
-    missing = [name for name in _COLUMNS if name not in dataset.column_names]
-    if missing:
-        return [f"the data lacks {', '.join(missing)}; make it with preference_files.to_trl"]
-    plain = dataset.with_format(None)
+    """Too few rows for one update, and whatever ``row_faults`` finds."""
     update = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * settings.world_size
-    if len(plain) < max(2, update):
+    if len(dataset) < max(2, update):
         return [
-            f"the data has {len(plain)} rows, one update takes {update} (per device x accumulation x processes) and two are "
+            f"the data has {len(dataset)} rows, one update takes {update} (per device x accumulation x processes) and two are "
             "the least; make more pairs, or smaller batches"
         ]
-    faults = [
-        f"id {name!r} stands {count} times in the data; ids must be unique"
-        for name, count in Counter(plain["id"]).items()
-        if count > 1
-    ]
-    for name, chosen, rejected in zip(plain["id"], plain["chosen"], plain["rejected"], strict=True):
-        if chosen == rejected:
-            faults.append(f"row {name}: chosen and rejected are equal, so there is nothing to prefer; take it out")
-    if not faults:
+    return row_faults("the data", dataset, collator)
+
+
+def row_faults(what: str, dataset: Any, collator: PairCollator) -> list[str]:
+    """Columns missing or not read, an id twice, and every row that makes no batch: of another shape, too long, with a picture that
+    cannot be opened."""
+    found = dataset.column_names
+    missing = [name for name in _COLUMNS if name not in found] + ["images"] * (not {"image", "images"} & set(found))
+    if missing:
+        return [f"{what} lacks {', '.join(missing)} (its columns: {', '.join(found)}); make it with trl_dataset.to_trl"]
+    if more := [name for name in _UNREAD if name in found]:
+        return [f"{what} has a column {', '.join(more)}, which is not read here; take it out (remove_columns)"]
+    plain, opens = dataset.with_format(None), dataset.format["type"] == "custom"
+    faults, ids = Faults(what), list(plain["id"])
+    for name, count in Counter(ids).items():
+        if count > 1:
+            faults.add(f"id {name!r} stands {count} times in {what}; ids must be unique")
+    for number, name in enumerate(ids):
         try:
-            collator([dataset[0]])
-        except ValueError as error:
-            faults.append(str(error))
-    return faults[:20] + [f"... and {len(faults) - 20} more"] * (len(faults) > 20)
-
-
-def folder_faults(out: Path, settings: POVIDConfig) -> list[str]:
-    """A folder that holds something else, or a run with other settings."""
-    record = out / RECORD
-    if record.is_file():
-        before = json.loads(record.read_text())
-        now = settings_record(settings)
-        other = sorted(name for name in now if before.get(name) != now[name])
-        return [f"{out} holds a run with another {', '.join(other)}; give another folder or delete it"] if other else []
-    if out.is_file():
-        return [f"{out} is a file; give a folder"]
-    if out.is_dir() and any(path.name != "cache" for path in out.iterdir()):
-        return [f"{out} holds files that no run of this trainer wrote; give another folder"]
-    return []
-
-
-def write_record(settings: POVIDConfig) -> None:
-    """The settings into the run's folder, so that only the same run goes on there."""
-    out = Path(settings.output_dir)
-    out.mkdir(parents=True, exist_ok=True)
-    with jsonl.replacing(out / RECORD) as part:
-        part.write_text(json.dumps(settings_record(settings), indent=1))
-
-
-def settings_record(settings: POVIDConfig) -> dict[str, Any]:
-    """What must be the same for a run to go on: all that changes the result, nothing of batch layout, caches or places, and of the
-    losses' settings those that the objective reads."""
-    names = (
-        "objective", "dispreference", "lora_rank", "lora_alpha", "learning_rate", "num_train_epochs", "max_steps", "seed",
-    )  # fmt: skip
-    found = {name: getattr(settings, name) for name in names} | settings.coefficients
-    if settings.needs_noise:
-        found |= asdict(settings.image_dispreference)
-    update = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * settings.world_size
-    return found | {"rows_per_update": update, "scheduler": str(settings.lr_scheduler_type)}
-
-
-def disk_faults(model: LlavaForConditionalGeneration, settings: POVIDConfig, rows: int) -> list[str]:
-    """Whether the caches and the checkpoints (adapter and two moments each) will fit."""
-    text, vision = model.config.text_config, model.config.vision_config
-    size = model.dtype.itemsize
-    need = 0
-    if settings.cache_reference and settings.needs_noise and settings.scored_under == "clean":
-        need += rows * 128 * text.hidden_size * size  # a long answer has about 128 tokens
-    if settings.cache_features:
-        need += rows * (vision.image_size // vision.patch_size) ** 2 * text.hidden_size * size
-    layer = 4 * 2 * text.hidden_size + 3 * (text.hidden_size + text.intermediate_size)
-    adapter = text.num_hidden_layers * settings.lora_rank * layer * 4
-    need += adapter * 3 * ((settings.save_total_limit or 10) + 1)
-    place = Path(settings.output_dir).absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    if free < need + _SPARE:
-        return [f"{place} has {free / 2**30:.1f} GiB free, caches and checkpoints need {need / 2**30:.1f}; make room"]
-    return []
+            row = plain[number]
+            drawn = opens and all(isinstance(each, str) and each.startswith("scene:") for each in pictures_of(row))
+            # to_trl has looked at the names of scenes; to draw them all takes longer than everything else
+            collator.read({**row, "images": [_DRAWN]} if drawn and pictures_of(row) else dataset[number])
+        except Exception as error:  # a picture that the data set opens itself may raise anything
+            faults.at(f"row {number + 1} ({name})").add(str(error).removeprefix(f"Row {name}: ").rstrip("."))
+    return faults.lines()
 
 
 def check_trainable(model: nn.Module) -> None:
-    """Only LoRA matrices of the language model may be trainable, and all its linear layers must have them.
+    """Only LoRA matrices of the language model may be trainable.
 
     Raises ``ValueError`` otherwise.
     """
@@ -217,6 +195,19 @@ def check_trainable(model: nn.Module) -> None:
         )
 
 
+def check_optimizer(model: nn.Module, optimizer: Any) -> None:
+    """An optimiser that was set by hand must train exactly what is trainable. Raises ``ValueError`` otherwise."""
+    if optimizer is None or isinstance(optimizer, AcceleratedOptimizer):  # made by the trainer, then or before
+        return
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    wanted = {id(p) for p in model.parameters() if p.requires_grad}
+    if held != wanted:
+        raise ValueError(
+            f"The optimiser misses {len(wanted - held)} of {len(wanted)} matrices of the adapters and holds {len(held - wanted)} "
+            "others; make it of the trainable ones of trainer.model.parameters()."
+        )
+
+
 def check_equal(row_ids: Sequence[str], policy: Logps, reference: Logps) -> None:
     """Policy and reference must agree before the first step. Raises ``ValueError`` with the row where they do not."""
     other = reference.given()
@@ -226,7 +217,8 @@ def check_equal(row_ids: Sequence[str], policy: Logps, reference: Logps) -> None
         if not float(difference[at]) <= _DIFFERENCE * max(1.0, float(logps[at].abs()) ** 0.5):
             raise ValueError(
                 f"Before the first step, policy and reference differ by {float(difference[at]):.3g} nats on the {name} answer of "
-                f"row {row_ids[at]}. The adapters are not new, or a cache is of another model."
+                f"row {row_ids[at]}. The adapters are not new, or a cache is of another model; make a new trainer, or go on from a "
+                "checkpoint (resume_from_checkpoint)."
             )
 
 

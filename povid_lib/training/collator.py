@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from reprlib import repr as shown
 from typing import Any, Literal, TypedDict
 
 import torch
@@ -13,7 +15,9 @@ from PIL import Image
 from torch import Tensor
 from transformers import LlavaProcessor
 
-from povid_lib.models.chat_template import prompt_text, response_ids
+from povid_lib.data import conversations
+from povid_lib.data import images as images_module
+from povid_lib.training.conversations import Read, read
 
 Side = Literal["chosen", "rejected"]
 SIDES: tuple[Side, Side] = ("chosen", "rejected")
@@ -42,45 +46,28 @@ class Batch(TypedDict):
 
 @dataclass(frozen=True)
 class PairCollator:
-    """Rows of ``trl_dataset.to_trl``'s dataset (``images``, ``prompt``, ``chosen``, ``rejected``, ``id``) as a ``Batch``.
+    """Rows of TRL's columns (``images`` or ``image``, ``prompt``, ``chosen``, ``rejected``) with an ``id`` as a ``Batch``: those of
+    ``trl_dataset.to_trl`` and ``trl_dataset.prepare``. They are read by their shape, see ``data.conversations``.
 
     ``max_length``: the longest prompt with its response, in tokens, that is let through.
 
     Raises ``ValueError``, with the row's id, for a row that is longer (it is not cut: that would take image tokens or the end of an
-    answer away), one whose prompt and answer melt together where they meet, or one without exactly one picture.
+    answer away), one of another shape, with a special token in a text, whose prompt and answer melt together where they meet, or
+    without exactly one picture.
     """
 
     processor: LlavaProcessor
     max_length: int = 2048
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> Batch:
-        """The batch of these rows. Raises ``ValueError`` that names the row that does not have one picture, or is too long."""
-        images, prompts = [], []
-        for row in rows:
-            if len(row["images"]) != 1:
-                raise ValueError(f"Row {row['id']}: {len(row['images'])} pictures; a pair has exactly one.")
-            images.append(row["images"][0].convert("RGB"))
-            prompts.append(prompt_text(self.processor, row["prompt"][0]["content"]))
+        """The batch of these rows. Raises ``ValueError`` that names the row that cannot be read, or is too long."""
+        read = [self.read(row) for row in rows]
+        images = [images_module.as_rgb(conversations.pictures_of(row)[0]) for row in rows]
         self.processor.tokenizer.padding_side = "left"
-        encoded = self.processor(images=images, text=prompts, padding=True, return_tensors="pt")
-        responses = {
-            side: [
-                self._response(row["id"], prompt, row[side][0]["content"])
-                for row, prompt in zip(rows, prompts, strict=True)
-            ]
-            for side in SIDES
-        }
-        for row, mask, *answers in zip(
-            rows, encoded["attention_mask"], responses["chosen"], responses["rejected"], strict=True
-        ):
-            length = int(mask.sum()) + max(map(len, answers))
-            if length > self.max_length:
-                raise ValueError(
-                    f"Row {row['id']}: {length} tokens, the limit is {self.max_length}. Nothing is cut off here; "
-                    "raise max_length, or take the row out."
-                )
+        encoded = self.processor(images=images, text=[row.prompt for row in read], padding=True, return_tensors="pt")
         prompt = Tokens(ids=encoded["input_ids"], mask=encoded["attention_mask"])
-        chosen, rejected = (_padded(responses[side], self.processor.tokenizer.pad_token_id) for side in SIDES)
+        pad = self.processor.tokenizer.pad_token_id
+        chosen, rejected = _padded([row.chosen for row in read], pad), _padded([row.rejected for row in read], pad)
         return Batch(
             row_ids=[row["id"] for row in rows],
             digests=digest(encoded["pixel_values"], prompt, chosen, rejected),
@@ -91,11 +78,28 @@ class PairCollator:
             rejected=rejected,
         )
 
-    def _response(self, row_id: str, prompt: str, text: str) -> list[int]:
+    def read(self, row: Mapping[str, Any]) -> Read:
+        """A row as text and tokens. Raises ``ValueError`` that names it, with all that is wrong with it."""
         try:
-            return response_ids(self.processor, prompt, text)
+            found, picture = read(self.processor, row), conversations.pictures_of(row)[0]
+            if not isinstance(picture, Image.Image):
+                raise ValueError(f"its picture is {shown(picture)}; give an opened one, as `trl_dataset.prepare` does")
+            length = found.length - 1 + self._places + max(len(found.chosen), len(found.rejected))
+            if length > self.max_length:
+                raise ValueError(
+                    f"{length} tokens, the limit is {self.max_length}. Nothing is cut off here; raise max_length, or take the "
+                    "row out"
+                )
         except ValueError as error:
-            raise ValueError(f"Row {row_id}: {error}") from error
+            raise ValueError(f"Row {row['id']}: {str(error).rstrip('.')}.") from error
+        return found
+
+    @functools.cached_property
+    def _places(self) -> int:
+        """Tokens of a picture."""
+        picture, token = Image.new("RGB", (8, 8)), self.processor.image_token
+        ids = self.processor(images=[picture], text=[token], return_tensors="pt")["input_ids"]
+        return int((ids == self.processor.image_token_id).sum())
 
 
 def _padded(rows: list[list[int]], pad: int) -> Tokens:

@@ -27,6 +27,12 @@ _TRL_ONLY = (
     "precompute_ref_log_probs", "precompute_ref_batch_size", "padding_free", "pad_to_multiple_of", "truncation_mode",
     "sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps", "router_aux_loss_coef",
 )  # fmt: skip
+# settings of DPOConfig that nothing here reads, and what to do instead
+_UNREAD = {
+    "use_liger_kernel": "it replaces the model's own forward pass, which is called here; leave it out",
+    "model_init_kwargs": "load the model with what it needs (models.load), and give it as `model`",
+    "trust_remote_code": "code of models is never run here; leave it out",
+}
 _Moment = Annotated[float, Field(ge=0, lt=1), Remedy("give a number that is 0 or more and less than 1")]
 # TRL's own settings, told more narrowly than TRL tells them, so that what cannot work is refused before anything is computed
 _TRL: dict[str, Any] = {
@@ -139,8 +145,10 @@ class POVIDConfig(DPOConfig):
     lora_alpha: Count = 256
 
     # what TRL or transformers choose otherwise, and the reason
-    max_length: Count = 2048
-    remove_unused_columns: bool = False  # the collator wants the rows' ids
+    max_length: Count | None = 2048
+    remove_unused_columns: Annotated[
+        Literal[False], Remedy("leave it out: the rows' ids are read from a column that TRL does not use")
+    ] = False
     ddp_find_unused_parameters: bool | None = False  # every LoRA parameter is used in every step
     report_to: str | list[str] = "none"
     save_total_limit: Count | None = 2
@@ -172,6 +180,9 @@ class POVIDConfig(DPOConfig):
                 self.image_dispreference  # noqa: B018 checks its values
             except ValueError as error:
                 yield str(error).removesuffix(".")
+        for name, remedy in _UNREAD.items():
+            if getattr(self, name):
+                yield f"{name} is {getattr(self, name)!r}; {remedy}"
         defaults = {
             f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(DPOConfig)
         }

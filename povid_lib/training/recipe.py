@@ -9,6 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -16,18 +17,18 @@ from typing import Annotated, Any
 
 import torch
 from accelerate import PartialState
-from peft import PeftModel
 from pydantic import Field
-from transformers import LlavaForConditionalGeneration
 
 from povid_lib import models
 from povid_lib.data import pair_files
 from povid_lib.data.corrupt_text import MOST, Offline, pairs
 from povid_lib.data.trl_dataset import to_trl
 from povid_lib.files import jsonl, settings
+from povid_lib.files.lock import locked
 from povid_lib.files.settings import Fault, Name, Remedy, one_of
+from povid_lib.models import weights
 from povid_lib.models.llava import VLM
-from povid_lib.training import config, reference_cache
+from povid_lib.training import checkpoints, config, reference_cache
 from povid_lib.training.config import PRESETS, POVIDConfig
 from povid_lib.training.trainer import POVIDTrainer
 
@@ -140,15 +141,25 @@ def read_recipe(path: str | Path) -> Recipe:
 def run(recipe: Recipe, callbacks: Sequence[Any] = ()) -> Path:
     """Both phases; the folder with the merged model. What is finished is not done again.
 
-    Raises ``ValueError`` if the folder holds a run of another recipe.
+    Raises ``ValueError`` if the folder holds a run of another recipe, or another process is at work there.
     """
+    with alone(recipe.out):
+        return _run(recipe, callbacks)
+
+
+def alone(out: str | Path) -> AbstractContextManager[None]:
+    """Hold a run's folder for the processes of this training. Raises ``ValueError`` if another training is at work there."""
+    return locked(out) if PartialState().is_main_process else nullcontext()
+
+
+def _run(recipe: Recipe, callbacks: Sequence[Any]) -> Path:
     start, model, out = time.time(), recipe.model, Path(recipe.out)
     dataset = prepare(recipe)
     phases = [name for name in PHASES if getattr(recipe, name) is not None]
     for name in phases:
         model = str(run_phase(recipe, name, model, dataset, callbacks))
     if PartialState().is_main_process:
-        reports = {name: json.loads((out / name / "report.json").read_text()) for name in phases}
+        reports = {name: _read_json(out / name / "report.json") for name in phases}
         _write_json(out / "report.json", reports | {"seconds": time.time() - start, "model": model})
     return Path(model)
 
@@ -157,7 +168,7 @@ def prepare(recipe: Recipe) -> Any:
     """The run's folder with its recipe, and its pairs as TRL takes them. Raises as ``run`` does."""
     state, out = PartialState(), Path(recipe.out)
     record = out / "recipe.json"
-    if record.is_file() and json.loads(record.read_text()) != asdict(recipe):
+    if record.is_file() and _read_json(record) != asdict(recipe):
         raise ValueError(f"{out} holds a run of another recipe; give another `out`, or delete the folder.")
     data = recipe.pairs or str(out / "pairs.jsonl")
     with state.main_process_first():
@@ -174,7 +185,8 @@ def run_phase(recipe: Recipe, name: str, model: str, dataset: Any, callbacks: Se
     """Train one phase from the weights ``model``, unless that is done, and merge; the folder with the merged model."""
     state, folder = PartialState(), Path(recipe.out) / name
     if not (folder / "merged").is_dir():
-        trainer = train_phase(_load(model, recipe.four_bit), recipe.phase(name), dataset, callbacks)
+        given = Path(recipe.pairs).name if recipe.pairs else f"pairs from pocket scenes {json.dumps(recipe.offline)}"
+        trainer = train_phase(_load(model, recipe.four_bit), recipe.phase(name), dataset, callbacks, given)
         if state.is_main_process:
             _write_json(folder / "report.json", summary(trainer))
             merge(model, folder / "adapter", folder / "merged")
@@ -182,44 +194,44 @@ def run_phase(recipe: Recipe, name: str, model: str, dataset: Any, callbacks: Se
     return folder / "merged"
 
 
-def train_phase(vlm: VLM, phase: POVIDConfig, dataset: Any, callbacks: Sequence[Any] = ()) -> POVIDTrainer:
-    """One phase, from its last whole checkpoint if there is one; the adapter is then in ``output_dir/adapter``."""
-    trainer = POVIDTrainer(vlm.model, phase, dataset, vlm.processor, list(callbacks))
+def train_phase(
+    vlm: VLM, phase: POVIDConfig, dataset: Any, callbacks: Sequence[Any] = (), data: str = "pairs"
+) -> POVIDTrainer:
+    """One phase, from its last whole checkpoint if there is one; the adapter is then in ``output_dir/adapter``, with a card that
+    calls its pairs ``data``."""
     out = Path(str(phase.output_dir))  # TRL's type allows None, which transformers replaces
-    if trainer.accelerator.is_main_process:
-        remove_broken_checkpoints(out)
-    trainer.accelerator.wait_for_everyone()
-    last = last_checkpoint(out)
-    trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    trainer.save_model(str(out / "adapter"))
-    if trainer.accelerator.is_main_process and not vlm.four_bit:  # four bits say nothing of the weights they came from
-        base = trainer.accelerator.unwrap_model(trainer.model).get_base_model()
-        _write_json(out / "adapter" / _BASE, reference_cache.key(base, vlm.processor))
+    trainer = POVIDTrainer(vlm.model, phase, dataset, vlm.processor, callbacks=list(callbacks))
+    main = trainer.accelerator.is_main_process
+    with alone(out):
+        if main:
+            checkpoints.remove_broken(out)
+        trainer.accelerator.wait_for_everyone()
+        last = checkpoints.last(out)
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        trainer.save_model(str(out / "adapter"))
+        trainer.create_model_card(out.resolve().parent.name + "-" + out.name, data)
+        if main:
+            shutil.copy(out / "README.md", out / "adapter")  # in place of PEFT's, which says nothing of the run
+        if main and not vlm.four_bit:  # four bits say nothing of the weights they came from
+            base = trainer.accelerator.unwrap_model(trainer.model).get_base_model()
+            _write_json(out / "adapter" / _BASE, reference_cache.key(base, vlm.processor))
     return trainer
 
 
 def merge(model: str | Path, adapter: str | Path, out: str | Path) -> Path:
     """Add an adapter to the weights that it was trained on, and write an ordinary model to ``out``, which must not be there yet.
 
-    Raises ``ValueError`` if the adapter belongs to other weights, or ``out`` exists.
+    Raises ``ValueError`` if ``out`` exists, the adapter belongs to other weights, or is not whole (see ``models.weights``).
     """
     adapter, out = Path(adapter), Path(out)
     if out.exists():
         raise ValueError(f"{out} is there already; give another folder, or delete it.")
-    if not (adapter / "adapter_model.safetensors").is_file():
-        raise ValueError(f"{adapter} holds no adapter_model.safetensors; give the folder that a training wrote.")
+    config = weights.read_config(adapter)
     vlm = models.load(model, device="cpu", dtype="auto")
-    if (adapter / _BASE).is_file():
-        wanted = json.loads((adapter / _BASE).read_text())
-        vlm.model.to(getattr(torch, wanted["dtype"].removeprefix("torch.")))
-        if reference_cache.key(vlm.model, vlm.processor)["model"] != wanted["model"]:
-            raise ValueError(
-                f"The adapter {adapter} was trained on other weights than those of {str(model)!r}; give its own base."
-            )
+    _check_base(vlm, adapter, config.base_model_name_or_path)
     dtype = vlm.model.dtype
     # added up in float32: a small change would be lost in bfloat16 before it is rounded once
-    merged = PeftModel.from_pretrained(vlm.model.float(), str(adapter)).merge_and_unload().to(dtype)
-    assert isinstance(merged, LlavaForConditionalGeneration)
+    merged = weights.merged(weights.add_adapter(vlm.model.float(), adapter)).to(dtype)
     out.parent.mkdir(parents=True, exist_ok=True)
     with jsonl.replacing(out, folder=True) as part:
         merged.save_pretrained(part)
@@ -227,17 +239,31 @@ def merge(model: str | Path, adapter: str | Path, out: str | Path) -> Path:
     return out
 
 
-def last_checkpoint(out: Path) -> Path | None:
-    """The newest checkpoint that is whole, or None. ``trainer_state.json`` is what a checkpoint is given last."""
-    whole = [path for path in out.glob("checkpoint-*") if _is_whole(path)]
-    return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
+def _check_base(vlm: VLM, adapter: Path, named: str | None) -> None:
+    """An adapter belongs to the weights whose hash lies beside it, or else, if another library wrote it, to those it names."""
+    if not (adapter / _BASE).is_file():
+        own = {vlm.name, str(vlm.model.config._name_or_path)}
+        if named and named not in own and not any(_same_folder(named, name) for name in own):
+            raise ValueError(
+                f"The adapter {adapter} names {named!r} as its base, not {vlm.name!r}; give that one, or, if both are the same "
+                "weights, correct base_model_name_or_path in its adapter_config.json."
+            )
+        return
+    try:
+        wanted = json.loads((adapter / _BASE).read_text(encoding="utf-8"))
+        dtype = getattr(torch, wanted["dtype"].removeprefix("torch."))
+        vlm.model.to(dtype)
+        same = reference_cache.key(vlm.model, vlm.processor)["model"] == wanted["model"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{adapter / _BASE} is damaged ({error}); copy it again.") from error
+    if not same:
+        raise ValueError(
+            f"The adapter {adapter} was trained on other weights than those of {vlm.name!r}; give its own base."
+        )
 
 
-def remove_broken_checkpoints(out: Path) -> None:
-    """Take away what a killed run had begun to save."""
-    for path in out.glob("checkpoint-*"):
-        if not _is_whole(path):
-            shutil.rmtree(path)
+def _same_folder(one: str, other: str) -> bool:
+    return Path(one).is_dir() and Path(other).is_dir() and Path(one).samefile(other)
 
 
 def summary(trainer: POVIDTrainer) -> dict[str, Any]:
@@ -253,23 +279,19 @@ def summary(trainer: POVIDTrainer) -> dict[str, Any]:
     }
 
 
-def _is_whole(checkpoint: Path) -> bool:
-    state = checkpoint / "trainer_state.json"
-    if not state.is_file():
-        return False
-    try:
-        json.loads(state.read_text())
-    except json.JSONDecodeError:  # cut off in the middle
-        return False
-    return True
-
-
 def _load(model: str, four_bit: bool) -> VLM:
     device = f"cuda:{PartialState().local_process_index}" if four_bit else "cpu"  # else the trainer moves it
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     return models.load(model, device=device, dtype=dtype, four_bit=four_bit)
 
 
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error}); delete the run's folder, or give another `out`.") from error
+
+
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     with jsonl.replacing(path) as part:
-        part.write_text(json.dumps(content, indent=1))
+        part.write_text(json.dumps(content, indent=1), encoding="utf-8")

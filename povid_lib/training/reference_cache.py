@@ -20,19 +20,21 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import send_to_device
 from peft import PeftModel
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
-from povid_lib.files.jsonl import part_of, replacing
+from povid_lib.files.jsonl import replacing
 from povid_lib.training.collator import SIDES, Batch, PairCollator, as_bytes
 from povid_lib.training.logprobs import image_features, pair_logits, response_logps
 
-_SHARD = 256  # rows a file
+_SHARD = 64  # rows a file: so many are read again after a kill
+_KEY = "key.json"
+_AGAIN = "delete the folder, it will be built again"
 
 
 @dataclass(frozen=True)
@@ -74,53 +76,63 @@ def build(
     key: dict[str, str],
     model: PeftModel | LlavaForConditionalGeneration,
     collator: PairCollator,
-    dataset: Dataset[Any],
+    dataset: Any,
     accelerator: Accelerator,
     hidden: bool,
     features: bool,
     batch_size: int,
     shared_prefix: bool = True,
 ) -> None:
-    """Read every row once with the adapters switched off and write what is wanted to ``folder``, which must not be there yet.
+    """Read every row that ``folder`` does not hold yet once with the adapters switched off, and write what is wanted to it.
 
-    Each process takes every n-th row. The folder appears when it is whole; what a killed run left of it is taken away first.
+    Each process takes every n-th row. A run that stops in between keeps the files that it has written. Raises ``ValueError`` as
+    ``RowCache`` does if the folder is of something else.
     """
-    main = accelerator.is_main_process
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(folder, folder=True) if main else nullcontext(part_of(folder)) as part:
-        accelerator.wait_for_everyone()
-        _write_rows(part, model, collator, dataset, accelerator, hidden, features, batch_size, shared_prefix)
-        accelerator.wait_for_everyone()
-        if main:
-            (part / "key.json").write_text(json.dumps(key | {"hidden": str(hidden), "features": str(features)}))
+    main, wanted = accelerator.is_main_process, key | {"hidden": str(hidden), "features": str(features)}
+    if main and not (folder / _KEY).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob("*.safetensors"):  # of what, nothing says
+            left.unlink()
+        with replacing(folder / _KEY) as part:
+            part.write_text(json.dumps(wanted), encoding="utf-8")
+    accelerator.wait_for_everyone()
+    held = RowCache(folder, key, hidden, features)
+    ids = dataset.with_format(None)["id"]
+    missing = [at for at, row_id in enumerate(ids) if row_id not in held]
+    accelerator.wait_for_everyone()  # all have looked before one writes
+    mine = Subset(dataset, missing[accelerator.process_index :: accelerator.num_processes])
+    if missing:
+        _write_rows(
+            folder, held.next_shard, model, collator, mine, accelerator, hidden, features, batch_size, shared_prefix
+        )
     accelerator.wait_for_everyone()
 
 
 def _write_rows(
-    part: Path,
+    folder: Path,
+    shard: int,
     model: PeftModel | LlavaForConditionalGeneration,
     collator: PairCollator,
-    dataset: Dataset[Any],
+    mine: Subset[Any],
     accelerator: Accelerator,
     hidden: bool,
     features: bool,
     batch_size: int,
     shared_prefix: bool,
 ) -> None:
-    rank, world = accelerator.process_index, accelerator.num_processes
-    mine = Subset(dataset, range(rank, len(dataset), world))  # type: ignore[arg-type]
     loader: Iterable[Batch] = DataLoader(mine, batch_size=batch_size, collate_fn=collator)
     wait = tqdm(loader, desc="reference", disable=not accelerator.is_local_main_process)
     tensors: dict[str, Tensor] = {}
     ids: list[str] = []
-    shard, at = 0, 0
+    at = 0
     for batch in wait:
         for row_id, found in _read(model, send_to_device(batch, accelerator.device), hidden, features, shared_prefix):
             tensors |= {f"{len(ids)}.{name}": tensor.cpu().contiguous() for name, tensor in found.items()}
             ids.append(row_id)
         at += len(batch["row_ids"])
         if len(ids) >= _SHARD or at == len(mine):
-            save_file(tensors, part / f"{rank:04d}-{shard:05d}.safetensors", metadata={"ids": json.dumps(ids)})
+            with replacing(folder / f"{accelerator.process_index:04d}-{shard:05d}.safetensors") as part:
+                save_file(tensors, part, metadata={"ids": json.dumps(ids)})
             shard, tensors, ids = shard + 1, {}, []
 
 
@@ -157,23 +169,31 @@ def _read(
 class RowCache:
     """A folder that ``build`` wrote, opened for reading.
 
-    Raises ``ValueError`` if it was built for another model, processor or template, or lacks what is wanted.
+    Raises ``ValueError`` if it was built for another model, processor or template, lacks what is wanted, or is damaged.
     """
 
     def __init__(self, folder: Path, key: dict[str, str], hidden: bool, features: bool):
         self.folder = folder
         wanted = key | {"hidden": str(hidden), "features": str(features)}
-        found = json.loads((folder / "key.json").read_text())
-        other = [name for name in wanted if found.get(name) != wanted[name]]
+        try:
+            found = json.loads((folder / _KEY).read_text(encoding="utf-8"))
+            other = [name for name in wanted if found.get(name) != wanted[name]]
+        except (ValueError, AttributeError) as error:
+            raise ValueError(f"{folder / _KEY} is damaged ({error}); {_AGAIN}.") from error
         if other:
             raise ValueError(
                 f"The cache {folder} is stale: it was built with another {', '.join(other)}. Delete the folder (it will be built "
                 "again) or give another cache_dir."
             )
         self._where: dict[str, tuple[Path, int]] = {}
+        self.next_shard = 0  # a number that no file has yet
         for path in sorted(folder.glob("*.safetensors")):
+            self.next_shard = max(self.next_shard, int(path.stem.split("-")[1]) + 1)
             for at, row_id in enumerate(json.loads(self._open(path).metadata()["ids"])):
                 self._where[row_id] = (path, at)
+
+    def __contains__(self, row_id: str) -> bool:
+        return row_id in self._where
 
     def rows(self, batch: Batch) -> Cached:
         """The batch's rows. Raises ``ValueError`` for a row that the cache does not hold, or holds for other tokens or pixels."""
@@ -205,7 +225,10 @@ class RowCache:
 
     @cache  # noqa: B019 one cache object a training
     def _open(self, path: Path) -> Any:
-        return safe_open(path, framework="pt")
+        try:
+            return safe_open(path, framework="pt")
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{path} is damaged ({error}); {_AGAIN}.") from error
 
     @cache  # noqa: B019
     def _names(self, path: Path) -> frozenset[str]:

@@ -26,6 +26,17 @@ def test_bad_values_are_refused_before_anything_runs(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+def test_what_a_command_does_not_expect_is_told_in_words():
+    for command in (
+        ("world", "--cooccurrence", "3"),
+        ("world", "--cooccurrence", "nan"),
+        ("pocket", "export", "--out", "/dev/null/x"),
+    ):
+        result = povid(*command)
+        assert result.exit_code == 2, result.output
+        assert isinstance(result.exception, SystemExit)
+
+
 def test_unknown_model_is_named(tmp_path):
     result = povid("pocket", "report", "--model", str(tmp_path / "none"))
     assert result.exit_code == 2

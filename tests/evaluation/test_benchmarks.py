@@ -109,6 +109,10 @@ def test_mmhal(cli, tmp_path, monkeypatch):
         "responses_mmhal.json",
         "--judge",
         "wise",
+        "--input-price",
+        "0",
+        "--output-price",
+        "0",
     )
     assert result.exit_code == 0, result.output
     made = read(tmp_path)
@@ -127,7 +131,18 @@ def test_mmhal(cli, tmp_path, monkeypatch):
 def test_llava_bench(cli, tmp_path, monkeypatch):
     judged(monkeypatch, lambda prompt: "8 4\nWhy." if "Mine 0." in prompt else "10 10")
     result = cli(
-        "--benchmark", "llava-bench", "--data", "questions.jsonl", "--answers", "mine.jsonl", "--judge", "wise"
+        "--benchmark",
+        "llava-bench",
+        "--data",
+        "questions.jsonl",
+        "--answers",
+        "mine.jsonl",
+        "--judge",
+        "wise",
+        "--input-price",
+        "0",
+        "--output-price",
+        "0",
     )
     assert result.exit_code == 0, result.output
     made = read(tmp_path)["llava-bench"]
@@ -173,7 +188,7 @@ def test_a_model_answers_and_what_it_said_can_be_given_again(cli, tmp_path, vlm,
         Image.new("RGB", (4, 4)).save(tmp_path / f"{image}.jpg")
     asked = judged(monkeypatch, lambda prompt: "Rating: 5" if name == "mmhal" else "8 6")
     monkeypatch.setattr(models, "load", lambda name: vlm)
-    judge = [] if name == "amber" else ["--judge", "wise"]
+    judge = [] if name == "amber" else ["--judge", "wise", "--input-price", "0", "--output-price", "0"]
     first = cli("--benchmark", name, "--data", data, "--model", "m", "--images", ".", *judge)
     assert first.exit_code == 0, first.output
     made, reviewed = read(tmp_path)[name], list(asked)
@@ -189,9 +204,23 @@ def test_a_model_answers_and_what_it_said_can_be_given_again(cli, tmp_path, vlm,
     [
         (["chair", "truth.json"], "--benchmark is 'chair'; choose one of amber, mmhal, llava-bench, pope"),
         (["mmhal", "response_template.json"], "mmhal needs a judge; name its model with --judge"),
-        (["amber", "query/query_all.json", "--judge", "wise"], "amber is scored without a judge; leave --judge out"),
+        (
+            ["mmhal", "response_template.json", "--judge", "wise"],
+            "give --input-price and --output-price, 0 for a server that is free",
+        ),
+        (
+            ["mmhal", "response_template.json", "--judge", "wise", "--input-price", "1"],
+            "give --input-price and --output-price, 0 for",
+        ),
+        (
+            ["amber", "query/query_all.json", "--judge", "wise", "--input-price", "0", "--output-price", "0"],
+            "amber is scored without a judge; leave --judge out",
+        ),
         (["amber", "nowhere.json"], "nor a file"),
-        (["llava-bench", "context.jsonl", "--judge", "wise"], "context.jsonl: "),
+        (
+            ["llava-bench", "context.jsonl", "--judge", "wise", "--input-price", "0", "--output-price", "0"],
+            "context.jsonl: ",
+        ),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_asked(cli, args, complaint):
@@ -211,7 +240,18 @@ def test_a_file_of_the_benchmark_that_is_not_there_is_named(cli, tmp_path, lost)
 def test_answers_that_lack_a_question(cli, tmp_path):
     (tmp_path / "mine.jsonl").write_text('{"question_id": 1, "text": "x"}')
     result = cli(
-        "--benchmark", "llava-bench", "--data", "questions.jsonl", "--answers", "mine.jsonl", "--judge", "wise"
+        "--benchmark",
+        "llava-bench",
+        "--data",
+        "questions.jsonl",
+        "--answers",
+        "mine.jsonl",
+        "--judge",
+        "wise",
+        "--input-price",
+        "0",
+        "--output-price",
+        "0",
     )
     assert result.exit_code == 2
     assert "1 of 2 questions have no answer; the first is 0" in result.output

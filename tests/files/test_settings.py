@@ -1,5 +1,6 @@
 """Settings: every fault at once with its path, and YAML that is no settings."""
 
+import os
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -111,3 +112,9 @@ def test_what_is_no_mapping_in_yaml_is_refused(tmp_path, content, said):
     with pytest.raises(ValueError, match=said) as error:
         settings.read_yaml(file, "a recipe", "r.yaml")
     assert str(file) in str(error.value)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe is a pipe or a device; give the name of a file"):
+        settings.read_yaml(tmp_path / "pipe", "a recipe", "r.yaml")

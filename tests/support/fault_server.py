@@ -26,9 +26,14 @@ PASSING = (
 # what is answered and charged, and no use
 BAD = ("no JSON", "wrong shape", "refusal", "empty", "cut off", "filter")
 BAD_REWRITE = ("unclaimed", "appended", "unchanged", "unmade")
-NO_ANSWER = ("wrong content type", "no completion", "choices null")  # status 200, no completion, and not charged
+NO_ANSWER = (
+    "wrong content type",
+    "no completion",
+    "choices null",
+    "error in a choice",
+)  # status 200, no completion, and not charged
 UNREAD = ("bomb", "flood")  # charged, and not to be read to the end
-GOOD = ("fenced", "prefixed", "over-counting")  # of use all the same
+GOOD = ("fenced", "prefixed", "thought aloud", "in parts", "over-counting")  # of use all the same
 FAULTS = PASSING + BAD + BAD_REWRITE + NO_ANSWER + UNREAD + GOOD
 SWAPS = {"dog": ("object", "cat"), "beside": ("relation", "behind"), "red": ("attribute", "blue")}
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 80}
@@ -202,6 +207,10 @@ def completion(fault: str, truth: str, usage: dict[str, Any] | None = USAGE) -> 
         content = str(content)[:20]
     elif fault == "refusal":
         content, message["refusal"] = None, "I cannot help with that."
+    elif fault == "thought aloud":
+        content = f"<think>{{1}} {{2}} {{3}} {{4}} {{5}} {{6}}: a dog, or a cat?</think>\n{content}"
+    elif fault == "in parts":
+        message["parts"] = [{"type": "text", "text": str(content)[:9]}, {"type": "text", "text": str(content)[9:]}]
     if fault == "no completion":
         return b'{"detail": "queued"}'
     if fault == "choices null":
@@ -210,7 +219,10 @@ def completion(fault: str, truth: str, usage: dict[str, Any] | None = USAGE) -> 
     if fault == "over-counting":
         usage = MORE
     finish = {"cut off": "length", "filter": "content_filter"}.get(fault, "stop")
-    choice = {"index": 0, "finish_reason": finish, "message": message | {"content": content}}
+    choice = {"index": 0, "finish_reason": finish, "message": message | {"content": message.pop("parts", content)}}
+    if fault == "error in a choice":  # as OpenRouter tells of a provider that broke off
+        choice |= {"finish_reason": "error", "message": {"role": "assistant", "content": ""}, "error": {"code": 502}}
+        usage = None
     body = {"id": "chatcmpl-1", "object": "chat.completion", "created": 0, "model": "m-2026", "choices": [choice]}
     return json.dumps(body | ({"usage": usage} if usage else {})).encode()
 

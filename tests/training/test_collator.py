@@ -99,7 +99,7 @@ def test_refusals(vlm, data):
         collator([row])
     with pytest.raises(ValueError, match=f"Row {row['id']}: 0 pictures"):
         collator([{**row, "images": []}])
-    with pytest.raises(ValueError, match=f"Row {row['id']}: the response is empty"):
+    with pytest.raises(ValueError, match=f"Row {row['id']}: chosen: the text is empty"):
         PairCollator(vlm.processor)([{**row, "chosen": [{"role": "assistant", "content": " "}]}])
 
 

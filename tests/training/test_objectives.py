@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from povid_lib.training import checks, objectives
+from povid_lib.training import objectives, run_folder
 from povid_lib.training.losses import Logps, dpo
 from povid_lib.training.objectives import OBJECTIVES, Objective
 from povid_lib.training.trainer import POVIDTrainer
@@ -69,7 +69,7 @@ def test_the_record_of_a_run_holds_what_its_row_reads(row, tmp_path):
     settings = training.config(
         tmp_path, objective=row.name, dispreference=row.dispreference, cache_reference=not row.segments
     )
-    record = checks.settings_record(settings)
+    record = run_folder.record_of(settings)
     assert {name for name in GIVEN if name in record} == set(row.settings)
     assert settings.weights == {answer: getattr(settings, name) for answer, name in row.weights.items()}
     assert settings.needs_noise == ("noise_step" in record) == ("reference_tokens" in record)
@@ -107,4 +107,4 @@ def test_a_function_and_a_row_are_all_that_a_new_loss_takes(vlm, tmp_path, monke
     log = [entry for entry in trainer.state.log_history if "loss" in entry]
     assert log[-1]["loss"] < log[0]["loss"] == pytest.approx(0.693147, abs=1e-4)
     assert "noised/differing" in log[0]
-    assert checks.settings_record(settings)["beta2"] == settings.beta2
+    assert run_folder.record_of(settings)["beta2"] == settings.beta2

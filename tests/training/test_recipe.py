@@ -16,6 +16,7 @@ import yaml
 from safetensors.torch import load_file
 
 from povid_lib import models
+from povid_lib.training import checkpoints
 from povid_lib.training import recipe as recipes
 from povid_lib.training.logprobs import pair_logits
 from tests.support import training
@@ -85,6 +86,11 @@ def test_both_phases_and_what_they_leave(whole, base):
     for phase in recipes.PHASES:
         assert curve(whole, phase)[0] == pytest.approx(0.6931, abs=1e-4)
         assert min(curve(whole, phase)) < 0.68
+        card = (whole / phase / "adapter" / "README.md").read_text(encoding="utf-8")
+        assert f"objective `povid` on dispreference `{phase}`" in card
+        assert "- Data: pairs.jsonl (40 rows)" in card
+        assert "zhou2024povid" in card
+        assert str(whole.parent) not in card
     merged = models.load(whole / "both" / "merged")
     assert models.generate(merged, [_picture()], "Describe this image.", max_new_tokens=4)
 
@@ -216,15 +222,21 @@ def test_the_command(base, tmp_path):
 
 
 def test_broken_checkpoints_are_passed_over(tmp_path):
-    for step, state in ((2, "{}"), (10, "{}"), (12, '{"epoch": 0.'), (14, None)):
+    for step, state in (
+        (2, '{"global_step": 2}'),
+        (10, '{"global_step": 10}'),
+        (12, '{"epoch": 0.'),
+        (13, "{}"),
+        (14, None),
+    ):
         folder = tmp_path / f"checkpoint-{step}"
         folder.mkdir()
         if state is not None:
             (folder / "trainer_state.json").write_text(state)
-    assert recipes.last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
-    recipes.remove_broken_checkpoints(tmp_path)
+    assert checkpoints.last(tmp_path) == tmp_path / "checkpoint-10"
+    checkpoints.remove_broken(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-2", "checkpoint-10"}
-    assert recipes.last_checkpoint(tmp_path / "none") is None
+    assert checkpoints.last(tmp_path / "none") is None
 
 
 class TestNamesOfRecipes:

@@ -1,6 +1,6 @@
 """What the cache gives is what a pass would give, and it refuses what it was not built for."""
 
-import json
+import shutil
 
 import pytest
 import torch
@@ -111,14 +111,53 @@ def test_padding_does_not_change_a_digest(setup):
     assert not torch.equal(together["digests"][0], together["digests"][1])
 
 
-def test_what_a_killed_build_left_is_not_taken_for_a_cache(setup, tmp_path):
+class Stopping:
+    """A collator that is stopped before its last row, as a kill would stop it, and counts what it reads."""
+
+    def __init__(self, collator, at=None):
+        self.collator, self.at, self.read = collator, at, []
+
+    def __call__(self, rows):
+        self.read += [row["id"] for row in rows]
+        if self.at in self.read:
+            raise KeyboardInterrupt
+        return self.collator(rows)
+
+
+def test_a_stopped_build_keeps_what_it_has(setup, tmp_path, monkeypatch):
     _, key, model, collator, data = setup
-    left = tmp_path / "c.part"
-    left.mkdir()
-    (left / "0000-00000.safetensors").write_bytes(b"half")
-    reference_cache.build(
-        tmp_path / "c", key, model, collator, data, Accelerator(), hidden=False, features=False, batch_size=4
-    )
-    assert not left.exists()
-    assert json.loads((tmp_path / "c" / "key.json").read_text())["model"] == key["model"]
+    monkeypatch.setattr(reference_cache, "_SHARD", 2)
+    how = {"hidden": False, "features": False, "batch_size": 1}
+    first, ids = Stopping(collator, data[5]["id"]), [data[at]["id"] for at in range(7)]
+    with pytest.raises(KeyboardInterrupt):
+        reference_cache.build(tmp_path / "c", key, model, first, data, Accelerator(), **how)
+    assert not list(tmp_path.rglob("*.part"))
+    second = Stopping(collator)
+    reference_cache.build(tmp_path / "c", key, model, second, data, Accelerator(), **how)
+    assert second.read == ids[4:], "the first two files were whole"
+    third = Stopping(collator)
+    reference_cache.build(tmp_path / "c", key, model, third, data, Accelerator(), **how)
+    assert third.read == []
+    reference_cache.build(tmp_path / "w", key, model, collator, data, Accelerator(), **how)
+    batch = collator([data[at] for at in range(7)])
+    found, whole = (reference_cache.RowCache(tmp_path / name, key, False, False).rows(batch) for name in "cw")
+    assert torch.equal(found.chosen, whole.chosen)
+    assert torch.equal(found.rejected, whole.rejected)
+
+
+def test_files_without_a_key_are_not_taken_for_a_cache(setup, tmp_path):
+    _, key, model, collator, data = setup
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "0000-00000.safetensors").write_bytes(b"half")
+    how = {"hidden": False, "features": False, "batch_size": 4}
+    reference_cache.build(tmp_path / "c", key, model, collator, data, Accelerator(), **how)
     assert sum(name.endswith("digest") for name in load_file(tmp_path / "c" / "0000-00000.safetensors")) == len(data)
+
+
+@pytest.mark.parametrize("name", ["key.json", "0000-00000.safetensors"])
+def test_a_damaged_file_is_named(setup, tmp_path, name):
+    folder, key, *_ = setup
+    shutil.copytree(folder, tmp_path / "c")
+    (tmp_path / "c" / name).write_bytes((folder / name).read_bytes()[:20])
+    with pytest.raises(ValueError, match=rf"{name} is damaged .* delete the folder, it will be built again"):
+        reference_cache.RowCache(tmp_path / "c", key, True, True)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoProcessor, LlamaConfig, LlamaForCausalLM
 
-from povid_lib.training import checks, losses, reference_cache
+from povid_lib.training import checks, losses, reference_cache, run_folder
 from povid_lib.training import recipe as recipes
 from povid_lib.training.collator import PairCollator
 from povid_lib.training.config import LANGUAGE_MODEL_LAYERS, POVIDConfig
@@ -69,6 +69,22 @@ def _dropout(w: World) -> Any:
     return w.trainer()
 
 
+def _eyes_dropout(w: World) -> Any:
+    w.model.config.vision_config.attention_dropout = 0.2
+    return w.trainer()
+
+
+def _few_places(w: World) -> Any:
+    w.model.config.text_config.max_position_embeddings = 40
+    return w.trainer(max_length=None)
+
+
+def _concatenated(w: World) -> Any:
+    """Which loses the way in which each of them opens its pictures."""
+    other = training.dataset(w.folder, 4, seed=7)
+    return w.trainer(data=concatenate_datasets([w.data, other]))
+
+
 def _mixed(w: World) -> Any:
     w.model.model.language_model.layers[0].to(torch.bfloat16)
     return w.trainer()
@@ -95,7 +111,7 @@ def _processor(name: str, value: Any) -> Callable[[World], Any]:
 
 def _other_run(w: World) -> Any:
     w.trainer(beta1=0.05)
-    checks.write_record(training.config(w.out, beta1=0.05))
+    run_folder.write_record(training.config(w.out, beta1=0.05))
     return w.trainer(beta1=0.07)
 
 
@@ -112,7 +128,7 @@ def _file_for_folder(w: World) -> Any:
 
 def _stale_cache(w: World) -> Any:
     trainer = w.trainer()
-    checks.write_record(trainer.args)
+    run_folder.write_record(trainer.args)
     trainer._open_cache()
     with torch.no_grad():
         trainer.model.get_base_model().model.language_model.norm.weight[0] += 1
@@ -194,6 +210,8 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
     ),
     "mixed dtypes": (_mixed, ("mixed types", "torch.bfloat16", "load the model with one dtype")),
     "dropout in the attention": (_dropout, ("drops a share of 0.1", "set attention_dropout to 0")),
+    "dropout in the eyes": (_eyes_dropout, ("drops a share of 0.2", "attention_dropout to 0 in vision_config")),
+    "more tokens than places": (_few_places, ("row 1 (", "the limit is 40")),
     "noise on the embeddings": (lambda w: training.config(w.out, neftune_noise_alpha=5.0), ("is 5.0", "leave it out")),
     "text for true": (lambda w: training.config(w.out, shared_prefix="false"), ("is 'false'", "give true or false")),
     "no accumulation": (
@@ -251,11 +269,11 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
     "id twice": (lambda w: w.trainer(data=w.rows({"id": "a"}, {"id": "a"})), ("id 'a' stands 2 times", "unique")),
     "chosen equal to rejected": (
         lambda w: w.trainer(data=w.rows({"id": "a", "chosen": _answer("Yes."), "rejected": _answer("Yes.")})),
-        ("row a", "equal", "take it out"),
+        ("row 1 (a)", "equal", "take it out"),
     ),
     "empty response": (
         lambda w: w.trainer(data=w.rows({"id": "a", "chosen": _answer("  ")})),
-        ("Row a", "empty", "give it"),
+        ("row 1 (a)", "empty", "give"),
     ),
     "two pictures": (
         lambda w: PairCollator(w.processor)([w.data[0] | {"images": w.data[0]["images"] * 2}]),
@@ -263,6 +281,11 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
     ),
     "image tokens would be cut": (_cut_image_tokens, ("the limit is 20", "Nothing is cut", "raise max_length")),
     "NaN in a batch": (_nan, ("no finite log-probability", "train-typical", "Nothing was updated")),
+    "two sets put together": (_concatenated, ("row 1 (", "its picture is 'scene:", "opened")),
+    "every row that is at fault": (
+        lambda w: w.trainer(data=w.rows({"chosen": _answer(" ")}, {}, {"rejected": _answer("<image>")})),
+        ("row 1 (", "the text is empty", "row 3 (", "<image>"),
+    ),
     # the folder
     "a run with other settings": (_other_run, ("another beta1", "give another folder")),
     "somebody's files": (_foreign_files, ("holds files that no run", "give another folder")),
@@ -340,7 +363,7 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
     "adapter of another base": (_merge_other_base, ("trained on other weights", "give its own base")),
     "no adapter": (
         lambda w: recipes.merge(w.base, w.folder, w.folder / "m"),
-        ("no adapter_model.safetensors", "give the folder"),
+        ("no adapter_config.json", "give the folder"),
     ),
     "merged folder is there": (_merge_onto, ("is there already", "give another folder")),
     # losses
@@ -398,7 +421,7 @@ def test_all_faults_are_named_at_once(shared, tmp_path):
 def test_a_full_disk_is_seen_before_anything_is_written(shared, tmp_path, monkeypatch):
     base, data = shared
     processor = AutoProcessor.from_pretrained(base)
-    monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000))
+    monkeypatch.setattr(run_folder.shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000))
     with pytest.raises(ValueError, match=r"0\.0 GiB free.*make room"):
         POVIDTrainer(training.tiny(processor), training.config(tmp_path / "run"), data, processor)
     assert not (tmp_path / "run").exists()
