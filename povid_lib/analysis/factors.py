@@ -24,7 +24,7 @@ FACTORS = ("cooccurrence", "uncertainty", "position", "distance")
 class Mention:
     """One mention of an object in a caption.
 
-    ``image``: key of the picture, the unit of resampling. ``index``: place of the mention among the caption's ``length`` words
+    ``image``: key of the picture, the unit of the intervals. ``index``: place of the mention among the caption's ``length`` words
     (or tokens), from 1. ``cooccurrence``: see ``cooccurrence_of``. ``logp``: natural log-probability of the mention given the
     picture and the text before it. ``distance``: Hellinger distance between the next-token distributions at the mention with and
     without the picture, from 0 (the picture does not matter) to 1. These two take a model: None where none has read the caption.

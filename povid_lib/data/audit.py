@@ -44,7 +44,7 @@ class Audit:
     pictures: dict[str, str]  # picture -> what is wrong with it
 
 
-def audit(pairs: Iterable[Pair], images: str | Path | None = None, seed: int = 0) -> Audit:
+def audit(pairs: Iterable[Pair], images: str | Path | None = None) -> Audit:
     """Count what a set of pairs is made of. Files of pictures are looked at if ``images`` names their folder.
 
     Raises ``ValueError`` if there are no pairs, or ``images`` is no folder.
@@ -61,7 +61,7 @@ def audit(pairs: Iterable[Pair], images: str | Path | None = None, seed: int = 0
             changed[NOT_GIVEN][at] = edits[at]
 
     def estimate(values: Sequence[float], weights: Sequence[float] | None = None) -> Estimate:
-        return _by_picture(pairs, values, weights or [1.0] * len(pairs), seed)
+        return _by_picture(pairs, values, weights or [1.0] * len(pairs))
 
     first = {pair.hash: at for at, pair in reversed(list(enumerate(pairs)))}
     faults = {image: images_module.fault(image, images) for image in dict.fromkeys(pair.image for pair in pairs)}
@@ -185,7 +185,7 @@ def _held_out_accuracy(
     chosen, rejected = np.split(model.decision_function(features), 2)
     right = np.where(np.isclose(chosen, rejected, rtol=0, atol=1e-9), 0.5, chosen > rejected)
     held = [(pair, value) for pair, value in zip(pairs, right.tolist(), strict=True) if pair.image not in learned]
-    return _by_picture([pair for pair, _ in held], [value for _, value in held], [1.0] * len(held), seed)
+    return _by_picture([pair for pair, _ in held], [value for _, value in held], [1.0] * len(held))
 
 
 def _texts(pairs: Sequence[Pair]) -> list[tuple[Pair, str]]:
@@ -193,9 +193,9 @@ def _texts(pairs: Sequence[Pair]) -> list[tuple[Pair, str]]:
     return [(pair, pair.chosen) for pair in pairs] + [(pair, pair.rejected) for pair in pairs]
 
 
-def _by_picture(pairs: Sequence[Pair], values: Sequence[float], weights: Sequence[float], seed: int) -> Estimate:
-    """Sum of values over sum of weights, both one a pair, resampled by picture."""
-    return stats.grouped_ratio([pair.image for pair in pairs], values, weights, seed=seed)
+def _by_picture(pairs: Sequence[Pair], values: Sequence[float], weights: Sequence[float]) -> Estimate:
+    """Sum of values over sum of weights, both one a pair; pairs of one picture belong together."""
+    return stats.grouped_ratio([pair.image for pair in pairs], values, weights)
 
 
 def _plain(text: str) -> list[str]:
