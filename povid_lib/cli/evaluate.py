@@ -28,6 +28,10 @@ def evaluate(
     vocabulary: Annotated[
         Path | None, typer.Option(help="Synonyms in the CHAIR authors' format; default: our own table for COCO.")
     ] = None,
+    lemmatiser: Annotated[
+        str,
+        typer.Option(help='Base forms of words: "pattern" (CHAIR\'s authors), "wordnet" (most later tables), "none".'),
+    ] = "pattern",
     benchmark: Annotated[
         str | None,
         typer.Option(
@@ -56,10 +60,12 @@ def evaluate(
     povid evaluate --benchmark mmhal --data response_template.json --model llava-hf/llava-1.5-7b-hf --images images/ --judge NAME
     ```
     """
+    from povid_lib.arguments import check_choice
     from povid_lib.evaluation import benchmarks
     from povid_lib.evaluation import evaluate as kinds
     from povid_lib.evaluation.held_out import SPLITS
     from povid_lib.files import results
+    from povid_lib.metrics.lemmas import LEMMATISERS
     from povid_lib.metrics.llm_judge import Judge
     from povid_lib.metrics.vocabulary import coco_vocabulary, read_vocabulary
 
@@ -80,7 +86,9 @@ def evaluate(
         elif benchmark is None and kinds.files.holds_questions(path):
             measured = kinds.evaluate_question_file(path, source)
         else:
-            words = read_vocabulary(vocabulary) if vocabulary else coco_vocabulary()
+            check_choice("--lemmatiser", lemmatiser, LEMMATISERS)
+            lemmatise = LEMMATISERS[lemmatiser]
+            words = read_vocabulary(vocabulary, lemmatise=lemmatise) if vocabulary else coco_vocabulary(lemmatise)
             if benchmark is None:
                 measured = kinds.evaluate_truth_file(path, captions, words, source)
             else:

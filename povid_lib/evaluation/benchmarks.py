@@ -98,7 +98,7 @@ def _amber(data: Path, source: Source) -> Measured:
     about = {
         "n": len({images[key] for key in said}),
         "answered": len(said),
-        "vocabulary": {"name": "AMBER's relation.json", "lemmatiser": "pattern_singular", "words": len(words.words)},
+        "vocabulary": {"name": "AMBER's relation.json", "lemmatiser": "by_pattern", "words": len(words.words)},
         "prompt": prompt_of(source, "the benchmark's query"),
         "parser": STRICT,
         "unclear": {"yes/no": {"unclear": sum(parse_yes_no(text) is None for text in polls), "of": len(polls)}},

@@ -82,7 +82,7 @@ def test_amber(cli, tmp_path):
         "responses.json",
     )
     assert config["unclear"] == {"yes/no": {"unclear": 1, "of": 2}}
-    assert (config["vocabulary"]["lemmatiser"], config["vocabulary"]["words"]) == ("pattern_singular", 3)
+    assert (config["vocabulary"]["lemmatiser"], config["vocabulary"]["words"]) == ("by_pattern", 3)
     assert "unclear answers, yes/no                      1 of 2" in result.output
 
 

@@ -133,7 +133,7 @@ def test_a_result_says_what_it_is(vlm, tmp_path):
     about = found.about
     assert (about["n"], about["prompt"], about["parser"]) == (4, "Describe this image.", "first word is yes or no")
     assert about["vocabulary"]["name"] == "pocket world"
-    assert about["vocabulary"]["lemmatiser"] == "identity"
+    assert about["vocabulary"]["lemmatiser"] == "as_written"
     answers = files.read_answers(kept(tmp_path, "pope_popular.jsonl"))
     assert about["unclear"]["pope popular"] == {"unclear": 0, "of": len(answers)}
     assert f"unclear answers, pope popular                0 of {len(answers)}" in evaluate.lines(found)
@@ -150,7 +150,7 @@ def test_the_vocabulary_tells_results_apart(cli, tmp_path):
     )
     assert own["config_hash"] != other["config_hash"]
     assert own["config"]["vocabulary"] | {"digest": ""} == {
-        "name": "COCO, this project's table", "lemmatiser": "pattern_singular", "words": 401, "categories": 80, "digest": "",
+        "name": "COCO, this project's table", "lemmatiser": "by_pattern", "words": 449, "categories": 80, "digest": "",
     }  # fmt: skip
     assert (other["config"]["vocabulary"]["name"], other["config"]["vocabulary"]["words"]) == ("words.txt", 2)
     assert own["config"]["n"] == 1  # measured, not asked for
