@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from povid_lib.metrics.amber_files import DIMENSIONS, Description, Poll, WordTable, noun_reader
-from povid_lib.metrics.pope import parse_yes_no
+from povid_lib.metrics.spellings import parse_yes_no
 from povid_lib.metrics.stats import Estimate, compare, mean, ratio, share
 
 # --- descriptions ------------------------------------------------------------------------------------------------

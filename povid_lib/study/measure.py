@@ -16,7 +16,7 @@ from torch import Tensor
 from povid_lib import models
 from povid_lib.arguments import check_choice
 from povid_lib.evaluation.held_out import SPLITS, Decode, Heard, Polled, ask, greedy, held_out, listen, score
-from povid_lib.metrics.pope import parse_yes_no
+from povid_lib.metrics.spellings import parse_yes_no
 from povid_lib.models import contrastive_decoding
 from povid_lib.models.llava import VLM
 from povid_lib.world.captions import PROMPT, detailed_caption

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from povid_lib.metrics.lemmas import as_written
-from povid_lib.metrics.pope import parse_yes_no
+from povid_lib.metrics.spellings import parse_yes_no
 from povid_lib.metrics.stats import Estimate, ratio
 from povid_lib.metrics.vocabulary import Vocabulary
 from povid_lib.world.captions import NUMBERS, WORDS

@@ -7,7 +7,8 @@ from PIL import Image
 
 from povid_lib import models
 from povid_lib.metrics import files, llm_judge
-from povid_lib.metrics.pope import SETTINGS, parse_yes_no
+from povid_lib.metrics.pope import SETTINGS
+from povid_lib.metrics.spellings import parse_yes_no
 from tests.support.helpers import povid
 
 AMBER = {
