@@ -44,7 +44,7 @@ def test_a_score_of_nought_counts():
 
 def test_a_picture_is_described_once(files):
     files[1].write_text(files[1].read_text() * 2)
-    with pytest.raises(ValueError, match="line 2: image 1.jpg already stands in line 1"):
+    with pytest.raises(ValueError, match=r"line 2: image 1\.jpg already stands in line 1"):
         llava_bench.read_questions(*files[:3])
 
 
