@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from povid_lib import models
-from povid_lib.analysis.factors import Mention, cooccurrence_of, hellinger
+from povid_lib.analysis.factors import Mention, Naming, cooccurrence_of, hellinger
 from povid_lib.metrics.vocabulary import Vocabulary, tokenise
 from povid_lib.models.llava import VLM
 
@@ -24,7 +24,7 @@ def mention_rows(
     captions: Sequence[str],
     truths: Sequence[Collection[str]],
     vocabulary: Vocabulary,
-    naming: Mapping[str, frozenset[int]],
+    naming: Naming,
 ) -> list[Mention]:
     """Read captions (teacher-forced) twice, with their pictures and ``without``: other pictures, or None for no picture at all.
 
@@ -60,7 +60,7 @@ def caption_rows(
     caption: str,
     truth: Collection[str],
     vocabulary: Vocabulary,
-    naming: Mapping[str, frozenset[int]],
+    naming: Naming,
     measured: Sequence[tuple[float, float]] | None = None,
 ) -> list[Mention]:
     """The rows of one caption. ``image``: key of its picture, whose objects are ``truth``. ``naming``: as for ``mention_rows``.

@@ -140,8 +140,8 @@ def next_words(
 
 
 def _over_words(vlm: VLM, batch: BatchFeature, first: NDArray, words: Sequence[Sequence[int]]) -> NDArray:
-    """The first tokens' probabilities, (rows, vocabulary), with a column more for each word of several tokens: its probability, which
-    is taken from its first token's."""
+    """The first tokens' probabilities, (rows, vocabulary), with a column more for each word of several tokens: its probability,
+    which is taken from its first token's."""
     if not words:
         return first
     begins = [ids[0] for ids in words]

@@ -141,8 +141,8 @@ def sorts(
     check_choice("sorts: tokens", tokens, get_args(Tokens))
     if parted := sorted(word for word in _CLASSES if len(models.word_tokens(vlm, word)) > 1):
         raise ValueError(
-            f"sorts: {vlm.name!r} writes {len(parted)} words of the pocket world in several tokens, {parted[0]!r} first; what takes the "
-            "place of one token is then no word. Use a model that has them whole, such as 'pocket'."
+            f"sorts: {vlm.name!r} writes {len(parted)} words of the pocket world in several tokens, {parted[0]!r} first; what "
+            "takes the place of one token is then no word. Use a model that has them whole, such as 'pocket'."
         )
     decode = vlm.processor.tokenizer.decode
     everywhere, at_objects = np.zeros((2, len(batch), len(SORTS)))

@@ -99,8 +99,8 @@ def to_judge(questions: Sequence[Question], answers: Mapping[str, str]) -> list[
 
 @dataclass(frozen=True)
 class Relative:
-    """``relative``: 100 times the sum of the model's scores over the sum of the reference's; None if no review could be read, or the
-    reference got nothing.
+    """``relative``: 100 times the sum of the model's scores over the sum of the reference's; None if no review could be read,
+    or the reference got nothing.
 
     ``unparsed``: share of reviews without two scores. They are in neither sum; the released evaluator adds -1 to both.
     """

@@ -95,8 +95,8 @@ def load_tuned(name: str | Path = "pocket") -> VLM:
     """
     if name != "pocket":
         raise ValueError(
-            f"The shipped adapter belongs to the pocket model, and not to {str(name)!r}, which cannot be compared with it; load the "
-            "merged model of a training of yours by its folder (in chapter 10: TUNED)."
+            f"The shipped adapter belongs to the pocket model, and not to {str(name)!r}, which cannot be compared with it; load "
+            "the merged model of a training of yours by its folder (in chapter 10: TUNED)."
         )
     before = load("pocket", device="cpu")
     adapted = PeftModel.from_pretrained(before.model, str(TUNED))

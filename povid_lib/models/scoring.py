@@ -48,7 +48,7 @@ def word_tokens(vlm: VLM, word: str) -> list[int]:
 
 @torch.inference_mode()
 def rest_logps(vlm: VLM, batch: Mapping[str, Tensor], words: Sequence[Sequence[int]]) -> Tensor:
-    """What a word's tokens after its first one add to its log-probability, float32 (rows, words) on the CPU; 0 for words of one token.
+    """What a word's tokens after its first one add to its log-probability: float32 (rows, words) on the CPU, 0 for words of one.
 
     So a word's log-probability after the texts of ``batch`` (left-padded, see ``encode``) is that of its first token plus this.
     ``words``: see ``word_tokens``. A pass for each beginning of several tokens that any of them has.
