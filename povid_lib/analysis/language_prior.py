@@ -149,9 +149,9 @@ def language_prior(vlm: VLM, batch: Sequence[Scene]) -> dict[str, dict[str, Esti
             read = vlm.processor.tokenizer(
                 f"{vlm.processor.tokenizer.bos_token}{text}", add_special_tokens=False, return_tensors="pt"
             )
-            batch = {key: read[key].to(vlm.device) for key in ("input_ids", "attention_mask")}
-            first = vlm.model(**batch, logits_to_keep=1).logits[0, -1].float().softmax(-1).cpu()
-            probs = first[[ids[0] for ids in words]] * models.rest_logps(vlm, batch, words)[0].exp()
+            inputs = {key: read[key].to(vlm.device) for key in ("input_ids", "attention_mask")}
+            first = vlm.model(**inputs, logits_to_keep=1).logits[0, -1].float().softmax(-1).cpu()
+            probs = first[[ids[0] for ids in words]] * models.rest_logps(vlm, inputs, words)[0].exp()
             shares = {"partner": 0.0, "named": 0.0, "context": 0.0, "else": 0.0}
             for name, p in zip(NAMES, (probs / probs.sum()).tolist(), strict=True):
                 same = KINDS[name].context in contexts

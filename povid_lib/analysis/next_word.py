@@ -146,7 +146,8 @@ def _over_words(vlm: VLM, batch: BatchFeature, first: NDArray, words: Sequence[S
         return first
     begins = [ids[0] for ids in words]
     whole = first[:, begins] * models.rest_logps(vlm, batch, words).double().exp().numpy()
-    np.subtract.at(first, (slice(None), begins), whole)
+    for token, column in zip(begins, whole.T, strict=True):
+        first[:, token] -= column
     return np.hstack([first.clip(0), whole])
 
 

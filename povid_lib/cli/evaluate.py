@@ -77,6 +77,11 @@ def evaluate(
         source = kinds.Source(answers, model, images, Path("runs/answers") / name)
         if benchmark is None and judge is not None:
             raise ValueError("--judge rates benchmarks; name one with --benchmark.")
+        reads_objects = benchmark == "pope" or (
+            benchmark is None and path.is_file() and not kinds.files.holds_questions(path)
+        )
+        if (vocabulary or lemmatiser != "pattern") and not reads_objects:
+            raise ValueError("--vocabulary and --lemmatiser are for a truth of COCO's objects; leave them out here.")
         if benchmark is None and data in SPLITS:
             if answers is not None:
                 raise ValueError("The pocket world's splits are answered by a model; give --model.")

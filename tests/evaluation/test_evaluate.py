@@ -157,6 +157,22 @@ def test_the_vocabulary_tells_results_apart(cli, tmp_path):
     assert own["config"]["prompt"] is None  # a file of captions does not say what they answer
 
 
+def test_the_lemmatiser_tells_results_apart_and_is_not_ignored(cli, tmp_path):
+    truth = write(tmp_path / "truth.json", '{"1": ["dog"]}')
+    said = write(tmp_path / "said.jsonl", '{"image_id": 1, "caption": "Two dogs."}\n')
+    assert cli("--data", truth, "--answers", said, "--name", "none", "--lemmatiser", "none").exit_code == 0
+    found = json.loads((tmp_path / "results" / "none.json").read_text())
+    assert found["provenance"]["config"]["vocabulary"]["lemmatiser"] == "as_written"
+    assert found["chair"]["recall"]["value"] == 0  # "dogs" is no word of the table
+    for more, complaint in (
+        (("--data", truth, "--answers", said, "--lemmatiser", "porter"), "choose one of pattern, wordnet, none"),
+        (("--data", "typical", "--model", "pocket", "--lemmatiser", "none"), "leave them out here"),
+    ):
+        refused = cli(*more, "--name", "x")
+        assert refused.exit_code == 2
+        assert complaint in " ".join(refused.output.replace("│", " ").split())
+
+
 def test_coco_files_are_a_truth(cli, tmp_path):
     objects = {
         "images": [{"id": 1}, {"id": 2}],

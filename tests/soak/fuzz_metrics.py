@@ -183,7 +183,7 @@ def one(rng: random.Random, folder: Path) -> tuple[str, str]:
         return name, "" if fine and found[3] in (None, *range(7)) else f"{said!r} is read as {found}"
     path = folder / "file.json"
     if name == "vocabulary":
-        path.write_bytes(torn("person, man\ncat, kitten\nhot dog, hotdog\n".encode(), rng))
+        path.write_bytes(torn(b"person, man\ncat, kitten\nhot dog, hotdog\n", rng))
         kind, read = name, read_vocabulary
     else:
         case = READERS[name]
