@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from PIL import Image
 
 
@@ -11,7 +13,7 @@ def check_share(what: str, share: float) -> None:
         raise ValueError(f"{what} is {share}; it must lie in [0, 1].")
 
 
-def check_choice(what: str, value: str, known: tuple[str, ...]) -> None:
+def check_choice(what: str, value: str, known: Collection[str]) -> None:
     """Raises ``ValueError`` for a value that is not among the known ones."""
     if value not in known:
         raise ValueError(f"{what} is {value!r}; choose one of {', '.join(known)}.")

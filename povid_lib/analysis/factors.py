@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ FACTORS = ("cooccurrence", "uncertainty", "position", "distance")
 class Mention:
     """One mention of an object in a caption.
 
-    ``image``: key of the picture, the unit of resampling. ``index``: place of the mention among the caption's ``length`` words
+    ``image``: key of the picture, the unit of the intervals. ``index``: place of the mention among the caption's ``length`` words
     (or tokens), from 1. ``cooccurrence``: see ``cooccurrence_of``. ``logp``: natural log-probability of the mention given the
     picture and the text before it. ``distance``: Hellinger distance between the next-token distributions at the mention with and
     without the picture, from 0 (the picture does not matter) to 1. These two take a model: None where none has read the caption.
@@ -80,27 +81,36 @@ class Mention:
 # --- co-occurrence (LURE, equation 1) ----------------------------------------------------------------------------
 
 
-def captions_naming(captions: Sequence[Collection[str]]) -> dict[str, frozenset[int]]:
-    """S(o) of LURE: for every object, the captions that name it. ``captions``: the objects of each."""
-    return {
-        name: frozenset(i for i, c in enumerate(captions) if name in c) for name in {n for c in captions for n in c}
-    }
+Naming = Mapping[str, int]  # object -> the captions that name it: bit i is caption i
 
 
-def cooccurrence(a: str, b: str, naming: Mapping[str, frozenset[int]]) -> float:
+def captions_naming(captions: Sequence[Collection[str]]) -> dict[str, int]:
+    """S(o) of LURE: for every object, the captions that name it, a bit each. ``captions``: the objects of each.
+
+    Bits and no sets of numbers: what two objects share is counted anew at every mention, and there may be 100,000 captions.
+    """
+    size = (len(captions) + 7) // 8
+    bits: dict[str, bytearray] = defaultdict(lambda: bytearray(size))
+    for i, named in enumerate(captions):
+        for name in set(named):
+            bits[name][i // 8] |= 1 << i % 8
+    return {name: int.from_bytes(of, "little") for name, of in bits.items()}
+
+
+def cooccurrence(a: str, b: str, naming: Naming) -> float:
     """``|S(a) & S(b)| / (|S(a)| + |S(b)|)``, from 0 to 0.5 (always together).
 
     Raises ``ValueError`` if no caption names either of them.
     """
-    one, other = naming.get(a, frozenset()), naming.get(b, frozenset())
+    one, other = naming.get(a, 0), naming.get(b, 0)
     if not one and not other:
         raise ValueError(
             f"No caption names {a!r} or {b!r}, so their co-occurrence is undefined; count over more captions."
         )
-    return len(one & other) / (len(one) + len(other))
+    return (one & other).bit_count() / (one.bit_count() + other.bit_count())
 
 
-def cooccurrence_of(name: str, named: Collection[str], naming: Mapping[str, frozenset[int]]) -> float:
+def cooccurrence_of(name: str, named: Collection[str], naming: Naming) -> float:
     """One object's part of LURE's score of a caption (equation 1): its co-occurrence with all other objects named there, summed.
     ``named``: the caption's objects; repeated names count once."""
     return sum(cooccurrence(name, other, naming) for other in dict.fromkeys(named) if other != name)

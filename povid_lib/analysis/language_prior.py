@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,8 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from povid_lib import models
+from povid_lib.analysis.mentions import sums_of, token_at, token_ends
 from povid_lib.data.corrupt_image import POVID_STEP, noised
 from povid_lib.metrics.stats import Estimate, mean, ratio
+from povid_lib.models.chat_template import response_ids
 from povid_lib.models.llava import VLM
 from povid_lib.world.captions import PROMPT, detailed_caption, mentioned, noun_phrase
 from povid_lib.world.items import Item
@@ -46,14 +49,18 @@ def image_dependence(
     questions = [PROMPT] * len(batch)
     logps = {view: models.answer_logps(vlm, shown, questions, texts) for view, shown in pictures.items()}
     others = [view for view in pictures if view != "seen"]
-    tokenizer, table = vlm.processor.tokenizer, {}
+    table, prompt = {}, models.chat(vlm, PROMPT)
     for group in ("true", "false"):
         sums: dict[str, list[float]] = {key: [] for key in (*pictures, "n", *(f"kept_{view}" for view in others))}
         for row, (scene, text) in enumerate(zip(batch, texts, strict=True)):
-            words = [tokenizer.decode([i]).strip() for i in tokenizer.encode(f" {text}", add_special_tokens=False)]
-            named = [mentioned(word) for word in words]
-            picked = [i for i, n in enumerate(named) if n and (n[0] in scene.names) == (group == "true")]
-            probs = {view: logps[view][row][picked].exp().numpy() for view in pictures}
+            ends = token_ends(vlm, response_ids(vlm.processor, prompt, text)[:-1], text)
+            words = [(m.span(), mentioned(m.group())) for m in re.finditer(r"\w+", text)]
+            picked = [
+                slice(token_at(ends, start), token_at(ends, end - 1) + 1)  # all tokens of the word
+                for (start, end), names in words
+                if names and (names[0] in scene.names) == (group == "true")
+            ]
+            probs = {view: sums_of(logps[view][row], picked).exp().numpy() for view in pictures}
             for view in pictures:
                 sums[view].append(float(probs[view].sum()))
             for view in others:
@@ -68,9 +75,9 @@ def blind_answers(
 ) -> dict[str, dict[str, Estimate]]:
     """P(yes) to "Is there a ...?" for present objects, missing partners and unrelated objects, by what is shown (see ``views``).
 
-    P(yes) is taken over the two words yes and no at the first token of the answer.
+    P(yes) is taken over the two words yes and no at the beginning of the answer.
     """
-    yes, no = (models.word_id(vlm, w) for w in ("Yes", "No"))
+    words = [models.word_tokens(vlm, word) for word in ("Yes", "No")]
     rng, rows = np.random.default_rng(3), []
     for i, scene in enumerate(batch):
         other = [n for n in NAMES if n not in scene.names and n not in scene.missing_partners]
@@ -81,8 +88,8 @@ def blind_answers(
     prompts = [exist_question(name, True).prompt for _, _, name in rows]
     table: dict[str, dict[str, Estimate]] = {}
     for view, shown in pictures.items():
-        logits = first_logits(vlm, [shown[i] for i, _, _ in rows], prompts)
-        p_yes = torch.sigmoid(logits[:, yes] - logits[:, no]).numpy()
+        yes, no = word_logits(vlm, [shown[i] for i, _, _ in rows], prompts, words).T
+        p_yes = torch.sigmoid(yes - no).numpy()
         for group in ("present", "missing_partner", "unrelated"):
             table.setdefault(group, {})[view] = mean([p for p, row in zip(p_yes, rows, strict=True) if row[1] == group])
     return table
@@ -103,14 +110,19 @@ def under_noise(vlm: VLM, batch: Sequence[Scene], texts: Sequence[str]) -> dict[
 
 
 @torch.inference_mode()
-def first_logits(vlm: VLM, pictures: Sequence[Image.Image] | None, questions: Sequence[str]) -> Tensor:
-    """Logits of the first token of each answer: float32 (rows, vocabulary)."""
+def word_logits(
+    vlm: VLM, pictures: Sequence[Image.Image] | None, questions: Sequence[str], words: Sequence[Sequence[int]]
+) -> Tensor:
+    """Logits of words at the beginning of each answer, float32 (rows, words): the first token's, and the log-probabilities of the
+    others. ``words``: see ``models.word_tokens``."""
+    first = [ids[0] for ids in words]
     parts = []
     for at in range(0, len(questions), 128):
         rows = slice(at, at + 128)
         texts = [models.chat(vlm, q, image=pictures is not None) for q in questions[rows]]
         batch = models.encode(vlm, pictures[rows] if pictures is not None else None, texts)
-        parts.append(vlm.model(**batch, logits_to_keep=1).logits[:, -1].float().cpu())
+        logits = vlm.model(**batch, logits_to_keep=1).logits[:, -1].float().cpu()
+        parts.append(logits[:, first] + models.rest_logps(vlm, batch, words))
     return torch.cat(parts)
 
 
@@ -124,7 +136,7 @@ def language_prior(vlm: VLM, batch: Sequence[Scene]) -> dict[str, dict[str, Esti
     """
     rng = np.random.default_rng(11)
     table: dict[str, dict[str, list[float]]] = {form: {} for form in ("short", "detailed")}
-    word_ids = [models.word_id(vlm, name) for name in NAMES]
+    words = [models.word_tokens(vlm, name) for name in NAMES]
     for scene in (s for s in batch if len(s.missing_partners) == 1):
         (partner,) = scene.missing_partners
         article = noun_phrase(Item(partner)).split()[0]
@@ -135,10 +147,12 @@ def language_prior(vlm: VLM, batch: Sequence[Scene]) -> dict[str, dict[str, Esti
         }
         contexts = {KINDS[n].context for n in scene.names}
         for form, text in texts.items():
-            ids = vlm.processor.tokenizer(
+            read = vlm.processor.tokenizer(
                 f"{vlm.processor.tokenizer.bos_token}{text}", add_special_tokens=False, return_tensors="pt"
-            ).input_ids.to(vlm.device)
-            probs = vlm.model(input_ids=ids, logits_to_keep=1).logits[0, -1].float().softmax(-1).cpu()[word_ids]
+            )
+            inputs = {key: read[key].to(vlm.device) for key in ("input_ids", "attention_mask")}
+            first = vlm.model(**inputs, logits_to_keep=1).logits[0, -1].float().softmax(-1).cpu()
+            probs = first[[ids[0] for ids in words]] * models.rest_logps(vlm, inputs, words)[0].exp()
             shares = {"partner": 0.0, "named": 0.0, "context": 0.0, "else": 0.0}
             for name, p in zip(NAMES, (probs / probs.sum()).tolist(), strict=True):
                 same = KINDS[name].context in contexts

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
+import torch
 from PIL import Image
+from torch import Tensor
 
 from povid_lib import models
-from povid_lib.analysis.factors import Mention, cooccurrence_of, hellinger
+from povid_lib.analysis.factors import Mention, Naming, cooccurrence_of, hellinger
 from povid_lib.metrics.vocabulary import Vocabulary, tokenise
 from povid_lib.models.llava import VLM
 
@@ -21,13 +24,13 @@ def mention_rows(
     captions: Sequence[str],
     truths: Sequence[Collection[str]],
     vocabulary: Vocabulary,
-    naming: Mapping[str, frozenset[int]],
+    naming: Naming,
 ) -> list[Mention]:
     """Read captions (teacher-forced) twice, with their pictures and ``without``: other pictures, or None for no picture at all.
 
     ``true_answers``: the objects of each picture; its number is the row's ``image``. ``naming``: see
-    ``factors.captions_naming``. A word
-    of several tokens is taken at its first one. Raises ``ValueError`` if pictures, captions and truths differ in number.
+    ``factors.captions_naming``. A word of several tokens has the sum of their log-probabilities; its ``distance`` is at its first
+    one. Raises ``ValueError`` if pictures, captions and truths differ in number.
     """
     if not len(pictures) == len(captions) == len(truths):
         raise ValueError(
@@ -41,8 +44,12 @@ def mention_rows(
         zip(captions, truths, seen, blind, strict=True)
     ):
         ends = token_ends(vlm, ids.tolist(), caption)
-        at = [token_at(ends, start) for start, _ in object_starts(caption, vocabulary)]
-        chosen = logps[at, ids[at]].clamp(max=0).tolist()
+        starts = [start for start, _ in object_starts(caption, vocabulary)]
+        at = [token_at(ends, start) for start in starts]
+        words = [
+            slice(a, token_at(ends, word_end(caption, start) - 1) + 1) for a, start in zip(at, starts, strict=True)
+        ]
+        chosen = sums_of(logps.gather(-1, ids[:, None])[:, 0].clamp(max=0), words).tolist()
         moved = hellinger(*(table[at].double().softmax(-1).numpy() for table in (logps, other))).tolist()
         rows += caption_rows(str(number), caption, truth, vocabulary, naming, list(zip(chosen, moved, strict=True)))
     return rows
@@ -53,7 +60,7 @@ def caption_rows(
     caption: str,
     truth: Collection[str],
     vocabulary: Vocabulary,
-    naming: Mapping[str, frozenset[int]],
+    naming: Naming,
     measured: Sequence[tuple[float, float]] | None = None,
 ) -> list[Mention]:
     """The rows of one caption. ``image``: key of its picture, whose objects are ``truth``. ``naming``: as for ``mention_rows``.
@@ -91,6 +98,17 @@ def object_starts(caption: str, vocabulary: Vocabulary) -> list[tuple[int, str]]
         starts.append(at if at >= 0 else cursor)  # the tokeniser rewrites quotation marks, which name nothing
         cursor = max(cursor, at + len(token))
     return [(starts[mention.position], mention.object) for mention in vocabulary.mentions(caption)]
+
+
+def word_end(caption: str, start: int) -> int:
+    """Where, in characters, the word ends that begins at ``start``."""
+    found = re.compile(r"\w+").match(caption, start)
+    return start + 1 if found is None else found.end()
+
+
+def sums_of(values: Tensor, parts: Sequence[slice]) -> Tensor:
+    """The sum of each part of ``values`` (length,): (parts,)."""
+    return torch.stack([values[part].sum() for part in parts]) if parts else values[:0]
 
 
 def token_ends(vlm: VLM, ids: Sequence[int], caption: str) -> list[int]:

@@ -97,7 +97,8 @@ def _article(name: str) -> str:
 class NextWords:
     """What comes next, float64 (dilemmas,) for each of ``NEXT``, means over draws.
 
-    ``probability``: out of the whole vocabulary; ``winner``: share of draws in which the likeliest token is of this kind. At each
+    ``probability``: out of the whole vocabulary; ``winner``: share of draws in which the likeliest word, or token of
+    none of the words, is of this kind. At each
     dilemma either sums to one.
     """
 
@@ -109,26 +110,46 @@ class NextWords:
 def next_words(
     vlm: VLM, asked: Sequence[Dilemma], show: Show, weaken: Weaken | None = None, draws: int = 1
 ) -> NextWords:
-    """The next token after each ``so_far``, shown ``show(scene)``, which is drawn anew ``draws`` times. Plurals and synonyms count
+    """The next word after each ``so_far``, shown ``show(scene)``, which is drawn anew ``draws`` times. Plurals and synonyms count
     as their kind. Intervals over dilemmas include the draw, since every dilemma has draws of its own. Raises ``ValueError`` for
     no dilemmas.
     """
     if not asked:
         raise ValueError("next_words: 0 dilemmas; give one at least, or more scenes to find them in.")
     texts = [f"{models.chat(vlm, SHORT_PROMPTS[0])} {d.so_far}" for d in asked]
-    roles = np.full((len(asked), vlm.model.config.text_config.vocab_size), NEXT.index("no object"))
+    words = {word: models.word_tokens(vlm, word) for word in WORDS}
+    several = [
+        word for word, ids in words.items() if len(ids) > 1
+    ]  # these get places of their own behind the vocabulary
+    size = vlm.model.config.text_config.vocab_size
+    roles = np.full((len(asked), size + len(several)), NEXT.index("no object"))
     for word, kind in WORDS.items():
-        roles[:, models.word_id(vlm, word)] = [NEXT.index(d.role(kind)) for d in asked]
+        place = size + several.index(word) if word in several else words[word][0]
+        roles[:, place] = [NEXT.index(d.role(kind)) for d in asked]
     probability, winner = np.zeros((2, len(asked), len(NEXT)))
     for _ in range(draws):
         for at in range(0, len(asked), 64):
             rows = slice(at, at + 64)
             batch = models.encode(vlm, [show(d.scene) for d in asked[rows]], texts[rows])
-            logits = vlm.model(**(weaken(batch) if weaken else batch), logits_to_keep=1).logits[:, -1]
-            for i, p in enumerate(logits.float().softmax(-1).cpu().double().numpy(), start=at):
+            batch = weaken(batch) if weaken else batch
+            logits = vlm.model(**batch, logits_to_keep=1).logits[:, -1]
+            first = logits.float().softmax(-1).cpu().double().numpy()
+            for i, p in enumerate(_over_words(vlm, batch, first, [words[word] for word in several]), start=at):
                 probability[i] += np.bincount(roles[i], p, len(NEXT)) / draws
                 winner[i, roles[i, p.argmax()]] += 1 / draws
     return NextWords(*(dict(zip(NEXT, table.T, strict=True)) for table in (probability, winner)))
+
+
+def _over_words(vlm: VLM, batch: BatchFeature, first: NDArray, words: Sequence[Sequence[int]]) -> NDArray:
+    """The first tokens' probabilities, (rows, vocabulary), with a column more for each word of several tokens: its probability,
+    which is taken from its first token's."""
+    if not words:
+        return first
+    begins = [ids[0] for ids in words]
+    whole = first[:, begins] * models.rest_logps(vlm, batch, words).double().exp().numpy()
+    for token, column in zip(begins, whole.T, strict=True):
+        first[:, token] -= column
+    return np.hstack([first.clip(0), whole])
 
 
 # --- over doses: where the companion leads, and how far it comes at equal truth ------------------------------------

@@ -133,13 +133,19 @@ def sorts(
     """Sort the dispreferred tokens of true captions, shown ``show(scene)``, which is drawn anew ``draws`` times.
 
     ``captions``: read teacher-forced; ``tokens`` and ``generator``: see ``dispreference.dispreferred_tokens``. Raises
-    ``ValueError`` if there are no scenes, not as many captions, or for another choice of ``tokens``.
+    ``ValueError`` if there are no scenes, not as many captions, or for another choice of ``tokens``, and for a model
+    whose tokenizer has not each word of the pocket world as one token.
     """
     if not len(batch) == len(captions) > 0:
         raise ValueError(
             f"sorts: {len(batch)} scenes and {len(captions)} captions; give as many of each, and one at least."
         )
     check_choice("sorts: tokens", tokens, get_args(Tokens))
+    if parted := sorted(word for word in _CLASSES if len(models.word_tokens(vlm, word)) > 1):
+        raise ValueError(
+            f"sorts: {vlm.name!r} writes {len(parted)} words of the pocket world in several tokens, {parted[0]!r} first; what "
+            "takes the place of one token is then no word. Use a model that has them whole, such as 'pocket'."
+        )
     decode = vlm.processor.tokenizer.decode
     everywhere, at_objects = np.zeros((2, len(batch), len(SORTS)))
     pairs: dict[str, Counter[tuple[str, str]]] = {sort: Counter() for sort in SORTS[1:]}

@@ -28,6 +28,10 @@ def evaluate(
     vocabulary: Annotated[
         Path | None, typer.Option(help="Synonyms in the CHAIR authors' format; default: our own table for COCO.")
     ] = None,
+    lemmatiser: Annotated[
+        str,
+        typer.Option(help='Base forms of words: "pattern" (CHAIR\'s authors), "wordnet" (most later tables), "none".'),
+    ] = "pattern",
     benchmark: Annotated[
         str | None,
         typer.Option(
@@ -63,11 +67,13 @@ def evaluate(
       --judge NAME --input-price 2.5 --output-price 10
     ```
     """
+    from povid_lib.arguments import check_choice
     from povid_lib.evaluation import benchmarks
     from povid_lib.evaluation import evaluate as kinds
     from povid_lib.evaluation.held_out import SPLITS
     from povid_lib.files import results
     from povid_lib.files.jsonl import check_file
+    from povid_lib.metrics.lemmas import LEMMATISERS
     from povid_lib.metrics.llm_judge import Judge
     from povid_lib.metrics.vocabulary import coco_vocabulary, read_vocabulary
 
@@ -86,6 +92,11 @@ def evaluate(
             raise ValueError(
                 "The limit holds by the judge's prices: give --input-price and --output-price, 0 for a server that is free."
             )
+        reads_objects = benchmark == "pope" or (
+            benchmark is None and path.is_file() and not kinds.files.holds_questions(path)
+        )
+        if (vocabulary or lemmatiser != "pattern") and not reads_objects:
+            raise ValueError("--vocabulary and --lemmatiser are for a truth of COCO's objects; leave them out here.")
         if benchmark is None and data in SPLITS:
             if answers is not None:
                 raise ValueError("The pocket world's splits are answered by a model; give --model.")
@@ -95,7 +106,9 @@ def evaluate(
         elif benchmark is None and kinds.files.holds_questions(path):
             measured = kinds.evaluate_question_file(path, source)
         else:
-            words = read_vocabulary(vocabulary) if vocabulary else coco_vocabulary()
+            check_choice("--lemmatiser", lemmatiser, LEMMATISERS)
+            lemmatise = LEMMATISERS[lemmatiser]
+            words = read_vocabulary(vocabulary, lemmatise=lemmatise) if vocabulary else coco_vocabulary(lemmatise)
             if benchmark is None:
                 measured = kinds.evaluate_truth_file(path, captions, words, source)
             else:

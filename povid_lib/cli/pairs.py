@@ -95,13 +95,13 @@ def audit(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Write results/NAME.json too.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the resampling, and of the halves of the shortcut test.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the halves of the shortcut test.")] = 0,
 ) -> None:
     """Say what is wrong with pairs as a set, before anything is trained on them: lengths, edits, kinds, repeats, pictures.
 
     The text-shortcut test has a plain classifier tell chosen from rejected without the picture: 0.5 is as it should be, and near
     1 nobody who learns from these pairs need look at the picture. Beside it the same test by one who knows what is in the picture.
-    Intervals are 95%, resampled by picture.
+    Intervals are 95%; pairs of one picture belong together.
 
     ```
     povid pairs audit pairs.jsonl --name my_pairs
@@ -115,7 +115,7 @@ def audit(
         if name:
             results.check_name(name)
         rows = list(pair_files.read(path))
-        found, blind = audit.audit(rows, images, seed), audit.text_shortcut(rows, seed)
+        found, blind = audit.audit(rows, images), audit.text_shortcut(rows, seed)
         seeing = _with_image(rows, objects, seed)
     except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error

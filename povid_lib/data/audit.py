@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import nltk
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
@@ -44,7 +43,7 @@ class Audit:
     pictures: dict[str, str]  # picture -> what is wrong with it
 
 
-def audit(pairs: Iterable[Pair], images: str | Path | None = None, seed: int = 0) -> Audit:
+def audit(pairs: Iterable[Pair], images: str | Path | None = None) -> Audit:
     """Count what a set of pairs is made of. Files of pictures are looked at if ``images`` names their folder.
 
     Raises ``ValueError`` if there are no pairs, or ``images`` is no folder.
@@ -61,7 +60,7 @@ def audit(pairs: Iterable[Pair], images: str | Path | None = None, seed: int = 0
             changed[NOT_GIVEN][at] = edits[at]
 
     def estimate(values: Sequence[float], weights: Sequence[float] | None = None) -> Estimate:
-        return _by_picture(pairs, values, weights or [1.0] * len(pairs), seed)
+        return _by_picture(pairs, values, weights or [1.0] * len(pairs))
 
     first = {pair.hash: at for at, pair in reversed(list(enumerate(pairs)))}
     faults = {image: images_module.fault(image, images) for image in dict.fromkeys(pair.image for pair in pairs)}
@@ -79,13 +78,35 @@ def audit(pairs: Iterable[Pair], images: str | Path | None = None, seed: int = 0
 
 
 def word_distance(first: str, second: str) -> int:
-    """Words that must be inserted, deleted or replaced to make the second text of the first (Levenshtein's distance)."""
+    """Words that must be inserted, deleted or replaced to make the second text of the first (Levenshtein's distance).
+
+    By Hyyro's rows of bits (2003; after Myers 1999, Journal of the ACM 46): a step for each word of one text, over all words of the
+    other at once.
+    """
     a, b = first.split(), second.split()
-    while a and b and a[-1] == b[-1]:  # what both end or begin with costs time and no edits
-        a, b = a[:-1], b[:-1]
-    while a and b and a[0] == b[0]:
-        a, b = a[1:], b[1:]
-    return int(nltk.edit_distance(a, b))
+    shorter = min(len(a), len(b))
+    start = next(
+        (i for i in range(shorter) if a[i] != b[i]), shorter
+    )  # what both begin or end with costs time and no edits
+    end = next((i for i in range(shorter - start) if a[-1 - i] != b[-1 - i]), shorter - start)
+    a, b = a[start : len(a) - end], b[start : len(b) - end]
+    if not a or not b:
+        return len(a) + len(b)
+    wanted, where = set(b), defaultdict[str, list[int]](list)
+    for i, word in enumerate(a):
+        where[word].append(i)
+    masks = {word: sum(1 << i for i in places) for word, places in where.items() if word in wanted}
+    whole, last = (1 << len(a)) - 1, 1 << (len(a) - 1)
+    up, down, distance = whole, 0, len(a)
+    for word in b:
+        same = masks.get(word, 0)
+        across = (((same & up) + up) ^ up) | same
+        right, left = down | (whole & ~(across | up)), up & across
+        distance += bool(right & last) - bool(left & last)
+        right, straight = (right << 1) | 1, same | down
+        up = ((left << 1) | (whole & ~(straight | right))) & whole
+        down = right & straight & whole
+    return distance
 
 
 # --- shortcuts ---------------------------------------------------------------------------------------------------
@@ -185,7 +206,7 @@ def _held_out_accuracy(
     chosen, rejected = np.split(model.decision_function(features), 2)
     right = np.where(np.isclose(chosen, rejected, rtol=0, atol=1e-9), 0.5, chosen > rejected)
     held = [(pair, value) for pair, value in zip(pairs, right.tolist(), strict=True) if pair.image not in learned]
-    return _by_picture([pair for pair, _ in held], [value for _, value in held], [1.0] * len(held), seed)
+    return _by_picture([pair for pair, _ in held], [value for _, value in held], [1.0] * len(held))
 
 
 def _texts(pairs: Sequence[Pair]) -> list[tuple[Pair, str]]:
@@ -193,9 +214,9 @@ def _texts(pairs: Sequence[Pair]) -> list[tuple[Pair, str]]:
     return [(pair, pair.chosen) for pair in pairs] + [(pair, pair.rejected) for pair in pairs]
 
 
-def _by_picture(pairs: Sequence[Pair], values: Sequence[float], weights: Sequence[float], seed: int) -> Estimate:
-    """Sum of values over sum of weights, both one a pair, resampled by picture."""
-    return stats.grouped_ratio([pair.image for pair in pairs], values, weights, seed=seed)
+def _by_picture(pairs: Sequence[Pair], values: Sequence[float], weights: Sequence[float]) -> Estimate:
+    """Sum of values over sum of weights, both one a pair; pairs of one picture belong together."""
+    return stats.grouped_ratio([pair.image for pair in pairs], values, weights)
 
 
 def _plain(text: str) -> list[str]:

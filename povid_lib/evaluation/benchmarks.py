@@ -23,10 +23,10 @@ from povid_lib.evaluation.evaluate import (
     score_questions,
 )
 from povid_lib.files.jsonl import check_file
-from povid_lib.metrics import amber_files, files, llava_bench, llm_judge, mmhal
+from povid_lib.metrics import amber_files, files, llava_bench, llm_judge, mmhal, spellings
 from povid_lib.metrics.amber import amber
 from povid_lib.metrics.llm_judge import Judge, ToJudge
-from povid_lib.metrics.pope import SETTINGS, PopeQuestion, build_questions, draw_present, parse_yes_no
+from povid_lib.metrics.pope import SETTINGS, PopeQuestion, build_questions, draw_present
 from povid_lib.metrics.vocabulary import Vocabulary
 
 JUDGED = ("mmhal", "llava-bench")
@@ -59,10 +59,10 @@ def _judged(name: str, data: Path, source: Source, judge: Judge) -> Measured:
     llm_judge.write_reviews(source.said_in / "reviews.jsonl", reviews)
     if name == "mmhal":
         found: Any = mmhal.mmhal(reviews)
-        unread = sum(mmhal.rating(r.text) is None for r in reviews)
+        unread = sum(spellings.rating(r.text) is None for r in reviews)
     else:
         found = llava_bench.llava_bench(reviews)
-        unread = sum(llava_bench.scores(r.text) is None for r in reviews)
+        unread = sum(spellings.two_scores(r.text) is None for r in reviews)
     about = {
         "n": len({item.image for item in items}),
         "answered": len(said),
@@ -98,10 +98,12 @@ def _amber(data: Path, source: Source) -> Measured:
     about = {
         "n": len({images[key] for key in said}),
         "answered": len(said),
-        "vocabulary": {"name": "AMBER's relation.json", "lemmatiser": "pattern_singular", "words": len(words.words)},
+        "vocabulary": {"name": "AMBER's relation.json", "lemmatiser": "by_pattern", "words": len(words.words)},
         "prompt": prompt_of(source, "the benchmark's query"),
         "parser": STRICT,
-        "unclear": {"yes/no": {"unclear": sum(parse_yes_no(text) is None for text in polls), "of": len(polls)}},
+        "unclear": {
+            "yes/no": {"unclear": sum(spellings.parse_yes_no(text) is None for text in polls), "of": len(polls)}
+        },
     }
     return Measured({"amber": found}, about)
 

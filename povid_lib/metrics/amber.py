@@ -14,12 +14,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.stats import bootstrap
-
 from povid_lib.metrics.amber_files import DIMENSIONS, Description, Poll, WordTable, noun_reader
-from povid_lib.metrics.pope import parse_yes_no
-from povid_lib.metrics.stats import Estimate, mean, ratio, share
+from povid_lib.metrics.spellings import parse_yes_no
+from povid_lib.metrics.stats import Estimate, compare, mean, ratio, share
 
 # --- descriptions ------------------------------------------------------------------------------------------------
 
@@ -180,26 +177,14 @@ def amber(
 def _score(
     described: Mapping[str, Collection[DescriptionScore]], polled: Mapping[str, Collection[tuple[Poll, str]]]
 ) -> Estimate:
-    """``((1 - CHAIR) + F1) / 2``, images drawn anew with all that belongs to them."""
-    columns = []
+    """``((1 - CHAIR) + F1) / 2``, over images with all that belongs to each."""
+    false, made, hits, no = [], [], [], []
     for image in dict.fromkeys([*described, *polled]):
         scores, answers = described.get(image, ()), [(p.truth, parse_yes_no(t)) for p, t in polled.get(image, ())]
-        no = sum(truth is False for truth, _ in answers) + sum(said is False for _, said in answers)
-        false, made = sum(len(s.hallucinated) for s in scores), sum(len(s.objects) for s in scores)
-        columns.append((false, made, 2 * answers.count((False, False)), no))
-    table = np.array(columns, dtype=float).T
-
-    def statistic(false: np.ndarray, made: np.ndarray, hits: np.ndarray, no: np.ndarray, axis: int = -1) -> np.ndarray:
-        chair = false.sum(axis) / np.maximum(made.sum(axis), 1e-12)
-        return (1 - chair + hits.sum(axis) / np.maximum(no.sum(axis), 1e-12)) / 2
-
-    value, n, nan = float(statistic(*table)), table.shape[1], float("nan")
-    if table[1].sum() == 0 or table[3].sum() == 0:
-        return Estimate(nan, nan, nan, n)
-    if n == 1:
-        return Estimate(value, nan, nan, 1)
-    interval = bootstrap(
-        tuple(table), statistic, paired=True, vectorized=True, n_resamples=2000, method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval  # fmt: skip
-    return Estimate(value, float(interval.low), float(interval.high), n)
+        false.append(sum(len(s.hallucinated) for s in scores))
+        made.append(sum(len(s.objects) for s in scores))
+        hits.append(2 * answers.count((False, False)))
+        no.append(sum(truth is False for truth, _ in answers) + sum(said is False for _, said in answers))
+    if not (any(made) and any(no)):
+        return Estimate(float("nan"), float("nan"), float("nan"), len(made))
+    return compare((false, made), (hits, no)).difference.through(lambda f1_less_chair: (1 + f1_less_chair) / 2)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from povid_lib.files.jsonl import read_members, read_rows, read_texts, words_of
-from povid_lib.metrics.vocabulary import pattern_singular
+from povid_lib.metrics.lemmas import pattern_singular
 
 Nouns = Callable[[str], Sequence[str]]
 # the released files call a part of the relation questions "relation" and the existence questions "hallucination"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from povid_lib.files.jsonl import read_rows, read_texts, words_of
 from povid_lib.metrics.llm_judge import Review, ToJudge
+from povid_lib.metrics.spellings import two_scores
 from povid_lib.metrics.stats import Estimate, mean, ratio
 
 PROMPT_VERSION = "llava-bench-1"  # count up with every change of wording: it makes another instrument
@@ -68,6 +68,8 @@ def _read_context(path: Path) -> dict[str, str]:
     for where, row in rows:
         at = faults.at(where)
         image = at.text_of(row, ("image",))
+        if image and at.repeated("image", image):
+            continue
         captions = row.get("caption") if isinstance(row, dict) else None
         parts = [captions] if isinstance(captions, str) else words_of(captions)
         if parts is None:
@@ -95,24 +97,10 @@ def to_judge(questions: Sequence[Question], answers: Mapping[str, str]) -> list[
     ]
 
 
-def scores(text: str) -> tuple[float, float] | None:
-    """The reference's and the model's score from a review's first line; None unless it holds exactly two numbers from 1 to 10.
-
-    The released evaluator splits at single spaces, so it rejects "8, 7"; here that is two numbers.
-    """
-    words = text.split("\n")[0].replace(",", " ").split()
-    try:
-        numbers = [float(word) for word in words]
-    except ValueError:
-        return None  # a word among them: counted as unparsed
-    if len(numbers) != 2 or not all(math.isfinite(n) and 1 <= n <= 10 for n in numbers):
-        return None
-    return numbers[0], numbers[1]
-
-
 @dataclass(frozen=True)
 class Relative:
-    """``relative``: 100 times the sum of the model's scores over the sum of the reference's; None if no review could be read.
+    """``relative``: 100 times the sum of the model's scores over the sum of the reference's; None if no review could be read,
+    or the reference got nothing.
 
     ``unparsed``: share of reviews without two scores. They are in neither sum; the released evaluator adds -1 to both.
     """
@@ -128,15 +116,15 @@ def llava_bench(reviews: Sequence[Review]) -> dict[str, Relative]:
         chosen = [r for r in reviews if category in (r.category, "all")]
         pairs: dict[str, list[tuple[float, float]]] = {}
         for r in chosen:
-            if (pair := scores(r.text)) is not None:
+            if (pair := two_scores(r.text)) is not None:
                 pairs.setdefault(r.image, []).append(pair)
         relative = (
             ratio(
                 [100 * sum(m for _, m in rows) for rows in pairs.values()],
                 [sum(f for f, _ in rows) for rows in pairs.values()],
             )
-            if pairs
+            if any(first for rows in pairs.values() for first, _ in rows)
             else None
         )
-        table[category] = Relative(relative, mean([scores(r.text) is None for r in chosen]))
+        table[category] = Relative(relative, mean([two_scores(r.text) is None for r in chosen]))
     return table

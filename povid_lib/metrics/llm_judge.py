@@ -31,7 +31,7 @@ class Judge(Server):
 
 @dataclass(frozen=True)
 class ToJudge:
-    """An answer to be judged. ``image``: the unit of resampling; ``category``: the kind of question; ``prompt``: what the judge is
+    """An answer to be judged. ``image``: the intervals' unit; ``category``: the kind of question; ``prompt``: what the judge is
     asked."""
 
     id: str

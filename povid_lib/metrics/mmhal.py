@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from povid_lib.files.jsonl import read_rows, words_of
 from povid_lib.metrics.llm_judge import Review, ToJudge
+from povid_lib.metrics.spellings import rating
 from povid_lib.metrics.stats import Estimate, mean
 
 PROMPT_VERSION = "mmhal-1"  # count up with every change of wording: it makes another instrument
@@ -91,15 +91,6 @@ def to_judge(questions: Sequence[Question], answers: Mapping[str, str]) -> list[
         )
         for q in questions
     ]
-
-
-def rating(text: str) -> int | None:
-    """The rating that a review gives, from 0 to 6; None if it gives none, or several different ones.
-
-    The released evaluator takes "rating: 10" for 1 and "rating: 4.5" for 4; here neither is a rating.
-    """
-    found = set(re.findall(r"rating:\s*([0-6])(?!\d|\.\d)", text.lower()))
-    return int(found.pop()) if len(found) == 1 else None
 
 
 @dataclass(frozen=True)

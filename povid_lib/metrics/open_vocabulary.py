@@ -19,7 +19,8 @@ from functools import cache
 
 from pattern.text import Parser
 
-from povid_lib.metrics.vocabulary import Vocabulary, pattern_folder, pattern_singular, tokenise
+from povid_lib.metrics.lemmas import pattern_folder, pattern_singular
+from povid_lib.metrics.vocabulary import Vocabulary, tokenise
 
 # nouns that speak of the picture, of places in it or of amounts, and name nothing that could be there or not
 _FRAME = """

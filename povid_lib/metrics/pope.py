@@ -10,6 +10,7 @@ from itertools import permutations
 import numpy as np
 
 from povid_lib.arguments import check_choice
+from povid_lib.metrics.spellings import parse_yes_no
 from povid_lib.metrics.stats import Estimate, ratio, share
 
 SETTINGS = ("random", "popular", "adversarial")
@@ -100,12 +101,6 @@ def build_questions(
 
 
 # --- answers -----------------------------------------------------------------------------------------------------
-
-
-def parse_yes_no(text: str) -> bool | None:
-    """Strict reading: True or False if the answer's first word is yes or no, else None."""
-    first = text.split()[0].strip(".,!:;\"'").lower() if text.split() else ""
-    return {"yes": True, "no": False}.get(first)
 
 
 def parse_as_published(text: str) -> bool:

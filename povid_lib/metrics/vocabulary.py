@@ -8,18 +8,17 @@ project's own table of the same 80 categories, with the slips of the original re
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 from nltk.tokenize.destructive import NLTKWordTokenizer
 from nltk.tokenize.punkt import PunktSentenceTokenizer
 
-COCO_FILE = Path(__file__).with_name("coco.txt")
+from povid_lib.metrics.lemmas import Lemmatise, by_pattern
+
+COCO_FILE, COMPOUNDS_FILE = (Path(__file__).with_name(name) for name in ("coco.txt", "compounds.txt"))
 _PAIRS = (
     *("motor bike", "motor cycle", "air plane", "street light", "traffic light", "traffic signal", "stop light"),
     *("stop sign", "fire hydrant", "parking meter", "suit case", "sports ball", "baseball bat", "baseball glove"),
@@ -38,38 +37,6 @@ COCO_DOUBLE_WORDS: Mapping[str, str] = {
     **{"bow tie": "tie", "toilet seat": "toilet", "wine glas": "wine glass"},  # "glas": pattern's singular of "glass"
 }
 COCO_UNLESS: Mapping[str, str] = {"seat": "toilet"}  # "the seat of the toilet" is no chair
-
-
-@cache
-def pattern_folder() -> Path:
-    """Where PatternLite keeps its English rules and word lists: they are read from there, because ``import pattern.text.en`` would
-    ask for WordNet's data. Raises ``ImportError`` if PatternLite is not installed."""
-    package = importlib.util.find_spec("pattern.text.en")
-    if package is None or package.origin is None:
-        raise ImportError("English word forms need PatternLite: pip install PatternLite.")
-    return Path(package.origin).parent
-
-
-@cache
-def _inflect() -> ModuleType:
-    file = pattern_folder() / "inflect.py"
-    spec = importlib.util.spec_from_file_location("povid_pattern_inflect", file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file} cannot be loaded; install PatternLite again.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@cache
-def pattern_singular(word: str) -> str:
-    """The singular by the rules of ``pattern``, as CHAIR's authors take it; it reads "bus" as "bu" and "glass" as "glas"."""
-    return str(_inflect().singularize(word))
-
-
-def identity(word: str) -> str:
-    """The word itself: for vocabularies that list their plurals, such as the pocket world's."""
-    return word
 
 
 _SENTENCES, _TOKENS = PunktSentenceTokenizer(), NLTKWordTokenizer()
@@ -96,13 +63,13 @@ class ObjectWord:
 @dataclass(frozen=True)
 class Vocabulary:
     """``words``: singular or double word, lower case -> category; ``double_words``: two singular words -> the word that they are
-    read as; ``unless``: word -> the word beside which it names nothing; ``lemmatise``: a lower-case word -> its singular; ``name``:
-    what results call it."""
+    read as; ``unless``: word -> the word beside which it names nothing; ``lemmatise``: see ``lemmas``; ``name``: what results call
+    it."""
 
     words: Mapping[str, str]
     double_words: Mapping[str, str] = field(default_factory=dict)
     unless: Mapping[str, str] = field(default_factory=dict)
-    lemmatise: Callable[[str], str] = pattern_singular
+    lemmatise: Lemmatise = by_pattern
     name: str = ""
 
     @property
@@ -124,7 +91,7 @@ class Vocabulary:
 
     def read(self, text: str) -> list[tuple[int, str]]:
         """The text's words with the position of their first token: singular, double words joined, silenced words left out."""
-        singular = [self.lemmatise(token) for token in tokenise(text)]
+        singular = self.lemmatise(tokenise(text))
         found, at = [], 0
         while at < len(singular):
             pair = " ".join(singular[at : at + 2])
@@ -146,7 +113,7 @@ def read_vocabulary(
     path: str | Path,
     double_words: Mapping[str, str] = COCO_DOUBLE_WORDS,
     unless: Mapping[str, str] = COCO_UNLESS,
-    lemmatise: Callable[[str], str] = pattern_singular,
+    lemmatise: Lemmatise = by_pattern,
 ) -> Vocabulary:
     """Read a file in the CHAIR authors' format: one category a line, then its synonyms, divided by a comma and one space.
 
@@ -182,17 +149,33 @@ def read_vocabulary(
     return Vocabulary(words, double_words, unless, lemmatise, Path(path).name)
 
 
-def coco_vocabulary(lemmatise: Callable[[str], str] = pattern_singular) -> Vocabulary:
+def coco_vocabulary(lemmatise: Lemmatise = by_pattern) -> Vocabulary:
     """COCO's 80 categories with this project's own synonyms.
 
-    Unlike with the authors' table, every word is also found in the form that the lemmatiser gives it ("bu" for "bus"), and every
-    two-word entry is a double word. For numbers that others can compare, read the authors' file with ``read_vocabulary``.
+    Unlike with the authors' table, every word is also found in the form that the lemmatiser gives it ("bu" for "bus"), every
+    two-word entry is a double word, and so are the compounds in which a word loses its meaning ("pedestrian crossing"). For numbers
+    that others can compare, read the authors' file with ``read_vocabulary``.
     """
     table = read_vocabulary(COCO_FILE, lemmatise=lemmatise)
-    pairs = {" ".join(map(lemmatise, word.split())): word for word in table.words if word.count(" ") == 1}
+    forms = {word: " ".join(lemmatise(word.split())) for word in table.words}
+    words = {**{form: table.words[word] for word, form in forms.items()}, **table.words}
+    pairs = {form: word for word, form in forms.items() if word.count(" ") == 1}
     return replace(
         table,
-        words={**{lemmatise(word): category for word, category in table.words.items()}, **table.words},
-        double_words={**pairs, **COCO_DOUBLE_WORDS},
+        words=words,
+        double_words={**_compounds(words, lemmatise), **pairs, **COCO_DOUBLE_WORDS},
         name="COCO, this project's table",
     )
+
+
+def _compounds(words: Mapping[str, str], lemmatise: Lemmatise) -> dict[str, str]:
+    """Two singular words -> the second one, if it names an object, or else the two, which name none."""
+    found = {}
+    for line in COMPOUNDS_FILE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        first, seconds = line.split(": ")
+        for second in seconds.split(", "):
+            pair = " ".join(lemmatise([first, second]))
+            found[pair] = pair.split()[1] if second in words else pair
+    return found

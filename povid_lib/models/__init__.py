@@ -2,7 +2,15 @@
 
 from povid_lib.models.generation import Answer, answered, generate, sample
 from povid_lib.models.llava import VLM, chat, encode, image_span, load, load_tuned
-from povid_lib.models.scoring import answer_distributions, answer_logps, next_token_probs, top_tokens, word_id
+from povid_lib.models.scoring import (
+    answer_distributions,
+    answer_logps,
+    next_token_probs,
+    rest_logps,
+    top_tokens,
+    word_probs,
+    word_tokens,
+)
 
 __all__ = [
     "VLM",
@@ -17,7 +25,9 @@ __all__ = [
     "load",
     "load_tuned",
     "next_token_probs",
+    "rest_logps",
     "sample",
     "top_tokens",
-    "word_id",
+    "word_probs",
+    "word_tokens",
 ]

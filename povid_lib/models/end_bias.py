@@ -90,8 +90,17 @@ def unsupported(
     max_new_tokens: int = 128,
     batch_size: int = 64,
 ) -> list[Answer]:
-    """Greedy answers with ``constant`` taken from words for objects that the picture does not support (see ``_Unsupported``)."""
-    words = sorted({models.word_id(vlm, word) for word in WORDS})
+    """Greedy answers with ``constant`` taken from words for objects that the picture does not support (see ``_Unsupported``).
+
+    Raises ``ValueError`` for a model whose tokenizer parts the pocket world's words.
+    """
+    parts = {word: models.word_tokens(vlm, word) for word in WORDS}
+    if parted := [word for word, tokens in parts.items() if len(tokens) > 1]:
+        raise ValueError(
+            f"unsupported: {', '.join(parted[:5])} are several tokens for this model, and the constant is put on whole words; use a "
+            "model of the pocket world."
+        )
+    words = sorted(tokens[0] for tokens in parts.values())
     answers: list[Answer] = []
     for at in range(0, len(questions), batch_size):
         rows = slice(at, at + batch_size)

@@ -101,11 +101,17 @@ def load_processor(where: str) -> LlavaProcessor:
     return processor
 
 
-def load_tuned() -> VLM:
+def load_tuned(name: str | Path = "pocket") -> VLM:
     """The pocket model after POVID: the shipped adapter, merged. ``pocket_povid/README.md`` says how it was made.
 
-    On the CPU in float32, as the pocket model is meant. A run of your own is loaded by its folder, see ``load``.
+    On the CPU in float32, as the pocket model is meant. ``name``: the model that it is to be compared with. A run of your own is
+    loaded by its folder, see ``load``. Raises ``ValueError`` if ``name`` is another model, which this adapter does not belong to.
     """
+    if name != "pocket":
+        raise ValueError(
+            f"The shipped adapter belongs to the pocket model, and not to {str(name)!r}, which cannot be compared with it; load "
+            "the merged model of a training of yours by its folder (in chapter 10: TUNED)."
+        )
     before = load("pocket", device="cpu")
     tuned = weights.merged(weights.add_adapter(before.model, TUNED))
     return VLM("pocket, tuned", tuned, before.processor)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from PIL import Image
@@ -32,9 +33,54 @@ def top_tokens(vlm: VLM, probs: Tensor, k: int = 10) -> list[tuple[str, float]]:
     ]
 
 
-def word_id(vlm: VLM, word: str) -> int:
-    """The id of the first token of a word inside a sentence (with a space before it)."""
-    return vlm.processor.tokenizer.encode(f" {word}", add_special_tokens=False)[0]
+def word_tokens(vlm: VLM, word: str) -> list[int]:
+    """The tokens of a word inside a sentence, one or several.
+
+    Word and what stands before it are tokenised together and then parted: a tokenizer of Llama's kind writes " fork" alone as an
+    empty token and "fork", of which the model never meets the first. Raises ``ValueError`` for an empty word.
+    """
+    if not word.strip():
+        raise ValueError("word_tokens: the word is empty; give it a letter.")
+    tokenise = vlm.processor.tokenizer
+    before, both = (tokenise(text, add_special_tokens=False)["input_ids"] for text in ("a", f"a {word}"))
+    return both[len(before) :]
+
+
+@torch.inference_mode()
+def rest_logps(vlm: VLM, batch: Mapping[str, Tensor], words: Sequence[Sequence[int]]) -> Tensor:
+    """What a word's tokens after its first one add to its log-probability: float32 (rows, words) on the CPU, 0 for words of one.
+
+    So a word's log-probability after the texts of ``batch`` (left-padded, see ``encode``) is that of its first token plus this.
+    ``words``: see ``word_tokens``. A pass for each beginning of several tokens that any of them has.
+    """
+    rows = len(batch["input_ids"])
+    added, ways = torch.zeros(rows, len(words)), defaultdict[tuple[int, ...], list[tuple[int, int]]](list)
+    for number, tokens in enumerate(words):
+        for k in range(1, len(tokens)):
+            ways[tuple(tokens[:k])].append((number, tokens[k]))
+    for beginning, ends in ways.items():
+        more = torch.tensor(beginning, device=batch["input_ids"].device).expand(rows, -1)
+        longer = {
+            **batch,
+            "input_ids": torch.cat([batch["input_ids"], more], 1),
+            "attention_mask": torch.cat([batch["attention_mask"], torch.ones_like(more)], 1),
+        }
+        logps = vlm.model(**longer, logits_to_keep=1).logits[:, -1].float().log_softmax(-1).cpu()
+        for number, token in ends:
+            added[:, number] += logps[:, token]
+    return added
+
+
+@torch.inference_mode()
+def word_probs(vlm: VLM, image: Image.Image | None, question: str, answer_so_far: str, words: Sequence[str]) -> Tensor:
+    """Probability that an answer goes on with each word, its tokens taken together: float32 (words,) on the CPU.
+
+    A word counts also where it is the beginning of a longer one. ``answer_so_far`` may be empty.
+    """
+    text = chat(vlm, question, image=image is not None) + (f" {answer_so_far}" if answer_so_far else "")
+    batch, tokens = encode(vlm, [image] if image is not None else None, [text]), [word_tokens(vlm, w) for w in words]
+    first = vlm.model(**batch, logits_to_keep=1).logits[0, -1].float().softmax(-1).cpu()
+    return first[[ids[0] for ids in tokens]] * rest_logps(vlm, batch, tokens)[0].exp()
 
 
 @torch.inference_mode()

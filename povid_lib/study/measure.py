@@ -28,7 +28,7 @@ from povid_lib.analysis.caption_profile import (
 )
 from povid_lib.arguments import check_choice
 from povid_lib.evaluation.held_out import SPLITS, Decode, Heard, Polled, ask, greedy, held_out, listen, score
-from povid_lib.metrics.pope import parse_yes_no
+from povid_lib.metrics.spellings import parse_yes_no
 from povid_lib.models import contrastive_decoding, end_bias
 from povid_lib.models.llava import VLM
 from povid_lib.world.annotators import true_caption

@@ -30,7 +30,6 @@ TESTED = (
 )  # and corrected for
 BASE, OURS = "base", "both"
 RIVALS = ("main", "variants")  # groups whose methods "both" is compared with
-RESAMPLES = 10_000
 Sums = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -110,7 +109,7 @@ def compared(runs: dict[str, list[dict[str, Any]]], pairs: Sequence[tuple[str, s
                     continue
                 scenes = min(a[0].shape[1], b[0].shape[1])  # the first scenes of a split are the same for all
                 cut = [(top[:, :scenes], bottom[:, :scenes]) for top, bottom in (a, b)]
-                tests[first, second, split, measure] = crossed_compare(cut[0], cut[1], RESAMPLES)
+                tests[first, second, split, measure] = crossed_compare(cut[0], cut[1])
     corrected = multipletests([t.p_value for t in tests.values()], method="holm")[1]
     found: dict[str, Any] = {}
     for ((first, second, split, measure), test), p in zip(tests.items(), corrected, strict=True):

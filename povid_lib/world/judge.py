@@ -11,9 +11,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from povid_lib.metrics.pope import parse_yes_no
+from povid_lib.metrics.lemmas import as_written
+from povid_lib.metrics.spellings import parse_yes_no
 from povid_lib.metrics.stats import Estimate, ratio
-from povid_lib.metrics.vocabulary import Vocabulary, identity
+from povid_lib.metrics.vocabulary import Vocabulary
 from povid_lib.world.captions import NUMBERS, WORDS
 from povid_lib.world.drawing import COLOURS, SIZES
 from povid_lib.world.items import POSITIONS, Item
@@ -302,4 +303,4 @@ def _share_wrong(rows: Sequence[Sequence[Verdict]], error: str) -> Estimate | No
 
 def pocket_vocabulary() -> Vocabulary:
     """The pocket world's 48 kinds with their plurals and synonyms, read as they stand."""
-    return Vocabulary(WORDS, lemmatise=identity, name="pocket world")
+    return Vocabulary(WORDS, lemmatise=as_written, name="pocket world")

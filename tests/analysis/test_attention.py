@@ -53,7 +53,7 @@ def known(vlm, asking="a"):
     words = model.language_model.embed_tokens.weight
     words.zero_()
     words[:, 0] = 1
-    words[models.word_id(found, asking), :3] = torch.tensor([0.0, 0, 1])
+    words[models.word_tokens(found, asking)[0], :3] = torch.tensor([0.0, 0, 1])
     slow = 32 * HEAD + 15  # of a head's 16 pairs the one that turns least with the place
     last = model.language_model.layers[1].self_attn
     last.k_proj.weight.zero_()

@@ -1,5 +1,7 @@
 """Measures of the language prior, on answers whose probabilities are known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -37,14 +39,14 @@ def test_image_dependence_by_hand(vlm, monkeypatch):
 
 
 def test_yes_is_read_against_no_only(vlm, monkeypatch):
-    yes, no = (models.word_id(vlm, w) for w in ("Yes", "No"))
+    yes, no = (models.word_tokens(vlm, w)[0] for w in ("Yes", "No"))
 
-    def logits(vlm, pictures, prompts):
-        out = torch.full((len(prompts), len(vlm.processor.tokenizer)), 9.0)  # other words must not count
-        out[:, yes], out[:, no] = np.log(3.0), 0.0
-        return out
+    def forward(*_, input_ids, **__):
+        out = torch.full((len(input_ids), 1, len(vlm.processor.tokenizer)), 9.0)  # other words must not count
+        out[..., yes], out[..., no] = np.log(3.0), 0.0
+        return SimpleNamespace(logits=out)
 
-    monkeypatch.setattr(language_prior, "first_logits", logits)
+    monkeypatch.setattr(type(vlm.model), "forward", forward)
     got = language_prior.blind_answers(vlm, BATCH, {"seen": [s.image() for s in BATCH]})
     assert {group: row["seen"].value for group, row in got.items()} == {
         group: pytest.approx(0.75) for group in ("present", "missing_partner", "unrelated")

@@ -60,7 +60,7 @@ def test_rows_agree_with_generation_and_with_the_plain_computation(vlm):
     first = rows[0]
     so_far = texts[0][: object_starts(texts[0], pocket_vocabulary())[0][0]].rstrip()
     p, q = (models.next_token_probs(vlm, image, PROMPT, so_far).double().numpy() for image in (pictures[0], blank[0]))
-    word = models.word_id(vlm, texts[0].split()[first.index - 1].strip("."))
+    (word,) = models.word_tokens(vlm, texts[0].split()[first.index - 1].strip("."))
     assert first.logp == pytest.approx(np.log(p[word]), abs=1e-3)
     assert first.distance == pytest.approx(float(hellinger(p / p.sum(), q / q.sum())), abs=1e-3)
     named = pocket_vocabulary().mentioned(texts[0])

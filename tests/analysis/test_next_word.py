@@ -66,8 +66,8 @@ def test_roles_at_the_next_word(vlm, monkeypatch, word, role):
     scene = Scene(("test", "typical", 0), (Item("candle", cells=(0,)), Item("gift")))
     (d,) = [d for d in dilemmas([scene]) if d.truth == "gift"]
     logits = torch.full((1, 1, len(vlm.processor.tokenizer)), float("-inf"))
-    logits[..., models.word_id(vlm, word)] = torch.tensor(0.75).log()
-    logits[..., models.word_id(vlm, "the")] = torch.tensor(0.25).log()
+    logits[..., models.word_tokens(vlm, word)[0]] = torch.tensor(0.75).log()
+    logits[..., models.word_tokens(vlm, "the")[0]] = torch.tensor(0.25).log()
     monkeypatch.setattr(type(vlm.model), "forward", lambda *_, **__: SimpleNamespace(logits=logits))
     found = next_words(vlm, [d], Scene.image)
     assert {k: v.item() for k, v in found.winner.items()} == {k: float(k == role) for k in NEXT}
@@ -81,7 +81,7 @@ def test_draws_are_averaged_and_pictures_drawn_anew(vlm, monkeypatch):
 
     def forward(*_, pixel_values, **__):
         logits = torch.zeros(1, 1, tokens)
-        logits[..., models.word_id(vlm, words[len(seen)])] = 100
+        logits[..., models.word_tokens(vlm, words[len(seen)])[0]] = 100
         seen.append(float(pixel_values.mean()))
         return SimpleNamespace(logits=logits)
 
@@ -187,7 +187,7 @@ def test_sorts_by_hand(vlm, monkeypatch):
         for answer in answers:
             ids = torch.tensor(vlm.processor.tokenizer.encode(f" {answer}", add_special_tokens=False))
             logps = torch.zeros(len(ids), len(vlm.processor.tokenizer))
-            logps[:, models.word_id(vlm, "cow")] = 1
+            logps[:, models.word_tokens(vlm, "cow")[0]] = 1
             yield ids, logps
 
     monkeypatch.setattr(models, "answer_distributions", distributions)

@@ -1,7 +1,12 @@
 """Audits of preference pairs: counts by hand, and shortcuts that are there, or not, by construction."""
 
+import time
+
+import nltk
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from povid_lib.data.audit import audit, balanced, text_shortcut, with_image, word_distance
@@ -74,6 +79,24 @@ def test_pictures_that_are_missing_broken_or_outside(tmp_path):
 )
 def test_word_distance(first, second, want):
     assert word_distance(first, second) == word_distance(second, first) == want
+
+
+WORDS = st.lists(st.sampled_from("abcd"), max_size=12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(WORDS, WORDS)
+def test_word_distance_is_levenshteins(first, second):
+    assert word_distance(" ".join(first), " ".join(second)) == nltk.edit_distance(first, second)
+
+
+def test_word_distance_of_long_answers():
+    """20,000 words, of which no two stand in one place: the table of all pairs would take minutes."""
+    start = time.perf_counter()
+    assert word_distance(" ".join(f"a{i}" for i in range(20_000)), " ".join(f"b{i}" for i in range(20_000))) == 20_000
+    words = [f"a{i % 700}" for i in range(20_000)]
+    assert word_distance(" ".join(words), " ".join(["x", *words[:-1:1][:-5], "y"])) == 7
+    assert time.perf_counter() - start < 10
 
 
 # --- shortcuts ---------------------------------------------------------------------------------------------------

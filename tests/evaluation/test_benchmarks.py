@@ -7,7 +7,8 @@ from PIL import Image
 
 from povid_lib import models
 from povid_lib.metrics import files, llm_judge
-from povid_lib.metrics.pope import SETTINGS, parse_yes_no
+from povid_lib.metrics.pope import SETTINGS
+from povid_lib.metrics.spellings import parse_yes_no
 from tests.support.helpers import povid
 
 AMBER = {
@@ -82,7 +83,7 @@ def test_amber(cli, tmp_path):
         "responses.json",
     )
     assert config["unclear"] == {"yes/no": {"unclear": 1, "of": 2}}
-    assert (config["vocabulary"]["lemmatiser"], config["vocabulary"]["words"]) == ("pattern_singular", 3)
+    assert (config["vocabulary"]["lemmatiser"], config["vocabulary"]["words"]) == ("by_pattern", 3)
     assert "unclear answers, yes/no                      1 of 2" in result.output
 
 

@@ -133,7 +133,7 @@ def test_a_result_says_what_it_is(vlm, tmp_path):
     about = found.about
     assert (about["n"], about["prompt"], about["parser"]) == (4, "Describe this image.", "first word is yes or no")
     assert about["vocabulary"]["name"] == "pocket world"
-    assert about["vocabulary"]["lemmatiser"] == "identity"
+    assert about["vocabulary"]["lemmatiser"] == "as_written"
     answers = files.read_answers(kept(tmp_path, "pope_popular.jsonl"))
     assert about["unclear"]["pope popular"] == {"unclear": 0, "of": len(answers)}
     assert f"unclear answers, pope popular                0 of {len(answers)}" in evaluate.lines(found)
@@ -150,11 +150,27 @@ def test_the_vocabulary_tells_results_apart(cli, tmp_path):
     )
     assert own["config_hash"] != other["config_hash"]
     assert own["config"]["vocabulary"] | {"digest": ""} == {
-        "name": "COCO, this project's table", "lemmatiser": "pattern_singular", "words": 401, "categories": 80, "digest": "",
+        "name": "COCO, this project's table", "lemmatiser": "by_pattern", "words": 449, "categories": 80, "digest": "",
     }  # fmt: skip
     assert (other["config"]["vocabulary"]["name"], other["config"]["vocabulary"]["words"]) == ("words.txt", 2)
     assert own["config"]["n"] == 1  # measured, not asked for
     assert own["config"]["prompt"] is None  # a file of captions does not say what they answer
+
+
+def test_the_lemmatiser_tells_results_apart_and_is_not_ignored(cli, tmp_path):
+    truth = write(tmp_path / "truth.json", '{"1": ["dog"]}')
+    said = write(tmp_path / "said.jsonl", '{"image_id": 1, "caption": "Two dogs."}\n')
+    assert cli("--data", truth, "--answers", said, "--name", "none", "--lemmatiser", "none").exit_code == 0
+    found = json.loads((tmp_path / "results" / "none.json").read_text())
+    assert found["provenance"]["config"]["vocabulary"]["lemmatiser"] == "as_written"
+    assert found["chair"]["recall"]["value"] == 0  # "dogs" is no word of the table
+    for more, complaint in (
+        (("--data", truth, "--answers", said, "--lemmatiser", "porter"), "choose one of pattern, wordnet, none"),
+        (("--data", "typical", "--model", "pocket", "--lemmatiser", "none"), "leave them out here"),
+    ):
+        refused = cli(*more, "--name", "x")
+        assert refused.exit_code == 2
+        assert complaint in " ".join(refused.output.replace("│", " ").split())
 
 
 def test_coco_files_are_a_truth(cli, tmp_path):

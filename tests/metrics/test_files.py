@@ -17,11 +17,12 @@ from povid_lib.metrics.files import (
     write_answers,
     write_captions,
 )
+from povid_lib.metrics.lemmas import as_written
 from povid_lib.metrics.pope import SETTINGS, PopeQuestion
-from povid_lib.metrics.vocabulary import Vocabulary, coco_vocabulary, identity
+from povid_lib.metrics.vocabulary import Vocabulary, coco_vocabulary
 from tests.support.helpers import faults
 
-SMALL = Vocabulary({"cat": "cat", "kitten": "cat", "dog": "dog"}, lemmatise=identity)
+SMALL = Vocabulary({"cat": "cat", "kitten": "cat", "dog": "dog"}, lemmatise=as_written)
 
 
 @pytest.fixture

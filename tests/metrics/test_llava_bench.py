@@ -9,26 +9,6 @@ from povid_lib.metrics.llm_judge import Review
 from tests.support.helpers import faults
 
 
-@pytest.mark.parametrize(
-    ("text", "pair"),
-    [
-        ("8 7\nThe first is better.", (8, 7)),
-        ("8, 7.5", (8, 7.5)),
-        ("10  1", (10, 1)),
-        ("Scores: 8 7", None),
-        ("8", None),
-        ("8 7 6", None),
-        ("\n8 7", None),
-        ("0 7", None),
-        ("8 11", None),
-        ("nan 7", None),
-        ("", None),
-    ],
-)
-def test_scores(text, pair):
-    assert llava_bench.scores(text) == pair
-
-
 def review(text, image="a", category="conv"):
     return Review("1", image, category, text, "wise", "v")
 
@@ -52,6 +32,20 @@ def test_relative_scores_by_hand():
     assert got["all"].unparsed.value == pytest.approx(2 / 5)
     with pytest.raises(ValueError, match="non-empty"):
         llava_bench.llava_bench([])
+
+
+def test_a_score_of_nought_counts():
+    """Five reviews "8 0" and five "8 6": 30 of 80, and not 30 of 40."""
+    told = [review(f"8 {n}\n\nSaid.", str(i)) for i, n in enumerate([0] * 5 + [6] * 5)]
+    assert llava_bench.llava_bench(told)["all"].relative.value == pytest.approx(37.5)
+    assert llava_bench.llava_bench([review("0 9")])["all"].relative is None  # of nothing
+    assert llava_bench.llava_bench([review("0 9"), review("8 1")])["all"].relative.value == pytest.approx(125)
+
+
+def test_a_picture_is_described_once(files):
+    files[1].write_text(files[1].read_text() * 2)
+    with pytest.raises(ValueError, match=r"line 2: image 1\.jpg already stands in line 1"):
+        llava_bench.read_questions(*files[:3])
 
 
 @pytest.fixture

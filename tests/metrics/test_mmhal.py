@@ -9,25 +9,6 @@ from povid_lib.metrics.llm_judge import Review
 from tests.support.helpers import faults
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("All true.\nRating: 5", 5),
-        ("rating:0.", 0),
-        ("**Rating: 4**, very informative", 4),
-        ("Rating: 3 ... so Rating: 3", 3),
-        ("Rating: 3 or Rating: 4", None),
-        ("Rating: 7", None),
-        ("Rating: 10", None),
-        ("Rating: 4.5", None),
-        ("five of six", None),
-        ("", None),
-    ],
-)
-def test_rating(text, value):
-    assert mmhal.rating(text) == value
-
-
 def review(text, kind="attribute"):
     return Review("1", "a", kind, text, "wise", "v")
 

@@ -17,10 +17,10 @@ from povid_lib.metrics.pope import (
     draw_present,
     frequencies,
     parse_as_published,
-    parse_yes_no,
     pope,
     question_text,
 )
+from povid_lib.metrics.spellings import parse_yes_no
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Reading objects out of text: by hand, and against CHAIR's reference evaluator."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -8,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from povid_lib.metrics import lemmas
+from povid_lib.metrics.lemmas import LEMMATISERS, as_written, pattern_singular
 from povid_lib.metrics.vocabulary import (
     COCO_DOUBLE_WORDS,
     COCO_FILE,
     ObjectWord,
     Vocabulary,
     coco_vocabulary,
-    identity,
-    pattern_singular,
     read_vocabulary,
     tokenise,
 )
@@ -40,7 +41,7 @@ def test_singulars_of_pattern_and_its_known_slips():
 @pytest.mark.slow
 def test_the_singulariser_does_not_load_the_package_that_downloads_wordnet():
     code = (
-        "import sys; from povid_lib.metrics.vocabulary import pattern_singular; pattern_singular('dogs');"
+        "import sys; from povid_lib.metrics.lemmas import pattern_singular; pattern_singular('dogs');"
         "assert 'pattern.text.en' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -81,6 +82,17 @@ def test_double_words_of_the_authors_that_stand_for_one_word():
         ("Cheesecakes, a motor bike and an iPhone", ["cake", "motorcycle", "cell phone"]),  # and all of these
         ("a tennis racket and a tennis ball", ["tennis racket", "sports ball"]),
         ("skis, scissors, knives, people", ["skis", "scissors", "knife", "person"]),
+        ("a baseball player on a baseball field throws the ball", ["person", "sports ball"]),
+        ("a football game, basketball shoes, a volleyball net", []),
+        ("a pizza with chicken, turkey and ham", ["pizza"]),
+        ("a pedestrian crossing and a pedestrian signal; two pedestrians", ["person"]),
+        ("human elements, human hands, human beings", ["person"]),
+        ("a commuter train and commuters", ["train", "person"]),
+        ("tourist attractions, a tourist bus, a vendor's stand and a vendor cart", ["bus", "person"]),
+        ("a seat, a container, a computer and a monitor", ["chair", "bowl", "laptop", "tv"]),
+        ("a computer mouse beside the oven mitt", ["mouse", "oven"]),
+        ("a baby giraffe with its mom, a Hello Kitty toy, a stuffed penguin", ["giraffe"]),
+        ("a greyhound bus and a greyhound", ["bus", "dog"]),
     ],
 )
 def test_own_coco_vocabulary(text, objects):
@@ -94,7 +106,7 @@ def test_own_coco_table_has_80_categories_and_finds_every_word_of_it_under_one_c
     assert len(lines) == len(COCO.categories) == 80
     every = [word for line in lines for word in line]
     assert len(every) == len(set(every))
-    singular = {(COCO.lemmatise(word), line[0]) for line in lines for word in line}
+    singular = {(" ".join(COCO.lemmatise(word.split())), line[0]) for line in lines for word in line}
     assert len(singular) == len({word for word, _ in singular})
     for category, *synonyms in lines:
         for word in (category, *synonyms):
@@ -112,7 +124,7 @@ def test_pocket_vocabulary_reads_what_the_pocket_world_writes():
 def test_file_in_the_authors_format(tmp_path):
     file = tmp_path / "words.txt"
     file.write_text("\ufeff# comment\ncat, kitten\n\nhot dog,  sausage\nbison \n", encoding="utf-8")
-    vocabulary = read_vocabulary(file, lemmatise=identity)
+    vocabulary = read_vocabulary(file, lemmatise=as_written)
     assert vocabulary.categories == ("cat", "hot dog", "bison")
     assert vocabulary.words[" sausage"] == "hot dog"  # the second space is the word's, as in the authors' evaluator
     assert vocabulary.mentioned("kitten cats sausage hot dog bison") == ["cat", "hot dog", "bison"]
@@ -155,6 +167,74 @@ def test_a_sentence_of_its_own_adds_its_mentions(words, text):
     before = "".join(f"There is a {word}. " for word in words)
     assert COCO.mentioned(f"{before}There is a zebra.") == [*COCO.mentioned(before), "zebra"]
     assert len(COCO.mentions(text)) <= len(tokenise(text))
+
+
+WORDNET = """
+import sys
+from povid_lib.metrics.lemmas import by_wordnet
+from povid_lib.metrics.vocabulary import Vocabulary
+words = "two men sat seated near women riding buses".split()
+print(by_wordnet(words))
+print(Vocabulary({"seat": "chair", "bus": "bus"}, lemmatise=by_wordnet).mentioned("Seated near buses."))
+"""
+
+
+def small_wordnet(folder):
+    """NLTK's data in small: the words of ``WORDNET``, and the tags that its tagger would give them."""
+    tags = {
+        "two": "CD",
+        "men": "NNS",
+        "sat": "VBD",
+        "seated": "VBN",
+        "near": "IN",
+        "women": "NNS",
+        "riding": "VBG",
+        "buses": "NNS",
+    }
+    tagger = folder / "taggers" / "averaged_perceptron_tagger_eng"
+    corpus = folder / "corpora" / "wordnet"
+    for made in (tagger, corpus):
+        made.mkdir(parents=True)
+    for part, value in (("weights", {}), ("tagdict", tags), ("classes", sorted(set(tags.values())))):
+        (tagger / f"averaged_perceptron_tagger_eng.{part}.json").write_text(json.dumps(value))
+    lemmas = {
+        "noun": ("man", "men", "woman", "bus", "seat"),
+        "verb": ("sit", "seat", "ride", "rid"),
+        "adj": (),
+        "adv": (),
+    }
+    irregular = {"noun": "men man\nwomen woman\n", "verb": "sat sit\n", "adj": "", "adv": ""}
+    for part, names in lemmas.items():
+        index = "".join(f"{name} {part[0]} 1 0 1 0 00000001  \n" for name in sorted(names))
+        (corpus / f"index.{part}").write_text(index)
+        (corpus / f"data.{part}").write_text("  1 WordNet 3.0 Copyright\n")
+        (corpus / f"{part}.exc").write_text(irregular[part])
+    (corpus / "index.sense").touch()
+    (corpus / "lexnames").write_text("00\tadj.all\t3\n")
+
+
+@pytest.mark.slow
+def test_the_wordnet_reading_takes_each_word_for_its_part_of_speech(tmp_path):
+    small_wordnet(tmp_path)
+    found = subprocess.run(
+        [sys.executable, "-c", WORDNET],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"NLTK_DATA": str(tmp_path)},
+    )
+    assert found.returncode == 0, found.stderr
+    words, objects = found.stdout.splitlines()
+    # "men" is a word of its own in WordNet, and of "ride" and "rid" the shorter is taken, as in the evaluators
+    assert words == str(["two", "men", "sit", "seat", "near", "woman", "rid", "bus"])
+    assert objects == str(["chair", "bus"])
+
+
+def test_the_wordnet_reading_without_its_data_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr("nltk.data.path", [str(tmp_path)])
+    lemmas._wordnet.cache_clear()
+    with pytest.raises(ValueError, match=r"python -m nltk\.downloader wordnet averaged_perceptron_tagger_eng"):
+        LEMMATISERS["wordnet"](["dogs"])
 
 
 # --- against the reference evaluator -----------------------------------------------------------------------------

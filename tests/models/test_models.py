@@ -39,6 +39,8 @@ def test_a_pocket_model_is_known_by_its_mark(vlm, tmp_path):
     """Not by its size: another LLaVA as small is none, and what is trained from the pocket model and saved is one."""
     assert vlm.is_pocket
     assert models.load_tuned().is_pocket
+    with pytest.raises(ValueError, match="belongs to the pocket model, and not to 'llava-hf"):
+        models.load_tuned("llava-hf/llava-1.5-7b-hf")
     vlm.model.config.save_pretrained(tmp_path)
     config = LlavaConfig.from_pretrained(tmp_path)
     small = models.VLM("small", LlavaForConditionalGeneration._from_config(config), vlm.processor)

@@ -87,7 +87,6 @@ def test_keys_follow_settings_weights_and_code(small, monkeypatch):
 
 
 def test_the_report(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "RESAMPLES", 200)
     monkeypatch.setattr(results, "save", lambda name, data, *rest, code: saved.update(data, code=code))
     saved: dict = {}
     shown = report.report(small, "x")
