@@ -97,8 +97,8 @@ def unsupported(
     parts = {word: models.word_tokens(vlm, word) for word in WORDS}
     if parted := [word for word, tokens in parts.items() if len(tokens) > 1]:
         raise ValueError(
-            f"unsupported: {', '.join(parted[:5])} are several tokens for this model, and the constant is put on whole words; use a "
-            "model of the pocket world."
+            f"unsupported: {', '.join(parted[:5])} are several tokens for this model, and the constant is put on whole words; use "
+            "a model of the pocket world."
         )
     words = sorted(tokens[0] for tokens in parts.values())
     answers: list[Answer] = []
