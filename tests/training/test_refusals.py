@@ -255,7 +255,7 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
     ),
     "empty response": (
         lambda w: w.trainer(data=w.rows({"id": "a", "chosen": _answer("  ")})),
-        ("row 1 (a)", "empty", "give at least"),
+        ("row 1 (a)", "empty", "give"),
     ),
     "two pictures": (
         lambda w: PairCollator(w.processor)([w.data[0] | {"images": w.data[0]["images"] * 2}]),
