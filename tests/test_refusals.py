@@ -245,6 +245,7 @@ CASES = [
     given(Provenance, "half a character", ("m", "v1", "\udc00"), "Provenance.time | half a character | take it out"),
     *(given(Provenance, f"cost {cost!r}", ("m", "v1", "", cost), f"Provenance.cost | is {cost!r} | give US dollars, 0 or more")
       for cost in (-1, NAN, INF, True, "1")),
+    given(Provenance, "cost too large", ("m", "v1", "", 10**400), "Provenance.cost | is 1000 | give US dollars, 0 or more"),
     of_cat("id a number", "Pair 7: id | is 7 | must be a name of its own", id=7),
     of_cat("no image", "Pair '1': image | is '' | must be the picture's file name", image=""),
     of_cat("two at once", "prompt is ' ' | chosen is '' | must be the true answer", prompt=" ", chosen=""),
@@ -605,6 +606,7 @@ CASES = [
           (line() + "\n", ", line 1 | no event of a journal of answers | give the file"),
           ('{"event": \n{"event": "reserved", "key": "k", "dollars": 1}\n', ": 1 fault\n  line 1: | no JSON | mend it there"),
           ('{"event": "reserved", "key": "k", "dollars": -1}\n', ", line 1 | dollars is -1 | mend the line"),
+          ('{"event": "reserved", "key": "k", "dollars": 1%s}\n' % ("0" * 400), ", line 1 | dollars is 1000 | mend the line"),
           ('{"event": "reserved", "key": "k", "dollars": Infinity}\n', ", line 1 | dollars is inf | mend the line"),
           ('{"event": "reserved", "key": 1, "dollars": 1}\n', ", line 1 | key is 1 | mend the line"),
           ('{"event": "batch", "requests": {"k": -1}}\n', ", line 1 | requests is {'k': -1} | mend the line"),

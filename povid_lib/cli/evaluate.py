@@ -82,7 +82,7 @@ def evaluate(
         raise typer.BadParameter("give either --model or --answers")
     try:
         results.check_name(name)
-        for file in (answers, captions, vocabulary):
+        for file in (captions, vocabulary):
             if file is not None:
                 check_file(file)
         source = kinds.Source(answers, model, images, Path("runs/answers") / name)

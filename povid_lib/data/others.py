@@ -5,8 +5,8 @@
 - RLAIF-V (``openbmb/RLAIF-V-Dataset``): ``image``, ``question``, ``chosen``, ``rejected``; its own reader is
   ``muffin/data/datasets.py`` in ``RLHF-V/RLAIF-V``
 
-in Parquet files or JSON lines, or a folder of them. A pair is one question with two answers: rows of several turns are refused
-here, and a training on the data set itself (``trl_dataset.prepare``) reads them.
+in Parquet files or JSON lines, or a folder of them. Other columns are left behind. A pair is one question with two answers: rows of
+several turns are refused here, and a training on the data set itself (``trl_dataset.prepare``) reads them.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ from povid_lib.data.true_answers import numbered
 from povid_lib.files import jsonl
 from povid_lib.files.faults import EMPTY, Faults
 
-_Seen = dict[
-    str, tuple[str, list[str]]
-]  # a picture's name or digest -> the name of its file, and what is wrong with it
+_Seen = dict[str, tuple[str, list[str]]]  # a picture's name or digest -> its file's name, and what is wrong
 _SIDES = ("chosen", "rejected")
 _FORMS = "prompt, chosen, rejected (TRL); question, chosen, rejected (RLAIF-V); text (RLHF-V)"
 _NO_FOLDER = "the file holds its pictures; name a folder, into which they are written"

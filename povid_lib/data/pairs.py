@@ -8,8 +8,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import math
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from reprlib import repr as shown
@@ -111,7 +111,7 @@ class Provenance:
     def __post_init__(self) -> None:
         _check_texts(self, ("model", "prompt", "time"))
         number = isinstance(self.cost, int | float) and not isinstance(self.cost, bool)
-        if not number or not 0 <= self.cost < math.inf:
+        if not number or not 0 <= self.cost <= sys.float_info.max:  # JSON writes whole numbers of any size
             raise ValueError(f"Provenance.cost is {shown(self.cost)}; give US dollars, 0 or more.")
 
 

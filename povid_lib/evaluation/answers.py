@@ -12,8 +12,10 @@ from tqdm.auto import tqdm
 
 from povid_lib import models
 from povid_lib.data import images
+from povid_lib.files.faults import Faults
 from povid_lib.files.journal import Form, appending
 from povid_lib.files.jsonl import read_texts
+from povid_lib.models.chat_template import special_faults
 from povid_lib.models.llava import VLM
 
 ENDINGS = (".jpg", ".jpeg", ".png")
@@ -104,7 +106,16 @@ def find_pictures(folder: Path, names: Sequence[str]) -> dict[str, str]:
 def ask_all(
     vlm: VLM, asked: Sequence[Asked], folder: Path, pictures: dict[str, str], file: Path, names: Names, tokens: int
 ) -> dict[str, str]:
-    """Id -> the model's answer of at most ``tokens`` tokens, kept in the file. Pictures are opened a batch at a time."""
+    """Id -> the model's answer of at most ``tokens`` tokens, kept in the file. Pictures are opened a batch at a time.
+
+    Raises ``ValueError`` with every question that holds a special token of the model's, before any is asked.
+    """
+    faults = Faults("the questions")
+    for one in asked:
+        for fault in special_faults(vlm.processor.tokenizer, one.prompt):
+            faults.at(f"question {one.id}").add(fault)
+    if faults:
+        faults.fail()
 
     def answer(rows: Sequence[int]) -> list[str]:
         shown: list[Image.Image] = [images.picture(pictures[asked[i].image], folder) for i in rows]

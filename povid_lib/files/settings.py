@@ -23,6 +23,8 @@ from pydantic import ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, Valid
 from povid_lib.files.jsonl import check_file
 
 _FEW = 12  # settings that can be listed in a sentence
+_BYTES = 1_000_000
+_DEEP = 50  # brackets within brackets
 _LONG = 80  # letters of a value that are shown
 _QUOTED = re.compile(
     r"[-+.\d]+(e[-+]?\d+)?|true|false", re.IGNORECASE
@@ -181,7 +183,12 @@ def _remedy(hint: Any) -> Remedy:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 as PyYAML reads it, but ``1e-5`` is a number, and what stands twice or refers back is refused."""
+    """YAML 1.1 as PyYAML reads it, but ``1e-5`` is a number, and what stands twice, refers back or lies too deep is refused."""
+
+    def fetch_flow_collection_start(self, kind: Any) -> None:
+        if self.flow_level >= _DEEP:  # the time that PyYAML takes grows with the square of the depth
+            raise yaml.MarkedYAMLError(problem="brackets are nested too deep", problem_mark=self.get_mark())
+        super().fetch_flow_collection_start(kind)
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -218,6 +225,8 @@ def read_yaml(path: str | Path, what: str, example: str) -> dict[str, Any]:
     """
     if Path(path).exists():
         check_file(path)
+        if Path(path).stat().st_size > _BYTES:
+            raise ValueError(f"{path} has more than {_BYTES:,} bytes; {what} is YAML, see {example}.")
     try:
         found = yaml.load(Path(path).read_bytes(), _Loader)
     except yaml.MarkedYAMLError as error:

@@ -14,13 +14,14 @@ charged for it, so the reservation counts as spent, and the key is asked again: 
 
 from __future__ import annotations
 
-import math
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any
 
 from povid_lib.files import journal
@@ -104,13 +105,15 @@ def _fault(row: Any) -> str:
         else:
             sound = isinstance(value, str) if kind is str else _is_money(value)
         if not sound:
-            return f"{name} is {value!r}; mend the line, or bring the journal back from a copy"
+            return f"{name} is {shown(value)}; mend the line, or bring the journal back from a copy"
     excess = row.get("excess", 1.0)
-    return "" if _is_money(excess) else f"excess is {excess!r}; mend the line, or bring the journal back from a copy"
+    return (
+        "" if _is_money(excess) else f"excess is {shown(excess)}; mend the line, or bring the journal back from a copy"
+    )
 
 
 def _is_money(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import json
 import pytest
 from PIL import Image
 
+from povid_lib.evaluation import answers
 from povid_lib.evaluation.answers import ANSWERS, find_pictures, kept
 
 
@@ -45,3 +46,12 @@ def test_pictures_are_found_by_id_name_and_coco_number(tmp_path):
     assert found == {"7": "7.png", "a.jpg": "a.jpg", "42": "COCO_val2014_000000000042.jpg"}
     with pytest.raises(ValueError, match="lacks 1 of 2 pictures: 8"):
         find_pictures(tmp_path, ["7", "8"])
+
+
+def test_questions_with_special_tokens_are_told_before_any_is_asked(vlm, tmp_path):
+    asked = [answers.Asked("1", "a", "What?"), answers.Asked("2", "a", "A </s>?"), answers.Asked("3", "a", "<image>?")]
+    with pytest.raises(
+        ValueError, match=r"the questions: 2 faults\n  question 2: holds </s>.*\n  question 3: holds <image>"
+    ):
+        answers.ask_all(vlm, asked, tmp_path, {"a": "a.png"}, tmp_path / "said.jsonl", answers.ANSWERS, 4)
+    assert not (tmp_path / "said.jsonl").exists()

@@ -46,7 +46,7 @@ def test_every_text_file_has_its_encoding(path):
 
 @pytest.mark.slow
 def test_the_command_in_a_locale_without_letters(tmp_path):
-    pair_files.write(tmp_path / "pärchen.jsonl", [Pair("é", "scene:test/mixed/1", "¿Qué?", "Ein Käse.", "雪。")])
+    pair_files.write(tmp_path / "pärchen.jsonl", [Pair("é", "scene:test/mixed/1", "¿Qué?", "Käse.", "雪。")])
     env = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG"))}
     env |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     for command in (("check", "pärchen.jsonl"), ("convert", "pärchen.jsonl", "ä.json"), ("check", "ä.json")):

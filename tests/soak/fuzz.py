@@ -308,7 +308,7 @@ def command_of(draw: st.DrawFn, files: list[str]) -> list[str]:
     options = {
         ("pairs", "check"): {"": file, "--images": file},
         ("pairs", "convert"): {"": file, " ": file, "--images": file, "--skip-text-only": None},
-        ("pairs", "make"): {"--out": file, "--n": number, "--difficulty": number, "--objects": number, "--seed": number},
+        ("pairs", "make", "--n", "3"): {"--out": file, "--n": number, "--difficulty": number, "--objects": number, "--seed": number},
         ("pairs", "audit"): {"": file, "--images": file, "--name": word, "--seed": number, "--objects": file},
         ("pairs", "rewrite", "--dry-run", "--model", "m"): {
             "--truth": file, "--images": file, "--out": file, "--input-price": number, "--output-price": number, "--budget": number,
