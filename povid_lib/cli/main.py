@@ -22,6 +22,8 @@ class Plain(TyperGroup):
         """As click's own does."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # whoever reads the output has stopped; click ends quietly
+            raise
         except (OSError, ValueError) as error:
             raise typer.BadParameter(str(error)) from error
 
