@@ -6,7 +6,7 @@
   ``muffin/data/datasets.py`` in ``RLHF-V/RLAIF-V``
 
 in Parquet files or JSON lines, or a folder of them. Other columns are left behind. A pair is one question with two answers: rows of
-several turns are refused here, and a training on the data set itself (``trl_dataset.prepare``) reads them.
+several turns are refused here, and a training on the data set itself (``trl_dataset.prepare_rows``) reads them.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ def _pair(row: Mapping[str, Any]) -> Pair:
     )
 
 
-def prepare(dataset: Dataset) -> Dataset:
+def prepare_rows(dataset: Dataset) -> Dataset:
     """One's own data in TRL's columns (``prompt``, ``chosen``, ``rejected``, ``images`` or ``image``) as ``POVIDTrainer`` reads it:
     with an ``id``, the row's number, where there is none, and pictures opened as everywhere here (``images.open_picture``).
 

@@ -67,7 +67,7 @@ class PocketConfig:
 
 def read_config(path: Path) -> PocketConfig:
     """The recipe that ``povid pocket train`` leaves beside a model. Raises ``ValueError`` for one that cannot be."""
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text(encoding="utf-8"))
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
     return PocketConfig(**values)
 

@@ -47,7 +47,7 @@ class Batch(TypedDict):
 @dataclass(frozen=True)
 class PairCollator:
     """Rows of TRL's columns (``images`` or ``image``, ``prompt``, ``chosen``, ``rejected``) with an ``id`` as a ``Batch``: those of
-    ``trl_dataset.to_trl`` and ``trl_dataset.prepare``. They are read by their shape, see ``data.conversations``.
+    ``trl_dataset.to_trl`` and ``trl_dataset.prepare_rows``. They are read by their shape, see ``data.conversations``.
 
     ``max_length``: the longest prompt with its response, in tokens, that is let through.
 
@@ -83,7 +83,9 @@ class PairCollator:
         try:
             found, picture = read(self.processor, row), conversations.pictures_of(row)[0]
             if not isinstance(picture, Image.Image):
-                raise ValueError(f"its picture is {shown(picture)}; give an opened one, as `trl_dataset.prepare` does")
+                raise ValueError(
+                    f"its picture is {shown(picture)}; give an opened one, as `trl_dataset.prepare_rows` does"
+                )
             length = found.length - 1 + self._places + max(len(found.chosen), len(found.rejected))
             if length > self.max_length:
                 raise ValueError(

@@ -91,13 +91,13 @@ def read(
         model, processor = loaded.model, processor or loaded.processor
     processor = processor or load_processor(name)
     args = args or POVIDConfig(output_dir=f"{Path(name).name or 'llava'}-POVID")
-    evaluation = {key: trl_dataset.prepare(data) for key, data in _sets(eval_dataset).items()}
+    evaluation = {key: trl_dataset.prepare_rows(data) for key, data in _sets(eval_dataset).items()}
     return Given(
         model=model,
         args=args,
         processor=processor,
         collator=data_collator or PairCollator(processor, _longest(model, args)),
-        train=trl_dataset.prepare(train_dataset),
+        train=trl_dataset.prepare_rows(train_dataset),
         evaluation=evaluation if isinstance(eval_dataset, Mapping) else evaluation.get("eval_dataset"),
         peft_config=adapter(args, peft_config),
     )
@@ -134,7 +134,7 @@ def evaluation_sets(data: Any) -> dict[str, Dataset]:
     sets = _sets(data)
     if faults := [fault for name, one in sets.items() for fault in dataset_faults(name, one)]:
         raise ValueError("The evaluation cannot begin:\n" + "\n".join(f"- {fault}" for fault in faults))
-    return {name if isinstance(data, Mapping) else "": trl_dataset.prepare(one) for name, one in sets.items()}
+    return {name if isinstance(data, Mapping) else "": trl_dataset.prepare_rows(one) for name, one in sets.items()}
 
 
 def _sets(data: Any) -> dict[str, Any]:

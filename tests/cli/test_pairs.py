@@ -333,7 +333,7 @@ def test_audit_prints_the_table_and_writes_results_on_demand(tmp_path, monkeypat
     assert result.exit_code == 0, result.output
     table = {line[:46].strip(): line[46:].strip() for line in result.output.splitlines()}
     assert table["pairs"] == "61"
-    assert table["words, rejected / chosen"] == "1.000 [1.000, 1.000]"
+    assert table["words, rejected / chosen"] == "1.000 [0.937, 1.000]"
     assert table["pairs that repeat an earlier one"] == "1"
     blind, seeing = (
         float(table[f"told {name}"].split()[0]) for name in ("without the picture (should be 0.5)", "with the picture")

@@ -144,7 +144,7 @@ REFUSED = {
     "no picture": (row([ASKED], images=[]), "0 pictures.*leave it out, or skip all rows without one"),
     "a picture that is none": (
         row([ASKED], images=["a.jpg"]),
-        "its picture is 'a.jpg'; give an opened one, as `trl_dataset.prepare`",
+        "its picture is 'a.jpg'; give an opened one, as `trl_dataset.prepare_rows`",
     ),
     "no place": (row([said("user", [text("What?")])]), "the prompt has 0 places for a picture"),
     "two places": (row([said("user", [PLACE, PLACE, text("What?")])]), "the prompt has 2 places for a picture"),
@@ -229,18 +229,18 @@ def own(tmp_path):
 
 
 def test_ones_own_data_set(own, vlm):
-    prepared = trl_dataset.prepare(own)
+    prepared = trl_dataset.prepare_rows(own)
     assert prepared["id"] == ["0", "1", "7"]
     assert [row["images"][0].size for row in (prepared[0], prepared[1])] == [(96, 60), (96, 60)]
     assert prepared[2]["images"] == []
-    without = trl_dataset.prepare(own.remove_columns("id"))
+    without = trl_dataset.prepare_rows(own.remove_columns("id"))
     assert without["id"] == ["1", "2", "3"]
     with_picture, skipped = trl_dataset.skip_text_only(without)
     assert (with_picture["id"], skipped) == (["1", "2"], 1)
     batch = PairCollator(vlm.processor)([with_picture[0], with_picture[1]])
     assert torch.equal(batch["prompt"]["ids"][0], batch["prompt"]["ids"][1])
     single = own.select([0]).map(lambda row: {"image": row["images"][0]}, remove_columns="images")
-    assert trl_dataset.prepare(single)[0]["image"].size == (96, 60)
+    assert trl_dataset.prepare_rows(single)[0]["image"].size == (96, 60)
     assert trl_dataset.skip_text_only(single)[1] == 0
 
 
