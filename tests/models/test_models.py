@@ -162,3 +162,20 @@ def test_the_tuned_model_hallucinates_less_and_has_the_same_eyes(vlm):
     }
     assert len(changed) == 4 * 7  # the linear layers of the language model, and nothing else
     assert all(".language_model.layers." in name and "proj" in name for name in changed)
+
+
+@pytest.mark.parametrize("file", ["config.json", "processor_config.json"])
+def test_code_in_a_models_folder_is_never_run_and_nobody_is_asked(tmp_path, monkeypatch, file):
+    """The folder asks for its own classes; whoever loaded them would write a file."""
+    for shipped in llava.FOLDER.iterdir():
+        (tmp_path / shipped.name).write_bytes(shipped.read_bytes())
+    ran = tmp_path / "ran"
+    (tmp_path / "own.py").write_text(f"open({str(ran)!r}, 'w').close()\nclass Own: ...\n", encoding="utf-8")
+    told = json.loads((tmp_path / file).read_text(encoding="utf-8"))
+    classes = ("AutoConfig", "AutoModelForImageTextToText", "AutoProcessor")
+    told |= {"auto_map": dict.fromkeys(classes, "own.Own"), "model_type": "own", "processor_class": "Own"}
+    (tmp_path / file).write_text(json.dumps(told), encoding="utf-8")
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("somebody was asked"))
+    with pytest.raises(ValueError, match="cannot be read"):
+        models.load(tmp_path)
+    assert not ran.exists()
