@@ -1,5 +1,6 @@
 """The pocket model as an ordinary LLaVA: loading, asking, and errors that say what to do."""
 
+import copy
 import json
 import math
 
@@ -15,6 +16,7 @@ from povid_lib.pocket.data import encode_chat, pixels
 from povid_lib.world.captions import mentioned
 from povid_lib.world.questions import Question
 from povid_lib.world.scenes import draw, scenes
+from tests.support import training
 
 SCENES = list(scenes(6, split="validation"))
 IMAGES = [s.image() for s in SCENES]
@@ -162,6 +164,17 @@ def test_the_tuned_model_hallucinates_less_and_has_the_same_eyes(vlm):
     }
     assert len(changed) == 4 * 7  # the linear layers of the language model, and nothing else
     assert all(".language_model.layers." in name and "proj" in name for name in changed)
+
+
+def test_a_model_is_compared_with_what_a_training_made_of_it_only(vlm):
+    models.check_tuned(vlm, models.load_tuned())
+    other = copy.deepcopy(vlm.model)
+    with torch.no_grad():
+        next(other.model.vision_tower.parameters()).view(-1)[0] += 1
+    small = training.tiny(vlm.processor)
+    for foreign in (other, small):
+        with pytest.raises(ValueError, match="'elsewhere' was not trained from"):
+            models.check_tuned(vlm, models.VLM("elsewhere", foreign, vlm.processor))
 
 
 @pytest.mark.parametrize("file", ["config.json", "processor_config.json"])
