@@ -128,8 +128,8 @@ def check_tuned(before: VLM, after: VLM) -> None:
     alike = sizes[0] == sizes[1] and towers[0].keys() == towers[1].keys()
     if not alike or not all(torch.equal(value.cpu(), towers[1][name].cpu()) for name, value in towers[0].items()):
         raise ValueError(
-            f"{after.name!r} was not trained from {before.name!r}: their eyes or sizes differ. Compare a model with what a training "
-            "made of it (in chapter 10: MODEL and TUNED)."
+            f"{after.name!r} was not trained from {before.name!r}: their eyes or sizes differ. Compare a model with what a "
+            "training made of it (in chapter 10: MODEL and TUNED)."
         )
 
 
