@@ -118,12 +118,10 @@ def load_tuned(name: str | Path = "pocket") -> VLM:
 
 
 def check_tuned(before: VLM, after: VLM) -> None:
-    """Raises ``ValueError`` unless ``after`` can have been trained from ``before``: the eyes, which no training here changes, are equal
-    to the bit, and the language models have one shape."""
-    sizes = [
-        (vlm.model.config.text_config.hidden_size, vlm.model.get_input_embeddings().weight.shape)
-        for vlm in (before, after)
-    ]
+    """Raises ``ValueError`` unless ``after`` can have been trained from ``before``: the eyes, which no training here changes, are
+    equal to the bit, and the embeddings have one shape.
+    """
+    sizes = [vlm.model.get_input_embeddings().weight.shape for vlm in (before, after)]
     towers = [vlm.model.model.vision_tower.state_dict() for vlm in (before, after)]
     alike = sizes[0] == sizes[1] and towers[0].keys() == towers[1].keys()
     if not alike or not all(torch.equal(value.cpu(), towers[1][name].cpu()) for name, value in towers[0].items()):
