@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from povid_lib import models
+from povid_lib.evaluation.held_out import SPLITS
 from povid_lib.files import settings
 from povid_lib.files.code_hash import code_hash
 from povid_lib.files.settings import Count, Fault, Name, Remedy, Share, one_of
@@ -88,7 +89,8 @@ class Study:
     first edition (``n`` and settings of ``corrupt_text.Offline``); ``captions``: those of the second (``n`` and settings of
     ``caption_pairs.CaptionPairs``); the seed is the run's own. ``phase``: settings of every phase, under the method's.
     ``groups``: group -> what all its methods have, and ``methods``: name -> settings of ``Method``. ``compare``: pairs of methods
-    to test against each other, beside the tests that every study has (``report.summarise``).
+    to test against each other, beside the tests that every study has (``report.summarise``). ``primary``: the tests that are
+    declared beforehand, each [first method, second method, kind of scenes, measure]; all others explore.
 
     Raises ``ValueError`` with every setting that does not exist or cannot have its value, names that stand twice, and comparisons
     that are no two methods. Nothing is loaded before a ``key`` is asked for.
@@ -103,6 +105,9 @@ class Study:
     compare: Annotated[list[list[str]], Remedy("give a list of pairs of methods, such as [[sft, text]]")] = field(
         default_factory=list
     )
+    primary: Annotated[
+        list[list[str]], Remedy("give a list of tests, such as [[dealt, text, counter_typical, chair_s]]")
+    ] = field(default_factory=list)
     captions: dict[str, Any] = field(default_factory=lambda: {**DEFAULTS["captions"]})
     edition: Annotated[str, one_of(EDITIONS)] = "first"
     split: Annotated[str, one_of(("validation", "test"))] = "test"
@@ -192,7 +197,7 @@ def read_study(path: str | Path) -> Study:
 def faults(values: Mapping[str, Any]) -> list[Fault]:
     """Everything that is wrong with the settings of a study, those of its methods and their phases included."""
     found = settings.faults(Study, values)
-    groups, phase, compare = (values.get(name) for name in ("groups", "phase", "compare"))
+    groups, phase, compare, primary = (values.get(name) for name in ("groups", "phase", "compare", "primary"))
     shared = _Shared(**DEFAULTS, phase={})
     for source, look in SOURCES.items():
         if isinstance(given := values.get(source), dict):
@@ -215,6 +220,11 @@ def faults(values: Mapping[str, Any]) -> list[Fault]:
     for pair in compare if isinstance(compare, list) else ():
         if not isinstance(pair, list) or len(pair) != 2 or any(name not in names for name in pair):
             found.append(Fault("compare", f" holds {pair}; give the names of two methods"))
+    for test in primary if isinstance(primary, list) else ():
+        named = isinstance(test, list) and len(test) == 4 and all(name in names for name in test[:2])
+        if not named or test[2] not in SPLITS or not isinstance(test[3], str):
+            kinds = " or ".join(SPLITS)
+            found.append(Fault("primary", f" holds {test}; give two methods, {kinds}, and a measure such as chair_s"))
     return found
 
 

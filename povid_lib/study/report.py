@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 from statsmodels.stats.multitest import multipletests
 
 from povid_lib.data import pair_files
@@ -29,6 +30,7 @@ TESTED = (
     "reasoning",
 )  # and corrected for
 BASE, OURS = "base", "both"
+FOUND = 0.1  # a difference that matters
 RIVALS = ("main", "variants")  # groups whose methods "both" is compared with
 Sums = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -48,6 +50,7 @@ def report(study: Study, name: str) -> str:
         for m in study.methods
     }
     data = summarise(study.methods, runs, study.compare)
+    data["primary"] = primary(runs, study.primary)
     for method in (m for m in study.methods if m.is_trained):
         data["methods"][method.name]["pairs"] = [about_pairs(study, method, seed) for seed in range(method.seeds)]
     seconds = sum(sum(run["seconds"]) for of in runs.values() for run in of)
@@ -98,7 +101,8 @@ def summarise(
 def compared(runs: dict[str, list[dict[str, Any]]], pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Each pair's second method less its first on every tested measure of both splits: first -> second -> split -> measure.
 
-    p-values are corrected after Holm over all of them together. A measure of which one of the two has nothing is left out.
+    p-values are corrected after Holm within each measure, over all pairs and both splits. A measure of which one of the two has
+    nothing is left out. These tests explore; ``primary`` has those that were declared.
     """
     tests: dict[tuple[str, str, str, str], Comparison] = {}
     for first, second in pairs:
@@ -110,12 +114,44 @@ def compared(runs: dict[str, list[dict[str, Any]]], pairs: Sequence[tuple[str, s
                 scenes = min(a[0].shape[1], b[0].shape[1])  # the first scenes of a split are the same for all
                 cut = [(top[:, :scenes], bottom[:, :scenes]) for top, bottom in (a, b)]
                 tests[first, second, split, measure] = crossed_compare(cut[0], cut[1])
-    corrected = multipletests([t.p_value for t in tests.values()], method="holm")[1]
     found: dict[str, Any] = {}
-    for ((first, second, split, measure), test), p in zip(tests.items(), corrected, strict=True):
-        of = found.setdefault(first, {}).setdefault(second, {}).setdefault(split, {})
-        of[measure] = {**asdict(test.difference), "p": test.p_value, "p_holm": float(p)}
+    for measure in TESTED:
+        family = {key: test for key, test in tests.items() if key[3] == measure}
+        for (first, second, split, _), row in zip(family, _corrected(list(family.values())), strict=True):
+            found.setdefault(first, {}).setdefault(second, {}).setdefault(split, {})[measure] = row
     return found
+
+
+def primary(runs: dict[str, list[dict[str, Any]]], declared: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """The tests that a study declares before it runs, corrected after Holm among themselves alone: each with its ``power``, the
+    probability with which it would have found a true difference of ``FOUND``."""
+    tests = [
+        crossed_compare(sums(runs[first], split, measure), sums(runs[second], split, measure))
+        for first, second, split, measure in declared
+    ]
+    names = [dict(zip(("first", "second", "split", "measure"), each, strict=True)) for each in declared]
+    return [
+        {**name, **row, "power": power(test.difference)}
+        for name, row, test in zip(names, _corrected(tests), tests, strict=True)
+    ]
+
+
+def power(difference: Estimate, true: float = FOUND) -> float:
+    """How likely a two-sided test at .05 finds a difference ``true``, from the width of the interval that was found: the
+    normal approximation. nan where the interval has no width."""
+    error = (difference.high - difference.low) / (2 * norm.ppf(0.975))
+    if not error > 0:
+        return float("nan")
+    return float(norm.sf(norm.ppf(0.975) - true / error) + norm.cdf(-norm.ppf(0.975) - true / error))
+
+
+def _corrected(tests: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """Each test's difference and p-value, and Holm's over all of them."""
+    corrected = multipletests([test.p_value for test in tests], method="holm")[1] if tests else []
+    return [
+        {**asdict(test.difference), "p": test.p_value, "p_holm": float(p)}
+        for test, p in zip(tests, corrected, strict=True)
+    ]
 
 
 def sums(of: Sequence[dict[str, Any]], split: str, measure: str) -> Sums:

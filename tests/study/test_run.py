@@ -1,18 +1,20 @@
 """A study of seconds: resumed, keyed, summed up; and what its methods learn from."""
 
 import json
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from statsmodels.stats.multitest import multipletests
 
 from povid_lib import models
 from povid_lib.data import images
 from povid_lib.data.corrupt_text import Offline, pairs
 from povid_lib.evaluation.held_out import Heard, listen, score
 from povid_lib.files import results
+from povid_lib.metrics import stats
 from povid_lib.study import measure, methods, pair_variants, report, run
 from povid_lib.study.methods import Method, Study
 from povid_lib.training import recipe
@@ -120,6 +122,30 @@ def test_a_report_names_what_is_missing(small):
         report.summarise([], {})
 
 
+def test_declared_tests_are_corrected_among_themselves_only(small):
+    runs = {m.name: [json.loads(small.measured(m, s).read_text()) for s in range(m.seeds)] for m in small.methods}
+    declared = [["shuffled", "both", "typical", "words"], ["base", "both", "counter_typical", "chair_s"]]
+    found = report.primary(runs, declared)
+    alone = stats.crossed_compare(
+        report.sums(runs["shuffled"], "typical", "words"), report.sums(runs["both"], "typical", "words")
+    )
+    assert [found[0][key] for key in ("value", "low", "high", "p")] == [*astuple(alone.difference)[:3], alone.p_value]
+    assert sorted(t["p_holm"] for t in found) == pytest.approx(
+        sorted(multipletests([t["p"] for t in found], method="holm")[1])
+    )
+    assert [t["measure"] for t in found] == ["words", "chair_s"]
+    assert report.primary(runs, []) == []
+
+
+def test_power_is_how_often_a_difference_is_found():
+    """By simulation: 40,000 differences of .1, measured with an error of .05, tested at .05."""
+    rng = np.random.default_rng(0)
+    assert report.power(stats.Estimate(0.0, -1.959964 * 0.05, 1.959964 * 0.05, 9)) == pytest.approx(
+        np.mean(np.abs(rng.normal(0.1, 0.05, 40_000)) > 1.959964 * 0.05), abs=0.01
+    )
+    assert np.isnan(report.power(stats.Estimate(0.0, 0.0, 0.0, 9)))
+
+
 def test_verdicts():
     test = {"value": -0.2, "low": -0.3, "high": -0.1, "p_holm": 0.01}
     assert report.verdict(test, -1) == "confirmed"
@@ -214,7 +240,7 @@ def test_all_shipped_recipes_and_studies_are_sound_though_no_model_is_there(no_m
         else:
             assert command == "accelerate launch", file
     assert len(found["povid train"]) >= 3
-    assert found["povid study"] == ["study", "sweeps", "world_000", "world_100"]
+    assert found["povid study"] == ["second_grid", "study", "sweeps", "world_000", "world_100"]
 
 
 @pytest.mark.parametrize("name", ["study", "sweeps"])

@@ -104,6 +104,8 @@ def test_a_model_without_its_recipe_is_refused(study, tmp_path):
     ("settings", "said"),
     [
         ({"edition": "third"}, "edition"),
+        ({"primary": [["base", "nobody", "typical", "chair_s"]]}, "primary holds .*give two methods"),
+        ({"primary": [["base", "base", "mixed", "chair_s"]]}, "typical or counter_typical"),
         ({"split": "train"}, "split"),
         ({"captions": {"n": 4}}, "captions are pairs of the second edition"),
         ({"edition": "second", "offline": {"n": 4}}, "offline are pairs of the first edition"),
