@@ -49,13 +49,9 @@ def generate(
 
     The answers' log-probabilities are those of the model without it.
     """
-    bias = LogitsProcessorList([_Bias([vlm.processor.tokenizer.eos_token_id] if tokens is None else tokens, constant)])
-    answers: list[Answer] = []
-    for at in range(0, len(questions), batch_size):
-        rows = slice(at, at + batch_size)
-        batch = models.encode(vlm, images[rows], [models.chat(vlm, question) for question in questions[rows]])
-        answers += models.answered(vlm, batch, max_new_tokens, logits_processor=bias)
-    return answers
+    tokens = [vlm.processor.tokenizer.eos_token_id] if tokens is None else tokens
+    bias = LogitsProcessorList([_Bias(tokens, constant)])
+    return models.generate(vlm, images, questions, max_new_tokens, batch_size, logits_processor=bias)
 
 
 def blank_of(picture: Image.Image) -> Image.Image:

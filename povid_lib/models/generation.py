@@ -33,8 +33,12 @@ def generate(
     max_new_tokens: int = 128,
     batch_size: int = 64,
     progress: bool = False,
+    **settings: Any,
 ) -> list[Answer]:
-    """Answer one question about every picture, or one question each, greedily. ``images=None`` asks without a picture."""
+    """Answer one question about every picture, or one question each, greedily. ``images=None`` asks without a picture.
+
+    ``settings``: of transformers' ``generate``, such as ``logits_processor``; see ``answered``.
+    """
     if isinstance(questions, str):
         questions = [questions] * (len(images) if images is not None else 1)
     prompts = [chat(vlm, question, image=images is not None) for question in questions]
@@ -42,7 +46,7 @@ def generate(
     for at in tqdm(range(0, len(prompts), batch_size), desc="answers", disable=not progress):
         rows = slice(at, at + batch_size)
         batch = encode(vlm, images[rows] if images is not None else None, prompts[rows])
-        answers += answered(vlm, batch, max_new_tokens)
+        answers += answered(vlm, batch, max_new_tokens, **settings)
     return answers
 
 
