@@ -72,7 +72,7 @@ def evaluate(
     from povid_lib.evaluation import evaluate as kinds
     from povid_lib.evaluation.held_out import SPLITS
     from povid_lib.files import results
-    from povid_lib.files.jsonl import check_file
+    from povid_lib.files.jsonl import check_file, digest
     from povid_lib.metrics.lemmas import LEMMATISERS
     from povid_lib.metrics.llm_judge import Judge
     from povid_lib.metrics.vocabulary import coco_vocabulary, read_vocabulary
@@ -85,6 +85,8 @@ def evaluate(
         for file in (captions, vocabulary):
             if file is not None:
                 check_file(file)
+        given = {"data": path, "answers": answers, "captions": captions, "vocabulary": vocabulary}
+        inputs = {what: digest(file) for what, file in given.items() if file is not None and file.is_file()}
         source = kinds.Source(answers, model, images, Path("runs/answers") / name)
         if benchmark is None and judge is not None:
             raise ValueError("--judge rates benchmarks; name one with --benchmark.")
@@ -120,4 +122,5 @@ def evaluate(
     for line in kinds.lines(measured):
         typer.echo(line)
     asked = {"model": model, "answers": answers and answers.name, "data": path.name, "benchmark": benchmark}
+    asked |= {"inputs": inputs}
     typer.echo(f"Written to {results.save(name, measured.data, asked | measured.about, time.time() - start)}.")

@@ -18,11 +18,11 @@ from povid_lib.evaluation.evaluate import (
     Source,
     answered,
     answered_questions,
-    prompt_of,
+    asked_with,
     read_truth,
     score_questions,
 )
-from povid_lib.files.jsonl import check_file
+from povid_lib.files.jsonl import check_file, digest
 from povid_lib.metrics import amber_files, files, llava_bench, llm_judge, mmhal, spellings
 from povid_lib.metrics.amber import amber
 from povid_lib.metrics.llm_judge import Judge, ToJudge
@@ -31,6 +31,10 @@ from povid_lib.metrics.vocabulary import Vocabulary
 
 JUDGED = ("mmhal", "llava-bench")
 BENCHMARKS = ("amber", *JUDGED, "pope")
+BESIDE = {  # a benchmark's other files
+    "amber": ("annotations.json", "relation.json", "safe_words.txt"),
+    "llava-bench": ("context.jsonl", "answers_gpt4.jsonl"),
+}
 
 
 def evaluate_benchmark(
@@ -47,10 +51,13 @@ def evaluate_benchmark(
     if name in JUDGED:
         if judge is None:
             raise ValueError(f"{name} needs a judge; name its model with --judge.")
-        return _judged(name, data, source, judge)
-    if judge is not None:
+        found = _judged(name, data, source, judge)
+    elif judge is not None:
         raise ValueError(f"{name} is scored without a judge; leave --judge out.")
-    return _amber(data, source) if name == "amber" else _pope(data, captions, vocabulary, source)
+    else:
+        found = _amber(data, source) if name == "amber" else _pope(data, captions, vocabulary, source)
+    others = {file: digest(beside(data, file)) for file in BESIDE.get(name, ())}
+    return Measured(found.data, found.about | {"beside": others})
 
 
 def _judged(name: str, data: Path, source: Source, judge: Judge) -> Measured:
@@ -67,7 +74,7 @@ def _judged(name: str, data: Path, source: Source, judge: Judge) -> Measured:
         "n": len({item.image for item in items}),
         "answered": len(said),
         "vocabulary": None,
-        "prompt": prompt_of(source, "the benchmark's question"),
+        **asked_with(source, "the benchmark's question", [item.image for item in items]),
         "parser": f"{name}'s rating in the review",
         "judge": {"model": judge.model, "base_url": judge.base_url, "prompt": version},
         "unclear": {"reviews": {"unclear": unread, "of": len(reviews)}},
@@ -88,8 +95,8 @@ def beside(data: Path, name: str) -> Path:
 def _amber(data: Path, source: Source) -> Measured:
     """``data``: any of AMBER's ``query_*.json``, or a part of one."""
     queries = amber_files.read_queries(data)
-    annotations = amber_files.read_annotations(beside(data, "annotations.json"))
-    words = amber_files.read_word_table(beside(data, "relation.json"), beside(data, "safe_words.txt"))
+    of_annotations, *of_words = (beside(data, file) for file in BESIDE["amber"])
+    annotations, words = amber_files.read_annotations(of_annotations), amber_files.read_word_table(*of_words)
     asked = [Asked(q.id, q.image, q.text) for q in queries]
     said = answered(source, asked, Names("id", "response"), amber_files.read_responses, CAPTION_TOKENS)
     images = {q.id: q.image for q in queries}
@@ -99,7 +106,7 @@ def _amber(data: Path, source: Source) -> Measured:
         "n": len({images[key] for key in said}),
         "answered": len(said),
         "vocabulary": {"name": "AMBER's relation.json", "lemmatiser": "by_pattern", "words": len(words.words)},
-        "prompt": prompt_of(source, "the benchmark's query"),
+        **asked_with(source, "the benchmark's query", [q.image for q in queries]),
         "parser": STRICT,
         "unclear": {
             "yes/no": {"unclear": sum(spellings.parse_yes_no(text) is None for text in polls), "of": len(polls)}
@@ -119,7 +126,7 @@ def _mmhal(data: Path, source: Source) -> tuple[list[ToJudge], str, dict[str, st
 
 def _llava_bench(data: Path, source: Source) -> tuple[list[ToJudge], str, dict[str, str]]:
     """``data``: LLaVA-Bench's ``questions.jsonl``."""
-    context, reference = beside(data, "context.jsonl"), beside(data, "answers_gpt4.jsonl")
+    context, reference = (beside(data, file) for file in BESIDE["llava-bench"])
     questions = llava_bench.read_questions(data, context, reference)
     asked = [Asked(q.id, q.image, q.question) for q in questions]
     said = answered(source, asked, Names("question_id", "text"), llava_bench.read_answers, CAPTION_TOKENS)
@@ -154,7 +161,7 @@ def _pope(data: Path, captions: Path | None, vocabulary: Vocabulary, source: Sou
         "truth": of,
         "left_out": len(absent),
         "vocabulary": vocabulary.record,
-        "prompt": prompt_of(source, "the question, with a hint unless pocket"),
+        **asked_with(source, "the question, with a hint unless pocket", truth),
         "unclear": {f"pope {setting}": row["unclear"]["pope"] for setting, row in about_of.items()},
     }
     return Measured({"pope": data_of}, about)

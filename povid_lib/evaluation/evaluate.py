@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ import numpy as np
 
 from povid_lib import models
 from povid_lib.arguments import check_choice
-from povid_lib.evaluation.answers import ANSWERS, CAPTIONS, Asked, Names, ask_all, pictures_of
+from povid_lib.evaluation.answers import ANSWERS, CAPTIONS, Asked, Names, ask_all, find_pictures, pictures_of
 from povid_lib.evaluation.held_out import SPLITS, ask, held_out, listen
+from povid_lib.files.jsonl import digest
 from povid_lib.metrics import files
 from povid_lib.metrics.chair import chair, score_captions
 from povid_lib.metrics.pope import YES_NO_HINT, PopeQuestion, by_image, parse_as_published, pope
@@ -87,7 +88,8 @@ def answered(
     vlm = source.ready()
     if hint and not vlm.is_pocket:
         asked = [Asked(a.id, a.image, f"{a.prompt}\n{hint}") for a in asked]
-    folder = kept_in(source.said_in, vlm, [tokens, *((a.id, pictures[a.image], a.prompt) for a in asked)])
+    seen = {image: digest((source.images or Path()) / name) for image, name in pictures.items()}
+    folder = kept_in(source.said_in, vlm, [tokens, *((a.id, seen[a.image], a.prompt) for a in asked)])
     file = folder / ("captions.jsonl" if names == CAPTIONS else "answers.jsonl")
     return ask_all(vlm, asked, source.images or Path(), pictures, file, names, tokens)
 
@@ -146,7 +148,7 @@ def evaluate_truth_file(path: Path, captions: Path | None, vocabulary: Vocabular
         "n": len(said),
         "truth": of,
         "vocabulary": vocabulary.record,
-        "prompt": prompt_of(source, PROMPT),
+        **asked_with(source, PROMPT, truth),
         "parser": None,
         "unclear": {},
     }
@@ -158,7 +160,8 @@ def evaluate_question_file(path: Path, source: Source) -> Measured:
     questions = files.read_questions(path)
     said = answered_questions(questions, source)
     both, about = score_questions(questions, said)
-    return Measured({"pope": both}, about | {"prompt": prompt_of(source, "the question, with a hint unless pocket")})
+    asked = asked_with(source, "the question, with a hint unless pocket", [q.image for q in questions])
+    return Measured({"pope": both}, about | asked)
 
 
 def answered_questions(questions: Sequence[PopeQuestion], source: Source) -> dict[str, str]:
@@ -180,9 +183,12 @@ def score_questions(
     return found, about | {"unclear": unclear}
 
 
-def prompt_of(source: Source, prompt: str) -> str | None:
-    """What the answers are to; None where a file holds them, which does not say."""
-    return prompt if source.answers is None else None
+def asked_with(source: Source, prompt: str, images: Iterable[str]) -> dict[str, str | None]:
+    """What the answers are to: ``prompt``, and a digest of the ``pictures``; None where a file holds them, which does not say."""
+    if source.answers is not None or source.images is None:
+        return {"prompt": None, "pictures": None}
+    found = find_pictures(source.images, list(dict.fromkeys(images)))
+    return {"prompt": prompt, "pictures": digest(*(source.images / name for name in found.values()))}
 
 
 def _share(unclear: int, rows: Sequence[Sequence[Any]]) -> dict[str, int]:

@@ -8,19 +8,23 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
-from dataclasses import asdict, is_dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
+import numpy as np
 import torch
 
 from povid_lib.files.code_hash import BASE, code_hash, entry_name
-from povid_lib.files.jsonl import replacing
+from povid_lib.files.jsonl import check_place, replacing
 
 PLACE = "POVID_RESULTS"  # environment: another folder for results
+_DIGITS = 9  # significant ones of a figure; a config is kept as it is
+_LONGEST = 200  # bytes of a name: file systems take 255, with what is put behind it
 
 
 def folder() -> Path:
@@ -30,10 +34,11 @@ def folder() -> Path:
 
 def provenance(config: Any, seconds: float) -> dict[str, Any]:
     """Commit, config and its hash, versions, device, threads and time: what it takes to trace a figure."""
-    text = json.dumps(_plain(config), sort_keys=True)
+    plain = _plain(config, "config")
+    text = json.dumps(plain, sort_keys=True)
     return {
         "commit": _commit(),
-        "config": _plain(config),
+        "config": plain,
         "config_hash": hashlib.sha256(text.encode()).hexdigest()[:12],
         "versions": {name: version(name) for name in ("torch", "transformers", "numpy", "pillow")},
         "python": platform.python_version(),
@@ -55,25 +60,45 @@ def _commit() -> str | None:
     return git.stdout.strip() or None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, at: str, digits: int | None = None) -> Any:
+    """As JSON holds it, floats to so many significant digits. ``at``: where it stands, for what is said of a fault."""
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return _plain({field.name: getattr(value, field.name) for field in fields(value)}, at, digits)
+    if isinstance(value, Mapping):
+        names = Counter(map(str, value))
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise ValueError(f"{at} has two keys that JSON writes {twice[0]!r}; give one of them another name.")
+        return {str(k): _plain(v, f"{at}.{k}", digits) for k, v in value.items()}
+    if isinstance(value, np.floating):
+        value = float(value)
+    if isinstance(value, np.ndarray | np.generic | torch.Tensor):
+        return _plain(value.tolist(), at, digits)
+    if isinstance(value, set | frozenset):
+        return [_plain(v, at, digits) for v in sorted(value, key=str)]
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 6)  # JSON has no nan: an undefined share is null
-    return value
+        return [_plain(v, f"{at}[{k}]", digits) for k, v in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has neither: an undefined share is null
+        return None if math.isnan(value) else str(value)
+    if isinstance(value, float) and digits is not None:
+        return float(f"{value:.{digits}g}")
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError(f"{at} is a {type(value).__name__}, which JSON does not hold; give a number, a text or a list.")
 
 
 def check_name(name: str) -> Path:
     """Where a result of this name will be written. To be called before anything is measured.
 
-    Raises ``ValueError`` for a name with a folder in it, and for a place that cannot be written to.
+    Raises ``ValueError`` for a name with a folder or a line break in it or of more than 200 bytes, and for a place that cannot be
+    written to.
     """
-    if not name or Path(name).name != name or name in (".", ".."):
-        raise ValueError(f"The result's name is {name!r}; give a plain name such as 'study', without folders.")
+    plain = name.isprintable() and Path(name).name == name and name not in ("", ".", "..")
+    if not plain or len(name.encode("utf-8", "surrogatepass")) > _LONGEST:
+        raise ValueError(
+            f"The result's name is {name!r}; give a plain name such as 'study', without folders, of {_LONGEST} bytes at most."
+        )
     place = folder()
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -83,21 +108,28 @@ def check_name(name: str) -> Path:
         ) from error
     if not os.access(place, os.W_OK):
         raise ValueError(f"Results cannot be written to {place}: no right to; stand in another folder, or set {PLACE}.")
+    check_place(place / f"{name}.json")
     return place / f"{name}.json"
 
 
 def save(name: str, data: dict[str, Any], config: Any, seconds: float, code: Iterable[Any] = ()) -> Path:
-    """Write ``<name>.json`` into ``folder()``: dataclasses become objects, floats six decimals, nan null.
+    """Write ``<name>.json`` into ``folder()``: dataclasses become objects, floats nine significant digits, nan null, an
+    infinite number "inf", numpy's and torch's numbers plain ones; the config keeps all digits.
 
     ``code``: the entry points that the figures come from (see ``code_hash``); a test then fails when anything behind them does
-    something else. Raises ``ValueError`` as ``check_name`` does.
+    something else. Raises ``ValueError`` as ``check_name`` does and for keys that cannot stand beside each other, ``TypeError`` for
+    what JSON does not hold.
     """
     path = check_name(name)
+    if "provenance" in data:
+        raise ValueError("The data have a key 'provenance', where the result's origin stands; give it another name.")
     origin = provenance(config, seconds)
     if entries := sorted(map(entry_name, code)):
         origin["code"] = {"entries": entries, "hash": code_hash(entries)}
     with replacing(path) as part:
-        part.write_text(json.dumps({"provenance": origin, **_plain(data)}, indent=1) + "\n", encoding="utf-8")
+        part.write_text(
+            json.dumps({"provenance": origin, **_plain(data, "data", _DIGITS)}, indent=1) + "\n", encoding="utf-8"
+        )
     return path
 
 

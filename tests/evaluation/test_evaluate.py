@@ -13,6 +13,7 @@ from povid_lib.evaluation.held_out import captions, held_out
 from povid_lib.metrics import files
 from povid_lib.metrics.pope import SETTINGS, YES_NO_HINT
 from povid_lib.metrics.stats import mean
+from povid_lib.metrics.vocabulary import coco_vocabulary
 from povid_lib.world.judge import pocket_vocabulary
 from tests.support.helpers import povid
 
@@ -282,6 +283,32 @@ def test_a_stopped_run_goes_on_and_asks_nothing_twice(vlm, tmp_path, monkeypatch
     assert len(asked) == 41
     evaluate.answered_questions([*questions[:39], evaluate.PopeQuestion("q39", "39", "!", True)], source)
     assert len(asked) == 41 + 40  # other questions have a file of their own
+
+
+def test_other_pictures_of_the_same_name_are_asked_about_anew(vlm, tmp_path, monkeypatch):
+    asked = asked_of(monkeypatch, vlm)
+    truth, config = tmp_path / "truth.json", []
+    write(truth, '{"1": ["dog"]}')
+    for folder, red in (("clean", 1), ("noisy", 2), ("copy", 1)):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (1, 1), (red, 0, 0)).save(tmp_path / folder / "1.png")
+        source = evaluate.Source(None, "m", tmp_path / folder, tmp_path / "said")
+        config.append(evaluate.evaluate_truth_file(truth, None, coco_vocabulary(), source).about["pictures"])
+    assert [red for red, _ in asked] == [1, 2]  # a copy elsewhere is the same picture
+    assert config[0] == config[2] != config[1]
+
+
+def test_results_of_other_files_have_another_hash(cli, tmp_path):
+    hashes = set()
+    for folder, name, said in (("x", "dog", "A dog."), ("y", "cat", "A dog."), ("z", "dog", "A cat.")):
+        (tmp_path / folder).mkdir()
+        truth = write(tmp_path / folder / "t.json", json.dumps({"1": [name]}))
+        answers = write(tmp_path / folder / "a.jsonl", json.dumps({"image_id": 1, "caption": said}))
+        assert cli("--data", truth, "--answers", answers, "--name", folder).exit_code == 0
+        origin = json.loads((tmp_path / "results" / f"{folder}.json").read_text())["provenance"]
+        assert origin["config"]["inputs"].keys() == {"data", "answers"}
+        hashes.add(origin["config_hash"])
+    assert len(hashes) == 3
 
 
 def test_table_finds_every_estimate():

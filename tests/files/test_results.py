@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from povid_lib.files import results
 from povid_lib.files.code_hash import code_hash
@@ -32,6 +34,44 @@ def test_round_trip(place):
 def test_hash_follows_the_config():
     hashes = [results.provenance({"seed": s}, 0)["config_hash"] for s in (1, 1, 2)]
     assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_a_config_keeps_every_digit_and_figures_nine(place):
+    small, other = (results.provenance({"learning_rate": rate}, 0) for rate in (1e-7, 4e-7))
+    assert small["config"] == {"learning_rate": 1e-7}
+    assert small["config_hash"] != other["config_hash"]
+    results.save("x", {"p": 1.23456789012e-9, "share": 2 / 3, "size": 123456.789}, {}, 0)
+    found = results.read("x")
+    assert (found["p"], found["share"], found["size"]) == (1.23456789e-9, 0.666666667, 123456.789)
+
+
+def test_what_is_measured_is_saved_whatever_its_type(place):
+    data = {
+        "count": np.int64(3), "share": np.float32(0.5), "long": np.longdouble(0.25), "row": np.array([1.0, np.nan]),
+        "tensor": torch.tensor([1, 2]), "place": Path("a/b"), "names": {"b", "a"}, "far": float("-inf"), 1: {"of": True},
+    }  # fmt: skip
+    results.save("x", data, {"rate": np.float64(1e-9)}, 0)
+    text = Path("results/x.json").read_text()
+    found = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert found.pop("provenance")["config"] == {"rate": 1e-9}
+    assert found == {
+        "count": 3, "share": 0.5, "long": 0.25, "row": [1.0, None], "tensor": [1, 2], "place": "a/b", "names": ["a", "b"],
+        "far": "-inf", "1": {"of": True},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "complaint"),
+    [
+        ({"provenance": 1}, ValueError, "key 'provenance'"),
+        ({"a": {1: 2, "1": 3}}, ValueError, "data.a has two keys that JSON writes '1'"),
+        ({"a": [1, object()]}, TypeError, r"data.a\[1\] is a object"),
+    ],
+)
+def test_data_that_no_file_can_hold_is_refused(place, data, error, complaint):
+    with pytest.raises(error, match=complaint):
+        results.save("x", data, {}, 0)
+    assert not Path("results/x.json").exists()
 
 
 def test_missing_file_is_named(place):
@@ -70,11 +110,17 @@ def test_results_are_written_where_one_stands_and_read_from_above(place, monkeyp
     assert results.read("x")["n"] == 2
 
 
-@pytest.mark.parametrize("name", ["", "sub/x", "..", "/x"])
+@pytest.mark.parametrize("name", ["", "sub/x", "..", "/x", "x" * 300, "ü" * 101, "a\nb", "a\x00b"])
 def test_a_name_that_is_none_is_refused(place, name):
     with pytest.raises(ValueError, match="plain name"):
         results.check_name(name)
     assert list(place.iterdir()) == []
+
+
+def test_a_name_that_a_folder_has_is_refused(place):
+    (place / "results" / "x.json").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"x\.json is a folder"):
+        results.check_name("x")
 
 
 def test_a_place_that_cannot_be_written_to_is_refused(place):
