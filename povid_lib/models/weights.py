@@ -6,13 +6,16 @@ libraries below tell in a warning, and then go on with parts drawn by chance, is
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import LlavaForConditionalGeneration
@@ -60,6 +63,37 @@ def value_faults(tensors: Mapping[str, Tensor], largest: float = LARGEST) -> lis
     return found + ([f"{len(large)} weights hold numbers beyond {largest:g} ({_few(large)})"] if large else [])
 
 
+def idle_faults(tensors: Mapping[str, Tensor]) -> list[str]:
+    """What is said of matrices of nothing but zeros, which do nothing; a vector, such as a bias, may be that."""
+    idle = [name for name, t in sorted(tensors.items()) if t.is_floating_point() and t.ndim > 1 and not bool(t.any())]
+    return [f"{len(idle)} of {len(tensors)} tensors are matrices of zeros ({_few(idle)})"] if idle else []
+
+
+def file_faults(folder: Path) -> list[str]:
+    """What is said of a model's files: weights that are no floating-point numbers, and a tensor that two files hold. Only the heads
+    of the files are read; what is damaged is left to the loading."""
+    single = folder / "model.safetensors"
+    files = [single] if single.is_file() else sorted(folder.glob("model-*.safetensors"))
+    kinds, places = dict[str, str](), Counter[str]()
+    for path in files:
+        try:
+            with safe_open(path, framework="pt") as file:
+                kinds |= {name: str(file.get_slice(name).get_dtype()) for name in file.keys()}  # noqa: SIM118 no mapping
+                places.update(file.keys())
+        except (SafetensorError, OSError):
+            return []
+    twice = [name for name, count in sorted(places.items()) if count > 1]
+    whole = [f"{name}: {kind}" for name, kind in sorted(kinds.items()) if not kind.startswith(("F", "BF"))]
+    whole = [said for said in whole if not said.split(":")[0].endswith(_BUFFERS)]
+    found = [f"{len(twice)} tensors stand in more than one file ({_few(twice)})"] if twice else []
+    quantised = whole and "quantization_config" in (folder / "config.json").read_text(
+        encoding="utf-8", errors="replace"
+    )
+    return found + (
+        [f"{len(whole)} weights are no floating-point numbers ({_few(whole)})"] if whole and not quantised else []
+    )
+
+
 def read(path: Path, largest: float = LARGEST) -> dict[str, Tensor]:
     """The tensors of a safetensors file. Raises ``ValueError`` if it is not there, damaged, or holds impossible numbers."""
     if not path.is_file():
@@ -75,9 +109,11 @@ def read(path: Path, largest: float = LARGEST) -> dict[str, Tensor]:
 def load_model(where: str, **how: Any) -> LlavaForConditionalGeneration:
     """A LLaVA from a folder or hub id, as ``from_pretrained`` loads it with ``how``.
 
-    Raises ``ValueError`` for files that are missing or damaged, and if any tensor is missing, unexpected, of another shape or
-    holds impossible numbers.
+    Raises ``ValueError`` for files that are missing or damaged, and if any tensor is missing, unexpected, of another shape,
+    of whole numbers, in two files, a matrix of zeros, or holds impossible numbers.
     """
+    wanted = "Give a whole LLaVA in transformers' layout, such as llava-hf/llava-1.5-7b-hf."
+    refuse(f"The model {where!r}", file_faults(Path(where)), wanted)
     told = {"output_loading_info": True, "ignore_mismatched_sizes": True}  # so that all is told, and nothing is printed
     try:
         model, info = LlavaForConditionalGeneration.from_pretrained(
@@ -85,17 +121,24 @@ def load_model(where: str, **how: Any) -> LlavaForConditionalGeneration:
         )
     except torch.OutOfMemoryError:
         raise
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        SafetensorError,
+        ImportError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise ValueError(
             f"The weights of {where!r} cannot be read ({_first_line(error)}); copy or download them again."
         ) from error
     other = [f"{name}: {tuple(found)} for {tuple(wanted)}" for name, found, wanted in sorted(info["mismatched_keys"])]
     faults = name_faults(info["missing_keys"], info["unexpected_keys"])
     faults += [f"{len(other)} tensors have another shape ({_few(other)})"] if other else []
-    faults += [] if faults else value_faults(model.state_dict())
-    refuse(
-        f"The model {where!r}", faults, "Give a whole LLaVA in transformers' layout, such as llava-hf/llava-1.5-7b-hf."
-    )
+    faults += [] if faults else value_faults(model.state_dict()) or idle_faults(model.state_dict())
+    refuse(f"The model {where!r}", faults, wanted)
     return model
 
 
@@ -103,13 +146,16 @@ def add_adapter(model: LlavaForConditionalGeneration, folder: Path) -> PeftModel
     """The model with a LoRA adapter from a folder, frozen; the model itself is changed.
 
     Raises ``ValueError`` if the adapter's files are missing or damaged, it is no LoRA adapter, or any of its tensors is missing,
-    unexpected, of another shape, no part of an adapter, or holds impossible numbers.
+    unexpected, of another shape, no part of an adapter, of zeros alone, or holds impossible numbers.
     """
     config = read_config(folder)
     tensors = read(folder / ADAPTER)
     remedy = "Give the adapter's own base, or train again."
     foreign = [name for name in tensors if ".lora_" not in name]  # PEFT would put these over the model's own weights
-    refuse(folder / ADAPTER, name_faults((), foreign, "tensors that are no LoRA matrices"), remedy)
+    faults = name_faults((), foreign, "tensors that are no LoRA matrices") or idle_faults(tensors)
+    if config.lora_alpha <= 0:
+        faults.append(f"lora_alpha is {config.lora_alpha}, where a training has more than 0")
+    refuse(folder / ADAPTER, faults, remedy)
     config.base_model_name_or_path = None  # PEFT would warn that it is renamed
     try:
         adapted = get_peft_model(model, config)
@@ -132,6 +178,15 @@ def read_config(folder: Path) -> LoraConfig:
     if not isinstance(config, LoraConfig):
         raise ValueError(f"{folder} holds a {type(config).__name__}; only LoRA adapters are read here.")
     return config
+
+
+def config_digest(folder: Path) -> str:
+    """Of an adapter's settings as its file holds them, whatever it calls its base."""
+    found = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    text = json.dumps(
+        {name: value for name, value in found.items() if name != "base_model_name_or_path"}, sort_keys=True
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def merged(adapted: PeftModel) -> LlavaForConditionalGeneration:

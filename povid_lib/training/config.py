@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
@@ -31,9 +33,18 @@ _TRL_ONLY = (
 _UNREAD = {
     "use_liger_kernel": "it replaces the model's own forward pass, which is called here; leave it out",
     "model_init_kwargs": "load the model with what it needs (models.load), and give it as `model`",
+    "save_only_model": "a run that is stopped could not go on from such checkpoints; leave it out",
     "trust_remote_code": "code of models is never run here; leave it out",
 }
+NOT_IN_A_RECIPE = {  # what a trainer takes, and a recipe does not
+    **dict.fromkeys(
+        ("eval_strategy", "do_eval", "eval_on_start", "load_best_model_at_end", "metric_for_best_model"),
+        "leave it out, a recipe has no data set for evaluation",
+    ),
+    "hub_token": "leave it out, it would be written into the run's folder; log in with `hf auth login`",
+}
 _Moment = Annotated[float, Field(ge=0, lt=1), Remedy("give a number that is 0 or more and less than 1")]
+_Seed = Annotated[int, Field(ge=0, lt=2**32), Remedy("give a whole number from 0 to 4294967295")]  # what numpy takes
 # TRL's own settings, told more narrowly than TRL tells them, so that what cannot work is refused before anything is computed
 _TRL: dict[str, Any] = {
     "beta": Positive,
@@ -53,7 +64,9 @@ _TRL: dict[str, Any] = {
     "max_steps": Annotated[
         Count | Literal[-1], Remedy("give a whole number, 1 or more, or -1 for num_train_epochs instead")
     ],
-    "seed": Whole,
+    "seed": _Seed,
+    "data_seed": _Seed | None,
+    "per_device_eval_batch_size": Count,
     "dataloader_num_workers": Whole,
     "logging_strategy": Annotated[IntervalStrategy, Strict(False)],
     "logging_steps": Positive,
@@ -180,6 +193,10 @@ class POVIDConfig(DPOConfig):
                 self.image_dispreference  # noqa: B018 checks its values
             except ValueError as error:
                 yield str(error).removesuffix(".")
+        if isinstance(self.deepspeed, str) and not Path(self.deepspeed).is_file():
+            yield f"deepspeed names {self.deepspeed!r}, which is no file; give the file of its settings"
+        elif self.deepspeed and find_spec("deepspeed") is None:
+            yield "deepspeed is asked for, and is not installed; install the package deepspeed, or leave it out"
         for name, remedy in _UNREAD.items():
             if getattr(self, name):
                 yield f"{name} is {getattr(self, name)!r}; {remedy}"

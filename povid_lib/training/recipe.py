@@ -28,7 +28,7 @@ from povid_lib.files.lock import locked
 from povid_lib.files.settings import Fault, Name, Remedy, one_of
 from povid_lib.models import weights
 from povid_lib.models.llava import VLM
-from povid_lib.training import checkpoints, config, reference_cache
+from povid_lib.training import checkpoints, config, reference_cache, run_folder
 from povid_lib.training.config import PRESETS, POVIDConfig
 from povid_lib.training.trainer import POVIDTrainer
 
@@ -98,6 +98,11 @@ def offline_faults(values: Mapping[str, Any], at: str) -> list[Fault]:
 def phase_faults(name: str, own: Mapping[str, Any], preset: str, at: str) -> list[Fault]:
     """What is wrong with a phase's own settings, each for itself, or else with them and the preset's together."""
     found = config.faults(own)
+    found += [
+        Fault(key, f" is not a phase's own; {config.NOT_IN_A_RECIPE[key]}")
+        for key, value in own.items()
+        if key in config.NOT_IN_A_RECIPE and value not in (None, False, "no")
+    ]
     if "output_dir" in own:
         found.append(Fault("output_dir", " is not a phase's own; leave it out, the recipe's `out` holds both phases"))
     if found or preset not in list(PRESETS):
@@ -141,7 +146,8 @@ def read_recipe(path: str | Path) -> Recipe:
 def run(recipe: Recipe, callbacks: Sequence[Any] = ()) -> Path:
     """Both phases; the folder with the merged model. What is finished is not done again.
 
-    Raises ``ValueError`` if the folder holds a run of another recipe, or another process is at work there.
+    Raises ``ValueError`` if the folder holds a run of another recipe, other pairs or another model, or another process is at work
+    there.
     """
     with alone(recipe.out):
         return _run(recipe, callbacks)
@@ -168,17 +174,28 @@ def prepare(recipe: Recipe) -> Any:
     """The run's folder with its recipe, and its pairs as TRL takes them. Raises as ``run`` does."""
     state, out = PartialState(), Path(recipe.out)
     record = out / "recipe.json"
-    if record.is_file() and _read_json(record) != asdict(recipe):
+    before = _read_json(record) if record.is_file() else asdict(recipe)
+    if not isinstance(before, dict) or {key: before[key] for key in before if key != "inputs"} != asdict(recipe):
         raise ValueError(f"{out} holds a run of another recipe; give another `out`, or delete the folder.")
     data = recipe.pairs or str(out / "pairs.jsonl")
     with state.main_process_first():
         if state.is_main_process:
             out.mkdir(parents=True, exist_ok=True)
-            _write_json(record, asdict(recipe))
+            _write_json(record, before)
             if recipe.offline and not Path(data).is_file():
                 settings = dict(recipe.offline)
                 pair_files.write(data, pairs(settings.pop("n"), Offline(**settings)))
-        return to_trl(data, recipe.images, cache=out / "datasets")
+        dataset = to_trl(data, recipe.images, cache=out / "datasets")
+        inputs = {"pairs": run_folder.data_digest(dataset), "model": run_folder.files_digest(recipe.model)}
+        known = before.get("inputs") or inputs
+        if other := [name for name in inputs if known.get(name) != inputs[name]]:
+            raise ValueError(
+                f"{out} holds a run with another content of {' and '.join(other)} than there is now; give another `out`, or delete "
+                "the folder."
+            )
+        if state.is_main_process:
+            _write_json(record, asdict(recipe) | {"inputs": inputs})
+        return dataset
 
 
 def run_phase(recipe: Recipe, name: str, model: str, dataset: Any, callbacks: Sequence[Any] = ()) -> Path:
@@ -214,7 +231,8 @@ def train_phase(
             shutil.copy(out / "README.md", out / "adapter")  # in place of PEFT's, which says nothing of the run
         if main and not vlm.four_bit:  # four bits say nothing of the weights they came from
             base = trainer.accelerator.unwrap_model(trainer.model).get_base_model()
-            _write_json(out / "adapter" / _BASE, reference_cache.key(base, vlm.processor))
+            key = reference_cache.key(base, vlm.processor)
+            _write_json(out / "adapter" / _BASE, key | {"adapter_config": weights.config_digest(out / "adapter")})
     return trainer
 
 
@@ -243,7 +261,11 @@ def _check_base(vlm: VLM, adapter: Path, named: str | None) -> None:
     """An adapter belongs to the weights whose hash lies beside it, or else, if another library wrote it, to those it names."""
     if not (adapter / _BASE).is_file():
         own = {vlm.name, str(vlm.model.config._name_or_path)}
-        if named and named not in own and not any(_same_folder(named, name) for name in own):
+        if not named:
+            raise ValueError(
+                f"The adapter {adapter} names no base; write base_model_name_or_path into its adapter_config.json."
+            )
+        if named not in own and not any(_same_folder(named, name) for name in own):
             raise ValueError(
                 f"The adapter {adapter} names {named!r} as its base, not {vlm.name!r}; give that one, or, if both are the same "
                 "weights, correct base_model_name_or_path in its adapter_config.json."
@@ -254,8 +276,11 @@ def _check_base(vlm: VLM, adapter: Path, named: str | None) -> None:
         dtype = getattr(torch, wanted["dtype"].removeprefix("torch."))
         vlm.model.to(dtype)
         same = reference_cache.key(vlm.model, vlm.processor)["model"] == wanted["model"]
+        edited = wanted.get("adapter_config") not in (None, weights.config_digest(adapter))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{adapter / _BASE} is damaged ({error}); copy it again.") from error
+    if edited:
+        raise ValueError(f"{adapter / 'adapter_config.json'} is not as the training wrote it; copy the adapter again.")
     if not same:
         raise ValueError(
             f"The adapter {adapter} was trained on other weights than those of {vlm.name!r}; give its own base."

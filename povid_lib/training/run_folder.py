@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import asdict
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from peft import LoraConfig
+from PIL import Image
 from transformers import LlavaForConditionalGeneration
 
 from povid_lib.files import jsonl
@@ -17,6 +19,12 @@ from povid_lib.training.config import POVIDConfig
 
 RECORD = "povid_config.json"  # the settings of the run that a folder holds
 _LENGTH = ("max_steps", "num_train_epochs")
+# settings of transformers that change an update, or which rows are in it
+_UPDATE = (
+    "optim", "optim_args", "optim_target_modules", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm",
+    "lr_scheduler_kwargs", "warmup_steps", "data_seed", "train_sampling_strategy", "dataloader_drop_last", "ignore_data_skip",
+    "bf16", "fp16", "tf32",
+)  # fmt: skip
 _SPARE = 64 * 2**20  # bytes that must stay free beside what is written
 
 
@@ -58,8 +66,9 @@ def write_record(settings: POVIDConfig, record: dict[str, Any] | None = None) ->
 def record_of(settings: POVIDConfig, peft_config: LoraConfig | None = None) -> dict[str, Any]:
     """What must be the same for a run to go on: all that changes the result, nothing of batch layout, caches or places, and of the
     losses' settings those that the objective reads. ``peft_config``: the user's own adapter, in place of rank and alpha."""
-    names = ("objective", "dispreference", "learning_rate", *_LENGTH, "seed")
-    found = {name: getattr(settings, name) for name in names} | settings.coefficients
+    names = ("objective", "dispreference", "learning_rate", *_LENGTH, "seed", *_UPDATE)
+    plain = json.dumps({name: getattr(settings, name) for name in names}, default=str)  # as it is read back
+    found = json.loads(plain) | settings.coefficients
     if peft_config is None:
         found |= {name: getattr(settings, name) for name in ("lora_rank", "lora_alpha")}
     else:
@@ -73,6 +82,28 @@ def record_of(settings: POVIDConfig, peft_config: LoraConfig | None = None) -> d
         found |= asdict(settings.image_dispreference)
     update = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * settings.world_size
     return found | {"rows_per_update": update, "scheduler": str(settings.lr_scheduler_type)}
+
+
+def data_digest(dataset: Any) -> str:
+    """Of a data set's rows in their order: ids, texts, and the names of pictures, or those themselves where the rows hold them."""
+    found = hashlib.sha256()
+    wanted = [
+        name for name in ("id", "prompt", "chosen", "rejected", "image", "images") if name in dataset.column_names
+    ]
+    for row in dataset.with_format(None).select_columns(wanted):
+        found.update(json.dumps(row, sort_keys=True, default=_of_picture).encode())
+    return found.hexdigest()[:16]
+
+
+def files_digest(model: str) -> str | None:
+    """Of the weights in a folder; None of what is none."""
+    files = sorted(Path(model).glob("*.safetensors")) if Path(model).is_dir() else []
+    return jsonl.digest(*files) if files else None
+
+
+def _of_picture(value: Any) -> str:
+    content = value.tobytes() + repr((value.mode, value.size)).encode() if isinstance(value, Image.Image) else value
+    return hashlib.sha256(content).hexdigest()
 
 
 def disk_faults(model: LlavaForConditionalGeneration, settings: POVIDConfig, rows: int) -> list[str]:

@@ -15,6 +15,7 @@ from peft.helpers import rescale_adapter_scale
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 from trl import DPOTrainer
 
+from povid_lib.arguments import check_choice
 from povid_lib.files.lock import locked
 from povid_lib.training import checkpoints, checks, keywords, objectives, pair_scores, reference_cache, run_folder
 from povid_lib.training.collator import Batch
@@ -60,6 +61,10 @@ class POVIDTrainer(DPOTrainer):
         checks.check(
             given.model, given.args, given.train, given.processor, given.collator, self._record, given.evaluation_sets
         )
+        base = reference_cache.key(given.model, given.processor)["model"]
+        self._record |= {"data": run_folder.data_digest(given.train), "base": base}
+        out = Path(given.args.output_dir)
+        checks.refuse("The training cannot begin", run_folder.folder_faults(out, self._record))
         super().__init__(
             model=given.model,
             args=given.args,
@@ -85,6 +90,8 @@ class POVIDTrainer(DPOTrainer):
         with locked(out) if self.accelerator.is_main_process else nullcontext(), checkpoints.writing(out):
             checkpoint = checkpoints.find(resume_from_checkpoint, out)
             if checkpoint is not None:
+                if (checkpoint.parent / run_folder.RECORD).is_file():
+                    checks.refuse("It cannot go on", run_folder.folder_faults(checkpoint.parent, self._record))
                 whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
                 checkpoints.check(checkpoint, self.accelerator.unwrap_model(self.model), whole)
             checks.check_optimizer(self.model, self.optimizer)
@@ -102,6 +109,12 @@ class POVIDTrainer(DPOTrainer):
     ) -> dict[str, float]:
         """As ``Trainer.evaluate``, for one data set or several by name; the noise is the same at every step. Raises ``ValueError``
         with all rows that cannot be read."""
+        if isinstance(eval_dataset, str):
+            check_choice(
+                "The evaluation's data set",
+                eval_dataset,
+                self.eval_dataset if isinstance(self.eval_dataset, dict) else {},
+            )
         if eval_dataset is None or isinstance(eval_dataset, str):
             return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         found: dict[str, float] = {}

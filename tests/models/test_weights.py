@@ -8,10 +8,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import AutoProcessor
 
 from povid_lib import models
 from povid_lib.models import weights
 from povid_lib.training import recipe as recipes
+from povid_lib.training import reference_cache
 from povid_lib.training.config import LANGUAGE_MODEL_LAYERS
 from tests.support import training
 from tests.support.helpers import povid
@@ -68,6 +70,21 @@ def value(number):
     return change
 
 
+def zeros(part, every=1):
+    def change(tensors):
+        names = sorted(name for name in tensors if part in name)[::every]
+        return {name: torch.zeros_like(value) if name in names else value for name, value in tensors.items()}
+
+    return change
+
+
+def typed(kind):
+    def change(tensors):
+        return {name: value.to(kind) if "q_proj.weight" in name else value for name, value in tensors.items()}
+
+    return change
+
+
 def cut(tensors):
     name = min(tensors)
     return {**tensors, name: tensors[name][:1].clone()}
@@ -89,6 +106,10 @@ MODELS = {
     "infinity": (value(float("-inf")), "1 weights are not finite"),
     "1e30": (value(1e30), r"1 weights hold numbers beyond 10000 \(.*1e\+30"),
     "-1e30": (value(-1e30), r"1 weights hold numbers beyond 10000 \(.*1e\+30"),
+    "an empty projector": (zeros("multi_modal_projector"), r"2 of \d+ tensors are matrices of zeros"),
+    "nothing but zeros": (zeros(""), r"tensors are matrices of zeros"),
+    "int8": (typed(torch.int8), r"weights are no floating-point numbers \(.*q_proj.weight: I8"),
+    "bool": (typed(torch.bool), r"weights are no floating-point numbers \(.*q_proj.weight: BOOL"),
 }
 ADAPTERS = {
     "renamed": (renamed("lora_A", "lora_X"), r"14 tensors are missing"),
@@ -103,6 +124,8 @@ ADAPTERS = {
     "NaN": (value(float("nan")), "1 weights are not finite"),
     "1e30": (value(1e30), "1 weights hold numbers beyond 10000"),
     "nothing": (lambda t: {}, "28 tensors are missing"),
+    "zeros": (zeros("lora_B"), "14 of 28 tensors are matrices of zeros"),
+    "half of it zeros": (zeros("lora_B", 2), "7 of 28 tensors are matrices of zeros"),
 }
 
 
@@ -190,6 +213,51 @@ def test_an_adapter_that_names_another_base(saved, tmp_path):
         ValueError, match=r"names 'llava-hf/llava-1.5-13b-hf' as its base, not .*base_model_name_or_path"
     ):
         recipes.merge(saved / "model", tmp_path / "a", tmp_path / "merged")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"base_model_name_or_path": None}, "names no base"),
+        ({"base_model_name_or_path": ""}, "names no base"),
+        ({"lora_alpha": 0}, "lora_alpha is 0"),
+        ({"lora_alpha": -32}, "lora_alpha is -32"),
+    ],
+)
+def test_an_adapter_whose_settings_cannot_be(change, said, saved, tmp_path):
+    shutil.copytree(saved / "adapter", tmp_path / "a")
+    path = tmp_path / "a" / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=said):
+        recipes.merge(saved / "model", tmp_path / "a", tmp_path / "merged")
+
+
+@pytest.mark.parametrize("change", [{"lora_alpha": 16}, {"use_rslora": True}, {"alpha_pattern": {"q_proj": 3}}])
+def test_settings_that_were_edited_after_a_training(change, saved, tmp_path):
+    shutil.copytree(saved / "adapter", tmp_path / "a")
+    key = reference_cache.key(
+        models.load(saved / "model", device="cpu").model, AutoProcessor.from_pretrained(saved / "model")
+    )
+    held = key | {"adapter_config": weights.config_digest(tmp_path / "a")}
+    (tmp_path / "a" / "povid_base.json").write_text(json.dumps(held))
+    recipes.merge(saved / "model", tmp_path / "a", tmp_path / "merged")
+    path = tmp_path / "a" / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match="is not as the training wrote it"):
+        recipes.merge(saved / "model", tmp_path / "a", tmp_path / "other")
+
+
+def test_a_tensor_in_two_files(saved, tmp_path):
+    shutil.copytree(saved / "model", tmp_path / "m")
+    model = models.load(saved / "model", device="cpu").model
+    (tmp_path / "m" / "model.safetensors").unlink()
+    model.save_pretrained(tmp_path / "m", max_shard_size="100KB")
+    models.load(tmp_path / "m", device="cpu")
+    first, second, *_ = sorted((tmp_path / "m").glob("model-*.safetensors"))
+    held = load_file(first)
+    save_file(load_file(second) | {min(held): held[min(held)]}, second, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="1 tensors stand in more than one file"):
+        models.load(tmp_path / "m", device="cpu")
 
 
 def test_filling_a_module_is_as_strict(tmp_path):

@@ -115,6 +115,47 @@ def _other_run(w: World) -> Any:
     return w.trainer(beta1=0.07)
 
 
+def _resumed(change: Callable[[World], dict[str, Any]], **settings: Any) -> Callable[[World], Any]:
+    """A second run in the folder of a first, with something else."""
+
+    def act(w: World) -> Any:
+        first = w.trainer()
+        run_folder.write_record(first.args, first._record)
+        w.model = training.tiny(w.processor)
+        return w.trainer(**change(w), **settings)
+
+    return act
+
+
+def _swapped(w: World) -> dict[str, Any]:
+    row = w.data.with_format(None)[0]
+    return {"data": w.rows({"chosen": row["rejected"], "rejected": row["chosen"]})}
+
+
+def _other_base(w: World) -> dict[str, Any]:
+    with torch.no_grad():
+        w.model.lm_head.weight *= 1.5
+    return {}
+
+
+def _edited_pairs(w: World) -> Any:
+    pairs = training.pair_file(w.folder, 4)
+    recipe = recipes.Recipe(out=str(w.out), model=str(w.base), pairs=str(pairs))
+    recipes.prepare(recipe)
+    recipes.prepare(recipe)
+    pairs.unlink()
+    training.pair_file(w.folder, 4, seed=8)
+    return recipes.prepare(recipe)
+
+
+def _edited_model(w: World) -> Any:
+    recipe = recipes.Recipe(out=str(w.out), model=str(w.folder / "m"), pairs=str(training.pair_file(w.folder, 4)))
+    w.model.save_pretrained(w.folder / "m")
+    recipes.prepare(recipe)
+    training.tiny(w.processor, seed=3).save_pretrained(w.folder / "m")
+    return recipes.prepare(recipe)
+
+
 def _foreign_files(w: World) -> Any:
     w.out.mkdir()
     (w.out / "thesis.tex").write_text("precious")
@@ -288,6 +329,24 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
     ),
     # the folder
     "a run with other settings": (_other_run, ("another beta1", "give another folder")),
+    "a run with other rows": (_resumed(_swapped), ("another data", "give another folder")),
+    "a run of another base": (_resumed(_other_base), ("another base", "give another folder")),
+    **{
+        f"a run with another {name}": (
+            _resumed(lambda w: {}, **{name: value}),
+            (f"another {name} ", "give another folder"),
+        )
+        for name, value in (
+            ("data_seed", 5),
+            ("weight_decay", 0.1),
+            ("adam_beta1", 0.8),
+            ("max_grad_norm", 0.5),
+            ("warmup_steps", 2),
+            ("optim", "sgd"),
+        )
+    },
+    "a recipe's run with other pairs": (_edited_pairs, ("another content of pairs", "another `out`")),
+    "a recipe's run with another model": (_edited_model, ("another content of model", "another `out`")),
     "somebody's files": (_foreign_files, ("holds files that no run", "give another folder")),
     "a file for a folder": (_file_for_folder, ("is a file", "give a folder")),
     # the caches
@@ -337,7 +396,32 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
         ("lora_rank is 0", "give a whole number, 1 or more"),
     ),
     "unknown preset": (lambda w: POVIDConfig.preset("best"), ("no preset 'best'", "choose one of paper")),
+    "checkpoints of the model alone": (
+        lambda w: training.config(w.out, save_only_model=True),
+        ("save_only_model", "leave it out"),
+    ),
+    "a seed beyond numpy's": (lambda w: training.config(w.out, seed=10**23), ("seed is 1", "0 to 4294967295")),
+    "no rows at once in the evaluation": (
+        lambda w: training.config(w.out, per_device_eval_batch_size=0),
+        ("per_device_eval_batch_size is 0", "1 or more"),
+    ),
+    "DeepSpeed's settings are not there": (
+        lambda w: training.config(w.out, deepspeed="nofile.json"),
+        ("deepspeed names 'nofile.json'", "give the file"),
+    ),
+    "an evaluation of a set that was not given": (
+        lambda w: w.trainer().evaluate("b"),
+        ("The evaluation's data set is 'b'",),
+    ),
     # recipes
+    "evaluation in a recipe": (
+        lambda w: w.recipe("out: x\noffline: {n: 8}\ntext: {eval_strategy: steps}"),
+        ("text.eval_strategy", "no data set for evaluation"),
+    ),
+    "a secret in a recipe": (
+        lambda w: w.recipe("out: x\noffline: {n: 8}\nboth: {hub_token: abc}"),
+        ("both.hub_token", "hf auth login"),
+    ),
     "recipe that is no YAML": (lambda w: w.recipe("out: [1"), ("recipe.yaml, line 1", "a recipe is YAML")),
     "recipe that is a list": (lambda w: w.recipe("- 1"), ("holds a list", "a recipe is a mapping")),
     "unknown key": (lambda w: w.recipe("out: x\noffline: {n: 8}\nspeed: 3"), ("recipe.yaml", "speed")),
