@@ -29,7 +29,8 @@ from povid_lib.metrics.llm_judge import Judge, ToJudge
 from povid_lib.metrics.pope import SETTINGS, PopeQuestion, build_questions, draw_present
 from povid_lib.metrics.vocabulary import Vocabulary
 
-JUDGED = ("mmhal", "llava-bench")
+RATINGS: dict[str, llm_judge.Read] = {"mmhal": spellings.rating, "llava-bench": spellings.two_scores}
+JUDGED = tuple(RATINGS)
 BENCHMARKS = ("amber", *JUDGED, "pope")
 BESIDE = {  # a benchmark's other files
     "amber": ("annotations.json", "relation.json", "safe_words.txt"),
@@ -62,14 +63,10 @@ def evaluate_benchmark(
 
 def _judged(name: str, data: Path, source: Source, judge: Judge) -> Measured:
     items, version, said = (_mmhal if name == "mmhal" else _llava_bench)(data, source)
-    reviews = llm_judge.review(items, version, judge, source.said_in / "judge.jsonl")
+    reviews = llm_judge.review(items, version, judge, source.said_in / "judge.jsonl", RATINGS[name])
     llm_judge.write_reviews(source.said_in / "reviews.jsonl", reviews)
-    if name == "mmhal":
-        found: Any = mmhal.mmhal(reviews)
-        unread = sum(spellings.rating(r.text) is None for r in reviews)
-    else:
-        found = llava_bench.llava_bench(reviews)
-        unread = sum(spellings.two_scores(r.text) is None for r in reviews)
+    found: Any = mmhal.mmhal(reviews) if name == "mmhal" else llava_bench.llava_bench(reviews)
+    unread = sum(RATINGS[name](r.text) is None for r in reviews)
     about = {
         "n": len({item.image for item in items}),
         "answered": len(said),

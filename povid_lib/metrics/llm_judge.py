@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from reprlib import repr as shown
 
 from povid_lib.files.jsonl import replacing
 from povid_lib.remote.asking import Stopped, asked
@@ -20,6 +21,8 @@ from povid_lib.remote.client import Request
 from povid_lib.remote.ledger import Event, open_journal
 from povid_lib.remote.reading import content_of, words_in
 from povid_lib.remote.server import Server, Temperature
+
+Read = Callable[[str], object]  # what an answer says; None if nothing
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,9 @@ class Review:
     prompt: str
 
 
-def ask(judge: Judge, prompts: Sequence[str], cache: Path) -> list[str]:
-    """The judge's answer to each prompt. ``cache``: a journal (``remote.ledger``); answers in it are not asked for again.
+def ask(judge: Judge, prompts: Sequence[str], cache: Path, read: Read = str) -> list[str]:
+    """The judge's answer to each prompt. ``cache``: a journal (``remote.ledger``); answers in it are not asked for again. ``read``:
+    what an answer says, None if nothing; a judge whose answers say nothing is asked no more.
 
     An answer is found by a hash of all that it depends on: server, model, prompt, temperature and length. A refusal without text
     is kept as "". What may be spent, and when no more is sent, is told in ``remote.asking.asked``.
@@ -62,13 +66,13 @@ def ask(judge: Judge, prompts: Sequence[str], cache: Path) -> list[str]:
     ``RuntimeError`` if prompts stay without an answer; all answers so far are then in the cache, and a second call goes on.
     """
     requests = [_request(judge, prompt) for prompt in prompts]
+    useless = functools.partial(_useless, read)
     with open_journal(cache) as (ledger, write):
+        proven = any(read(words_in(ended["text"])) is not None for ended in ledger.answers.values())
         left = {request.key: request for request in requests if request.key not in ledger.answers}
         stop = "the next request might pass the limit; raise spending_limit"
         try:
-            with closing(
-                asked(judge, "judge", left.values(), ledger, write, _useless, bool(ledger.answers))
-            ) as answers:
+            with closing(asked(judge, "judge", left.values(), ledger, write, useless, proven)) as answers:
                 for _, ended in answers:
                     if ended["event"] == "failed":
                         stop = f"the last: {ended['text']}"
@@ -82,9 +86,10 @@ def ask(judge: Judge, prompts: Sequence[str], cache: Path) -> list[str]:
         return [words_in(ledger.answers[request.key]["text"]) for request in requests]
 
 
-def review(items: Sequence[ToJudge], version: str, judge: Judge, cache: Path) -> list[Review]:
-    """Have every answer reviewed. ``version``: of the benchmark's prompt. Raises as ``ask`` does."""
-    texts = ask(judge, [item.prompt for item in items], cache)
+def review(items: Sequence[ToJudge], version: str, judge: Judge, cache: Path, read: Read = str) -> list[Review]:
+    """Have every answer reviewed. ``version``: of the benchmark's prompt; ``read``: how its ratings are read. Raises as ``ask``
+    does."""
+    texts = ask(judge, [item.prompt for item in items], cache, read)
     return [
         Review(item.id, item.image, item.category, text, judge.model, version)
         for item, text in zip(items, texts, strict=True)
@@ -103,17 +108,18 @@ def _request(judge: Judge, prompt: str) -> Request:
     return Request(key, len(text.encode("utf-8", "surrogatepass")), functools.partial(dict, body))
 
 
-def _useless(_key: str, ended: Event) -> str:
+def _useless(read: Read, _key: str, ended: Event) -> str:
     """Why an event has nothing to read: a judge that breaks off has often said what counts."""
     if ended["event"] == "failed":
         return f"no answer: {ended['text']}"
-    if words_in(ended["text"]).strip():
+    words = words_in(ended["text"])
+    if words.strip() and read(words) is not None:
         return ""
     try:
         content_of(ended["text"])
     except ValueError as error:
         return str(error)
-    return ""
+    return f"no rating in {shown(words)}"
 
 
 def write_reviews(path: Path, reviews: Sequence[Review]) -> None:

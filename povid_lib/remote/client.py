@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +81,8 @@ def _ended(
         tries.end()
     if tries.unread:
         return "failed", {"dollars": most * tries.charged, "text": tries.unread}
-    text = masked(secret, response.http_response.content.decode("utf-8", "backslashreplace"))
+    content = response.http_response.content
+    text = masked(secret, content.decode(json.detect_encoding(content), "backslashreplace"))
     name, fields = settled(server, text, most)
     fields["dollars"] += most * max(0, tries.charged - 1)
     return name, fields

@@ -14,11 +14,16 @@ _PLACES = 5  # opening braces at which an object is looked for: a text of nothin
 
 
 def usage_of(text: str) -> tuple[int, int] | None:
-    """Input and output tokens as a chat completion reports them; None if it does not, or if they cannot be true."""
+    """Input and output tokens as a chat completion reports them, of output whatever the total has beyond the input.
+
+    None if it does not, or if they cannot be true."""
     usage = _parsed(text).get("usage")
     if not isinstance(usage, dict):
         return None
-    counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    asked, written, total = (usage.get(f"{name}_tokens") for name in ("prompt", "completion", "total"))
+    if all(type(count) is int for count in (asked, written, total)):
+        written = max(written, total - asked)  # some servers count hidden thoughts in the total alone
+    counts = asked, written
     return counts if all(type(count) is int and 0 <= count <= MOST_TOKENS for count in counts) else None  # type: ignore[return-value]
 
 
@@ -28,8 +33,10 @@ def is_completion(text: str) -> bool:
 
 
 def is_broken_off(text: str) -> bool:
-    """Whether a body is the beginning of JSON and no more: the server may have charged for what did not arrive."""
-    return text.lstrip()[:1] in ("{", "[") and not _parsed(text)
+    """Whether a body is the beginning of JSON and no more, or a stream of events, which was not asked for: the server may have
+    charged for what did not arrive, or is not read."""
+    start = text.lstrip()
+    return start.startswith(("data:", "event:", ":")) or (start[:1] in ("{", "[") and not _parsed(text))
 
 
 def content_of(body: str) -> str:
@@ -92,10 +99,13 @@ def json_in(text: str, keys: set[str]) -> Any:
         raise error
 
 
+_DECODER = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) < _DIGITS else math.inf)
+
+
 def _parsed(body: str) -> dict[str, Any]:
     """The object that a body is; empty if it is none. A number of any length is read: an odd one must not cost a paid answer."""
     try:
-        found = json.loads(body, parse_int=lambda digits: int(digits) if len(digits) < _DIGITS else math.inf)
+        found = _DECODER.raw_decode(body.lstrip())[0]  # what stands behind it must not cost the answer
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

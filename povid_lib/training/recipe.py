@@ -189,10 +189,8 @@ def prepare(recipe: Recipe) -> Any:
         inputs = {"pairs": run_folder.data_digest(dataset), "model": run_folder.files_digest(recipe.model)}
         known = before.get("inputs") or inputs
         if other := [name for name in inputs if known.get(name) != inputs[name]]:
-            raise ValueError(
-                f"{out} holds a run with another content of {' and '.join(other)} than there is now; give another `out`, or delete "
-                "the folder."
-            )
+            said = f"holds a run with another content of {' and '.join(other)}"
+            raise ValueError(f"{out} {said}; give another `out`, or delete the folder.")
         if state.is_main_process:
             _write_json(record, asdict(recipe) | {"inputs": inputs})
         return dataset

@@ -7,8 +7,11 @@ import pytest
 
 from povid_lib.metrics import llm_judge
 from povid_lib.metrics.llm_judge import Judge, Review, ToJudge, ask, review, write_reviews
+from povid_lib.metrics.spellings import rating
+from povid_lib.remote import client, reading
 from povid_lib.remote.asking import PROBE
 from povid_lib.remote.ledger import read_journal
+from tests.support import fault_server
 from tests.support.fault_server import MORE, NO_ANSWER, FaultServer
 
 KEY = "sk-judge-0123456789abcdefgh"
@@ -142,6 +145,45 @@ def test_a_judge_that_says_nothing_at_all_is_left_alone(tmp_path):
         assert PROBE <= len(server.log) < PROBE + 4
 
 
+@pytest.mark.parametrize("fault", ["", "cut off"])
+def test_a_judge_without_ratings_is_left_alone(tmp_path, fault):
+    with FaultServer(rate=1, drawn=(fault,)) as server:
+        with pytest.raises(RuntimeError, match=r"answers are of no use \(the last: (no rating in|cut off)"):
+            ask(judge(server), said(*("a" * n for n in range(1, 41))), tmp_path / "c", rating)
+        assert PROBE <= len(server.log) < PROBE + 4
+    with FaultServer() as server:
+        rated = [f"judge: {n}\nRating: 3" for n in range(40)]
+        assert [rating(text) for text in ask(judge(server), rated, tmp_path / "d", rating)] == [3] * 40
+
+
+COMPLETION = {"choices": [{"message": {"content": "fine"}, "finish_reason": "stop"}]}
+USAGE = {"prompt_tokens": 10, "completion_tokens": 5}
+
+
+def test_hidden_thoughts_are_counted():
+    for total, wanted in ((9000, (10, 8990)), (15, (10, 5)), (0, (10, 5)), (None, (10, 5)), ("9", (10, 5))):
+        assert reading.usage_of(json.dumps({"usage": USAGE | {"total_tokens": total}})) == wanted
+
+
+@pytest.mark.parametrize(
+    "body", [f"data: {json.dumps({'usage': USAGE})}\n\ndata: [DONE]", ": ping\n\ndata: {}", "event: x\ndata: {}", '{"a']
+)
+def test_what_may_have_been_charged_is_booked_at_most(body):
+    with FaultServer() as server:
+        assert client.settled(judge(server), body, 0.5) == ("failed", {"dollars": 0.5, "usage": None, "text": body})
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+@pytest.mark.parametrize("after", ["", "\n\x00garbage", "{}"])
+def test_a_whole_answer_in_any_coding_is_read_and_booked(tmp_path, monkeypatch, coding, after):
+    body = (json.dumps(COMPLETION | {"usage": USAGE}) + after).encode(coding)
+    monkeypatch.setattr(fault_server, "completion", lambda *_: body)
+    with FaultServer() as server:
+        assert ask(judge(server), said("a"), tmp_path / "c") == ["fine"]
+        assert len(server.log) == 1
+    assert read_journal(tmp_path / "c").spent == pytest.approx((10 * 2.5 + 5 * 10) / 1e6)
+
+
 def test_the_key_is_never_written(tmp_path):
     with FaultServer(("echo",)) as server:
         ask(judge(server), said("a"), tmp_path / "c")
@@ -155,7 +197,7 @@ def test_a_file_that_is_no_journal_is_left_alone(tmp_path):
 
 
 def test_answers_are_reviewed_with_their_own_prompts(tmp_path, monkeypatch):
-    monkeypatch.setattr(llm_judge, "ask", lambda judge, prompts, cache: [f"re: {prompt}" for prompt in prompts])
+    monkeypatch.setattr(llm_judge, "ask", lambda judge, prompts, cache, read: [f"re: {prompt}" for prompt in prompts])
     (got,) = review([ToJudge("1", "a.jpg", "count", "How?")], "v1", Judge("wise", 1, 1, 1), tmp_path)
     assert got == Review("1", "a.jpg", "count", "re: How?", "wise", "v1")
 
