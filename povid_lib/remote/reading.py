@@ -21,7 +21,7 @@ def usage_of(text: str) -> tuple[int, int] | None:
     if not isinstance(usage, dict):
         return None
     asked, written, total = (usage.get(f"{name}_tokens") for name in ("prompt", "completion", "total"))
-    if all(type(count) is int for count in (asked, written, total)):
+    if isinstance(asked, int) and isinstance(written, int) and isinstance(total, int):
         written = max(written, total - asked)  # some servers count hidden thoughts in the total alone
     counts = asked, written
     return counts if all(type(count) is int and 0 <= count <= MOST_TOKENS for count in counts) else None  # type: ignore[return-value]

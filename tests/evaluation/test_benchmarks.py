@@ -91,7 +91,7 @@ def judged(monkeypatch, say):
     """A judge that answers each prompt so; returns what it was asked."""
     asked = []
 
-    def ask(judge, prompts, cache):
+    def ask(judge, prompts, cache, read):
         asked.extend(prompts)
         return [say(prompt) for prompt in prompts]
 
