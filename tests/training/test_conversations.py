@@ -201,6 +201,25 @@ def test_special_tokens_in_texts_are_refused(vlm, token, where):
         prompt_text(vlm.processor, f"What is {token}?")
 
 
+@pytest.mark.parametrize(
+    ("token", "pieces"),
+    [
+        ("</s>", ("a dog </", "s> cat")),
+        ("<pad>", ("<pa", "d>")),
+        ("<image>", ("a <ima", "ge> dog")),
+        ("<s>", ("<", "s", ">")),
+    ],
+)
+@pytest.mark.parametrize("where", ["prompt", "chosen", "rejected"])
+def test_special_tokens_in_pieces_are_refused(vlm, token, pieces, where):
+    sides = {"prompt": [PLACE, text("What?")], "chosen": [text("A cup.")], "rejected": [text("A box.")]}
+    sides[where] = [*sides[where], *map(text, pieces)]
+    turns = {name: [said("user" if name == "prompt" else "assistant", parts)] for name, parts in sides.items()}
+    told = f"^Row 1: {where}: its parts put together hold {token}, which the model reads as a special token"
+    with pytest.raises(ValueError, match=told):
+        PairCollator(vlm.processor)([row(**turns)])
+
+
 # --- data sets ---------------------------------------------------------------------------------------------------
 
 
