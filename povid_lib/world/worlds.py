@@ -21,6 +21,7 @@ class World:
         ``typical``: one context, one to three of its pairs; partners appear together with their known probability.
         ``counter_typical``: two to five objects of at least two contexts, none of them with its partner.
         ``mixed``: one to six objects drawn uniformly and independently, partners or not.
+
     ``cooccurrence``: multiplies every pair's strength (1: the table as printed; 0: partners never together).
     ``edition``: its name in ``EDITIONS``, so that a picture's name tells the world that it is drawn from.
 

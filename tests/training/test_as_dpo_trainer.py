@@ -192,10 +192,10 @@ REFUSALS = [
 
 def table() -> list[str]:
     """The lines of the page's table."""
-    lines = ["| What | TRL's test | Here |", "| --- | --- | --- |"]
-    lines += [f"| {row.behaviour} | {f'`{row.test}`' if row.test else ''} | {row.outcome} |" for row in TABLE]
+    lines = ["| What | Here | TRL's test |", "| --- | --- | --- |"]
+    lines += [f"| {row.behaviour} | {row.outcome} | {f'`{row.test}`' if row.test else ''} |" for row in TABLE]
     return lines + [
-        f"| {case.behaviour} | {f'`{case.test}`' if case.test else ''} | refused: {case.message} |" for case in REFUSALS
+        f"| {case.behaviour} | refused: {case.message} | {f'`{case.test}`' if case.test else ''} |" for case in REFUSALS
     ]
 
 
