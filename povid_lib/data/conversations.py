@@ -6,21 +6,28 @@ as something else than the row says, or not at all, is a fault with its reason.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from reprlib import repr as shown
 from typing import Any
 
 TEXTS = ("prompt", "chosen", "rejected")
 _ROLES = {"prompt": ("system", "user", "assistant"), "chosen": ("user", "assistant"), "rejected": ("user", "assistant")}
+_ENCODED = re.compile(r"\s*(?:\[\s*)?\{\s*[\"'](?:role|content|from|value)[\"']\s*:")
 _WANTED = 'a list of messages, such as [{"role": "user", "content": "..."}]'
 
 
 def pictures_of(row: Mapping[str, Any]) -> list[Any]:
-    """What a row has in ``images``, or in ``image``, as TRL takes them; [] if there is none."""
-    held = row.get("images") if "images" in row else row.get("image")
-    if isinstance(held, list | tuple):
-        return [each for each in held if each is not None]
-    return [] if held is None else [held]
+    """What a row has in ``images``, or if that is empty in ``image``, as where two data sets were joined; [] if there is none."""
+    for held in (row.get("images"), row.get("image")):
+        if found := [each for each in (held if isinstance(held, list | tuple) else [held]) if each is not None]:
+            return found
+    return []
+
+
+def encoded(text: Any) -> bool:
+    """Whether a text is messages in JSON or as Python writes them, whose braces and keys would be trained on."""
+    return isinstance(text, str) and _ENCODED.match(text[:1000]) is not None
 
 
 def row_faults(row: Mapping[str, Any]) -> list[str]:
@@ -88,6 +95,8 @@ def _message_faults(message: Any, roles: tuple[str, ...]) -> list[str]:
     if message["role"] not in roles:
         faults.append(f"role is {shown(message['role'])}; it must be {' or '.join(roles)}")
     content = message["content"]
+    if encoded(content):
+        return [*faults, f"the text is {shown(content)}, messages written as text; give the messages themselves"]
     if isinstance(content, str):
         return faults if content.strip() else [*faults, "the text is empty; give at least one word"]
     if not isinstance(content, list | tuple) or not content:

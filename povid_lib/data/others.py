@@ -120,6 +120,15 @@ def _texts(row: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
         keys = ", ".join(map(str, list(row)[:10]))
         return {}, [f"no {', no '.join(missing)} (its keys: {keys}); the known forms are {_FORMS}"]
     values = [row[name] for name in (question, *_SIDES)]
+    if any(conversations.encoded(value) for value in values):
+        try:
+            values = [jsonl.parse(value) if isinstance(value, str) else value for value in values]
+        except (ValueError, RecursionError) as error:
+            named = [
+                name for name, value in zip((question, *_SIDES), values, strict=True) if conversations.encoded(value)
+            ]
+            told = f"messages written as text, beside or within what is {jsonl.json_fault(error)}"
+            return {}, [f"{', '.join(named)}: {told}; give all three as messages, or all as plain text"]
     if all(isinstance(value, str) for value in values):
         prompt = values[0].removeprefix(f"{PLACEHOLDER}\n").removesuffix(f"\n{PLACEHOLDER}")
         return {"prompt": prompt, "chosen": values[1], "rejected": values[2]}, []

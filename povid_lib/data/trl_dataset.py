@@ -201,19 +201,22 @@ def prepare_rows(dataset: Dataset) -> Dataset:
 
 def skip_text_only(dataset: Dataset) -> tuple[Dataset, int]:
     """The rows that have a picture, and how many others were left out."""
-    name = "images" if "images" in dataset.column_names else "image"
-    if name not in dataset.column_names:
+    names = [name for name in ("images", "image") if name in dataset.column_names]
+    if not names:
         raise ValueError(
             f"The dataset has no column images and no image (its columns: {', '.join(dataset.column_names)})."
         )
-    column = dataset.with_format("arrow").select_columns([name])[:].column(0)
-    with_picture = [at for at, value in enumerate(column) if _is_held(value)]
+    table = dataset.with_format("arrow").select_columns(names)[:]
+    columns = zip(*(table.column(name) for name in names), strict=True)
+    with_picture = [at for at, values in enumerate(columns) if any(map(_is_held, values))]
     return dataset.select(with_picture), len(dataset) - len(with_picture)
 
 
 def _is_held(value: pa.Scalar) -> bool:
     """Whether a value of the column is a picture, or a list of some; none is opened."""
-    return value.is_valid and not (pa.types.is_list(value.type) and len(value) == 0)
+    if not value.is_valid or not (pa.types.is_list(value.type) or pa.types.is_large_list(value.type)):
+        return bool(value.is_valid)
+    return any(each.is_valid for each in value)
 
 
 def _open_held(batch: dict[str, list[Any]], names: tuple[str, ...]) -> dict[str, list[Any]]:

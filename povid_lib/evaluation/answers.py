@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from povid_lib.files.jsonl import read_texts
 from povid_lib.models.chat_template import special_faults
 from povid_lib.models.llava import VLM
 
+_NUMBERED = re.compile(r"(?:.*_)?(\d{12})\.(?:jpg|jpeg|png)", re.IGNORECASE)  # COCO's names
 ENDINGS = (".jpg", ".jpeg", ".png")
 Answer = Callable[[Sequence[int]], Sequence[str]]  # which rows are asked -> the answer to each
 
@@ -85,16 +87,26 @@ def pictures_of(folder: Path | None, asked: Sequence[Asked]) -> dict[str, str]:
 def find_pictures(folder: Path, names: Sequence[str]) -> dict[str, str]:
     """Image id or file name -> a file's name: ``<id>``, ``<id>.jpg`` (.jpeg, .png), or COCO's ``..._<12 digits>.jpg``.
 
-    Raises ``ValueError`` with the number of pictures that are missing and the first ten of them.
+    Raises ``ValueError`` with the number of pictures that are missing and the first ten of them, and where an id means two files.
     """
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    by_number = {Path(name).stem.rsplit("_", 1)[-1].lstrip("0"): name for name in sorted(there)}
+    by_number: dict[int, list[str]] = {}
+    for name in sorted(there):
+        if numbered := _NUMBERED.fullmatch(name):
+            by_number.setdefault(int(numbered[1]), []).append(name)
     found: dict[str, str] = {}
+    twice: list[str] = []
     for image in names:
-        candidates = (image, *(f"{image}{ending}" for ending in ENDINGS))
-        name = next((name for name in candidates if name in there), by_number.get(image))
-        if name is not None:
-            found[image] = name
+        number = int(image) if re.fullmatch(r"[0-9]{1,12}", image) else None
+        candidates = [image] if image in there else [f"{image}{end}" for end in ENDINGS if f"{image}{end}" in there]
+        candidates = candidates or by_number.get(-1 if number is None else number, [])
+        if len(candidates) > 1:
+            twice.append(f"{image} is {' and '.join(candidates)}")
+        if candidates:
+            found[image] = candidates[0]
+    if twice:
+        more = ", ..." if len(twice) > 10 else ""
+        raise ValueError(f"{folder}: {', '.join(twice[:10])}{more}; keep one picture for each id.")
     if missing := [image for image in names if image not in found]:
         raise ValueError(
             f"{folder} lacks {len(missing)} of {len(names)} pictures: {', '.join(missing[:10])}"

@@ -183,7 +183,8 @@ def _remedy(hint: Any) -> Remedy:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 as PyYAML reads it, but ``1e-5`` is a number, and what stands twice, refers back or lies too deep is refused."""
+    """YAML 1.1 as PyYAML reads it, but numbers as in YAML 1.2 (``1e-5`` is one, ``010`` ten, ``1:30`` a text),
+    and what stands twice, refers back or lies too deep is refused."""
 
     def fetch_flow_collection_start(self, kind: Any) -> None:
         if self.flow_level >= _DEEP:  # the time that PyYAML takes grows with the square of the depth
@@ -212,8 +213,28 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(  # YAML 1.2's numbers, which need neither a point nor a sign of the exponent
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"), list("-+.0123456789")
+def _whole(loader: _Loader, node: yaml.ScalarNode) -> int:
+    """A whole number: YAML 1.1's octal 010 and its minutes 1:30 are no numbers that anyone means."""
+    digits = loader.construct_scalar(node).replace("_", "")
+    base = {"0x": 16, "0o": 8, "0b": 2}.get(digits.lstrip("-+")[:2].lower(), 10)
+    return int(digits, base)
+
+
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, rule) for tag, rule in rules if tag not in (_INT, _FLOAT)]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_constructor(_INT, _whole)
+_Loader.add_implicit_resolver(
+    _INT, re.compile(r"[-+]?(?:0x[0-9a-fA-F_]+|0o[0-7_]+|0b[01_]+|\d[\d_]*)$"), list("-+0123456789")
+)
+_Loader.add_implicit_resolver(  # YAML 1.2's, which need neither a point nor a sign of the exponent
+    _FLOAT,
+    re.compile(
+        r"[-+]?(?:\.\d[\d_]*|\d[\d_]*\.[\d_]*|(?:\.\d+|\d+(?:\.\d*)?)[eE][-+]?\d+|\.(?:inf|Inf|INF))$|\.(?:nan|NaN|NAN)$"
+    ),
+    list("-+.0123456789"),
 )
 
 

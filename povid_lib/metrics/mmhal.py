@@ -65,7 +65,8 @@ def read_questions(path: Path) -> list[Question]:
 def read_answers(path: Path, questions: Sequence[Question]) -> dict[str, str]:
     """Question's id -> answer, from the response file: the template, in its order, with every ``model_answer`` filled in.
 
-    Raises ``ValueError`` with every fault and its line: no answer as text, a row about another question, too few rows or too many.
+    Raises ``ValueError`` with every fault and its line: no answer as text, a row about another question or photo, too few rows or
+    too many.
     """
     rows, faults = read_rows(path)
     if rows and len(rows) != len(questions):
@@ -75,6 +76,8 @@ def read_answers(path: Path, questions: Sequence[Question]) -> dict[str, str]:
         answers[question.id] = faults.at(where).text_of(row, ("model_answer",))
         if isinstance(row, dict) and row.get("question", question.question) != question.question:
             faults.at(where).add("not the question that stands there in the template; keep its order")
+        elif isinstance(row, dict) and row.get("image_id", question.image) != question.image:
+            faults.at(where).add(f"image_id is {row['image_id']!r}, in the template {question.image!r}; keep its order")
     return faults.sound(answers)
 
 

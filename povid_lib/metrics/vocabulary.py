@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from nltk.tokenize.destructive import NLTKWordTokenizer
 from nltk.tokenize.punkt import PunktSentenceTokenizer
 
-from povid_lib.metrics.lemmas import Lemmatise, by_pattern
+from povid_lib.metrics.lemmas import Lemmatise, by_pattern, pattern_singular
 
 COCO_FILE, COMPOUNDS_FILE = (Path(__file__).with_name(name) for name in ("coco.txt", "compounds.txt"))
 _PAIRS = (
@@ -39,6 +40,7 @@ COCO_DOUBLE_WORDS: Mapping[str, str] = {
 COCO_UNLESS: Mapping[str, str] = {"seat": "toilet"}  # "the seat of the toilet" is no chair
 
 
+_BETWEEN = re.compile(r"(?<=\w)(?:/|\\|\.{2,}|…|[–—]|-{2,})(?=\w)")  # parts words that no space parts
 _SENTENCES, _TOKENS = PunktSentenceTokenizer(), NLTKWordTokenizer()
 
 
@@ -64,18 +66,22 @@ class ObjectWord:
 class Vocabulary:
     """``words``: singular or double word, lower case -> category; ``double_words``: two singular words -> the word that they are
     read as; ``unless``: word -> the word beside which it names nothing; ``lemmatise``: see ``lemmas``; ``name``: what results call
-    it."""
+    it; ``plurals``: plural -> singular, where the lemmatiser has another; ``parts``: whether "dog/cat" is two words, and "hot-dog"
+    the double word."""
 
     words: Mapping[str, str]
     double_words: Mapping[str, str] = field(default_factory=dict)
     unless: Mapping[str, str] = field(default_factory=dict)
     lemmatise: Lemmatise = by_pattern
     name: str = ""
+    plurals: Mapping[str, str] = field(default_factory=dict)
+    parts: bool = False
 
     @property
     def record(self) -> dict[str, str | int]:
         """What a result says of it: its name, its lemmatiser, how many words of how many categories, and a digest of its tables."""
-        tables = json.dumps([sorted(table.items()) for table in (self.words, self.double_words, self.unless)])
+        own = [self.plurals] if self.parts else []
+        tables = json.dumps([sorted(table.items()) for table in (self.words, self.double_words, self.unless, *own)])
         return {
             "name": self.name,
             "lemmatiser": self.lemmatise.__name__,
@@ -91,14 +97,31 @@ class Vocabulary:
 
     def read(self, text: str) -> list[tuple[int, str]]:
         """The text's words with the position of their first token: singular, double words joined, silenced words left out."""
-        singular = self.lemmatise(tokenise(text))
+        singular = self._singular(tokenise(text))
         found, at = [], 0
         while at < len(singular):
-            pair = " ".join(singular[at : at + 2])
-            found.append((at, self.double_words.get(pair, singular[at])))
+            pair = " ".join(word for _, word in singular[at : at + 2])
+            place, word = singular[at]
+            found.append((place, self.double_words.get(pair, word)))
             at += 2 if pair in self.double_words else 1
         present = {word for _, word in found}
         return [(at, word) for at, word in found if self.unless.get(word) not in present]
+
+    def _singular(self, tokens: list[str]) -> list[tuple[int, str]]:
+        """Base forms with the position of their token; of a token of several words, each at its position."""
+        if not self.parts:
+            return list(enumerate(self.lemmatise(tokens)))
+        pieces = [(at, piece) for at, token in enumerate(tokens) for piece in _BETWEEN.split(token)]
+        forms = self.lemmatise([piece for _, piece in pieces])
+        found = []
+        for (at, piece), form in zip(pieces, forms, strict=True):
+            halves = piece.split("-")
+            pair = " ".join(
+                self.plurals.get(half, base) for half, base in zip(halves, self.lemmatise(halves), strict=True)
+            )
+            joined = len(halves) == 2 and form not in self.words and pair in self.double_words
+            found.append((at, self.double_words[pair] if joined else self.plurals.get(piece, form)))
+        return found
 
     def mentions(self, text: str) -> list[ObjectWord]:
         """Every mention of an object, in order, repeated ones too."""
@@ -152,20 +175,46 @@ def read_vocabulary(
 def coco_vocabulary(lemmatise: Lemmatise = by_pattern) -> Vocabulary:
     """COCO's 80 categories with this project's own synonyms.
 
-    Unlike with the authors' table, every word is also found in the form that the lemmatiser gives it ("bu" for "bus"), every
-    two-word entry is a double word, and so are the compounds in which a word loses its meaning ("pedestrian crossing"). For numbers
-    that others can compare, read the authors' file with ``read_vocabulary``.
+    Unlike with the authors' table, every word is also found in the form that the lemmatiser gives it ("bu" for "bus") and in the
+    plurals that ``pattern`` takes for another word's ("ties", "canoes"), every two-word entry is a double word, and so are the
+    compounds in which a word loses its meaning ("pedestrian crossing"); slashes part words, and "hot-dog" is "hot dog". For
+    numbers that others can compare, read the authors' file with ``read_vocabulary``.
     """
     table = read_vocabulary(COCO_FILE, lemmatise=lemmatise)
     forms = {word: " ".join(lemmatise(word.split())) for word in table.words}
     words = {**{form: table.words[word] for word, form in forms.items()}, **table.words}
+    plurals = {} if lemmatise is not by_pattern else _plurals(table.words, words)
     pairs = {form: word for word, form in forms.items() if word.count(" ") == 1}
+    for first, second in [word.split() for word in pairs.values()]:
+        for plural in _plural_spellings(second):
+            pairs[" ".join(lemmatise([first, plural]))] = f"{first} {second}"
     return replace(
         table,
         words=words,
         double_words={**_compounds(words, lemmatise), **pairs, **COCO_DOUBLE_WORDS},
         name="COCO, this project's table",
+        plurals=plurals,
+        parts=True,
     )
+
+
+def _plural_spellings(word: str) -> list[str]:
+    """How the regular plural of a word may be written."""
+    if word.endswith("y") and word[-2:-1] not in "aeiou":
+        return [f"{word[:-1]}ies"]
+    if word.endswith(("s", "x", "z", "ch", "sh")):
+        return [f"{word}es"]
+    return [f"{word}s", f"{word}es"] if word.endswith("o") else [f"{word}s"]
+
+
+def _plurals(table: Mapping[str, str], words: Mapping[str, str]) -> dict[str, str]:
+    """Plural -> word for the single words of a table whose plural ``pattern`` reads as a word of no or another category ("ty")."""
+    return {
+        plural: word
+        for word, category in table.items()
+        for plural in (_plural_spellings(word) if " " not in word else ())
+        if plural not in table and words.get(pattern_singular(plural)) != category
+    }
 
 
 def _compounds(words: Mapping[str, str], lemmatise: Lemmatise) -> dict[str, str]:

@@ -20,13 +20,18 @@ def prompt_text(processor: LlavaProcessor, question: str, image: bool = True) ->
     return processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
 
 
+def special_tokens(tokenizer: Any) -> list[str]:
+    """The tokenizer's special tokens as they are written, in alphabetical order."""
+    added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return sorted(filter(None, added | set(tokenizer.all_special_tokens)))
+
+
 def special_faults(tokenizer: Any, text: str) -> list[str]:
     """One fault for each of the tokenizer's special tokens that stands in a text: it would be read as that token."""
-    added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
     return [
         f"holds {token}, which the model reads as a special token ({shown(text)}); take it out"
-        for token in sorted(added | set(tokenizer.all_special_tokens))
-        if token and token in text
+        for token in special_tokens(tokenizer)
+        if token in text
     ]
 
 

@@ -14,7 +14,7 @@ from transformers import LlavaProcessor
 from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 
 from povid_lib.data import conversations
-from povid_lib.models.chat_template import completion_ids, special_faults
+from povid_lib.models.chat_template import completion_ids, special_faults, special_tokens
 
 PLACE = {"type": "image"}
 
@@ -40,25 +40,49 @@ def read(processor: LlavaProcessor, row: Mapping[str, Any]) -> Read:
             faults.append("the model's template has no system turn; put its text into the first question")
     if faults:
         raise ValueError("; ".join(faults))
-    written = apply_chat_template(
-        {
-            name: prepare_multimodal_messages(list(row[name]), images=[PLACE] * (name == "prompt"))
-            for name in conversations.TEXTS
-        },
-        processor,
-    )
+    written = _written(processor, row)
+    specials = special_tokens(processor.tokenizer)
+    said_nothing = _written(processor, {name: _without_words(row[name]) for name in conversations.TEXTS})
     faults = [
+        f"{name}: its parts put together hold {token}, which the model reads as a special token; take it out"
+        for name in conversations.TEXTS
+        for token in specials
+        if written[name].count(token) != said_nothing[name].count(token)
+    ]
+    faults += [
         f"the model's template writes {text!r} into no place of the {name}"
         for name in conversations.TEXTS
         for text in _lost(list(conversations.texts_of(row[name])), written[name])
     ]
-    if (places := written["prompt"].count(processor.image_token)) != 1:
+    if not faults and (places := written["prompt"].count(processor.image_token)) != 1:
         faults.append(f"the model's template writes {places} pictures into the prompt; it must be one")
     if faults:
         raise ValueError("; ".join(faults))
     ended = [_ended(processor, written[name]) for name in ("chosen", "rejected")]
     before, (chosen, rejected) = completion_ids(processor, written["prompt"], ended)
     return Read(written["prompt"], len(before), chosen, rejected)
+
+
+def _written(processor: LlavaProcessor, row: Mapping[str, Any]) -> dict[str, str]:
+    """What the model's template makes of a row's messages, by TRL's own functions."""
+    messages = {
+        name: prepare_multimodal_messages(list(row[name]), images=[PLACE] * (name == "prompt"))
+        for name in conversations.TEXTS
+    }
+    return dict(apply_chat_template(messages, processor))
+
+
+def _without_words(messages: Any) -> list[dict[str, Any]]:
+    """The same messages with "x" for every text, in which only the template can write a special token."""
+    return [
+        {
+            **message,
+            "content": "x"
+            if isinstance(message["content"], str)
+            else [{**part, "text": "x"} if part["type"] == "text" else part for part in message["content"]],
+        }
+        for message in messages
+    ]
 
 
 def _ended(processor: LlavaProcessor, completion: str) -> str:

@@ -54,6 +54,9 @@ TRL = [
 STRINGS = [{"image": row["image"], "prompt": f"<image>\n{row['question']}", **SAID, "id": row["idx"]} for row in RLAIF]
 
 
+STRINGS_ONLY = {"prompt": "What is it?", **SAID}
+
+
 def parquet(path, rows):
     pq.write_table(pa.Table.from_pylist(rows), path)
     return path
@@ -107,6 +110,31 @@ def test_lines_of_trl_that_name_their_pictures_and_rows_without_one(tmp_path):
     assert [(pair.id, pair.image) for pair in pair_files.read(tmp_path / "pairs.jsonl")] == [
         ("1", "a.png"),
         ("3", "a.png"),
+    ]
+
+
+def test_messages_in_json_are_read_and_pictures_in_either_column(tmp_path):
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.png")
+    written = {name: json.dumps(TRL[0][name]) for name in ("prompt", "chosen", "rejected")}
+    rows = [{"image": "a.jpg", "images": None} | written, {"images": [], "image": "a.jpg"} | STRINGS_ONLY]
+    (source := tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)).replace("a.jpg", "a.png"))
+    skipped, pairs = others.read(source, tmp_path, skip_text_only=True)
+    said = [(pair.image, pair.prompt, pair.chosen, pair.rejected) for pair in pairs]
+    assert (skipped, said) == (0, [("a.png", "What is it?", *SAID.values())] * 2)
+
+
+def test_messages_written_as_text_that_cannot_be_read_are_refused(tmp_path):
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.png")
+    asked = {"image": "a.png", **STRINGS_ONLY}
+    rows = [
+        asked | {"chosen": json.dumps(TRL[0]["chosen"])},
+        asked | {name: str(TRL[0][name]) for name in ("prompt", "chosen", "rejected")},
+    ]
+    (source := tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    told = faults(lambda path: others.read(path, tmp_path), source)
+    assert [line.partition("messages")[0] for line in told] == [
+        "line 1: chosen: ",
+        "line 2: prompt, chosen, rejected: ",
     ]
 
 

@@ -48,6 +48,30 @@ def test_pictures_are_found_by_id_name_and_coco_number(tmp_path):
         find_pictures(tmp_path, ["7", "8"])
 
 
+def test_a_number_is_coco_s_twelve_digits_of_a_picture(tmp_path):
+    for name in (
+        "COCO_val2014_000000000012.jpg",
+        "mask_12.png",
+        "notes_12.txt",
+        "notes_000000000012.txt",
+        "000000000007.jpg",
+    ):
+        (tmp_path / name).touch()
+    found = {"12": "COCO_val2014_000000000012.jpg", "7": "000000000007.jpg"}
+    assert find_pictures(tmp_path, ["12", "7"]) == found
+    (tmp_path / "train_7.jpg").touch()
+    (tmp_path / "val_9.jpg").touch()
+    assert find_pictures(tmp_path, ["12", "7"]) == found
+    with pytest.raises(ValueError, match="lacks 1 of 1 pictures: 9"):
+        find_pictures(tmp_path, ["9"])
+    for name in ("train_000000000007.jpg", "a.png", "a.jpg"):
+        (tmp_path / name).touch()
+    told = r": 7 is 000000000007\.jpg and train_000000000007\.jpg, a is a\.jpg and a\.png; keep one picture for each id"
+    with pytest.raises(ValueError, match=told):
+        find_pictures(tmp_path, ["12", "7", "a"])
+    assert find_pictures(tmp_path, ["a.png"]) == {"a.png": "a.png"}
+
+
 def test_questions_with_special_tokens_are_told_before_any_is_asked(vlm, tmp_path):
     asked = [answers.Asked("1", "a", "What?"), answers.Asked("2", "a", "A </s>?"), answers.Asked("3", "a", "<image>?")]
     with pytest.raises(

@@ -84,6 +84,21 @@ def test_numbers_are_read_as_yaml_1_2_reads_them(tmp_path):
     }  # fmt: skip
 
 
+def test_octal_and_minutes_of_yaml_1_1_are_none(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text(
+        "{a: 010, b: '1:30', c: 1:30, d: 1:30.5, e: 0o10, f: 0x1F, g: -007, h: 1_000, i: 0, j: 08, k: .inf, l: 1., m: -0.5,"
+        " n: 1_0.5, o: 0b11, p: 190:20:30, q: 09.5, r: +12, s: 010e1, t: -0x10}"
+    )
+    assert settings.read_yaml(file, "it", "that") == {
+        "a": 10, "b": "1:30", "c": "1:30", "d": "1:30.5", "e": 8, "f": 31, "g": -7, "h": 1000, "i": 0, "j": 8, "k": float("inf"),
+        "l": 1.0, "m": -0.5, "n": 10.5, "o": 3, "p": "190:20:30", "q": 9.5, "r": 12, "s": 100.0, "t": -16,
+    }  # fmt: skip
+    file.write_text("a: !!int '1:30'")
+    with pytest.raises(ValueError, match="cannot be read as YAML"):
+        settings.read_yaml(file, "it", "that")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -207,6 +207,30 @@ def test_faults_of_coco_files(write):
     assert "annotation 1: image 100 is not in the table `images`" in str(error.value)
 
 
+@pytest.mark.parametrize("wrong", [None, [1], True, float("nan"), 1.5, "", {}])
+def test_ids_of_coco_that_are_none_are_refused(write, wrong):
+    paths, _ = small_coco(write, instances_images=[{"id": wrong}, {"id": 101}])
+    told = faults(read_coco_truth, *paths, COCO)
+    assert told[0].startswith("`images`, row 1: id is ")
+    paths, _ = small_coco(write, instances_annotations=[{"image_id": 100, "category_id": wrong}])
+    assert faults(read_coco_truth, *paths, COCO)[0].startswith("`annotations`, row 1: category_id is ")
+    paths, _ = small_coco(write, captions_annotations=[{"image_id": wrong, "caption": "A dog."}])
+    with pytest.raises(ValueError, match=r"(?s)captions\.json: .*`annotations`, row 1: image_id is "):
+        read_coco_truth(*paths, COCO)
+
+
+def test_ids_of_coco_that_stand_twice_are_refused(write):
+    categories = [{"id": i, "name": name} for i, name in enumerate(NAMES)]
+    paths, _ = small_coco(write, instances_categories=[*categories, {"id": "1", "name": "dog"}])
+    assert faults(read_coco_truth, *paths, COCO) == [f"`categories`, row {len(NAMES) + 1}: id 1 occurs a second time"]
+    images = [{"id": 100 + i} for i in range(len(NAMES))]
+    for name in ("instances", "captions"):
+        paths, _ = small_coco(write, **{f"{name}_images": [*images, {"id": "100"}]})
+        told = rf"(?s){name}\.json: .*`images`, row {len(NAMES) + 1}: id 100 occurs a second time"
+        with pytest.raises(ValueError, match=told):
+            read_coco_truth(*paths, COCO)
+
+
 QUESTIONS = [
     PopeQuestion("1", "a.jpg", "Is there a dog in the image?", True),
     PopeQuestion("2", "a.jpg", "Cat?", False),

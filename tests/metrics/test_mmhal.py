@@ -38,6 +38,19 @@ def test_from_files_to_prompt(tmp_path):
     assert (item.id, item.image, item.category) == ("1", "i", "count")
 
 
+def test_answers_to_one_question_about_exchanged_photos_are_refused(tmp_path):
+    path = tmp_path / "r.json"
+    rows = [ROW, ROW | {"image_id": "k"}]
+    path.write_text(json.dumps(rows))
+    questions = mmhal.read_questions(path)
+    assert set(mmhal.read_answers(path, questions)) == {"1", "2"}
+    path.write_text(json.dumps(rows[::-1]))
+    assert faults(mmhal.read_answers, path, questions) == [
+        "line 1, entry 1: image_id is 'k', in the template 'i'; keep its order",
+        "line 1, entry 2: image_id is 'i', in the template 'k'; keep its order",
+    ]
+
+
 def test_faults_are_named_with_their_lines(tmp_path):
     path = tmp_path / "r.json"
     path.write_text(

@@ -25,6 +25,7 @@ from povid_lib.world.judge import pocket_vocabulary
 from tests.support.helpers import rows
 
 COCO = coco_vocabulary()
+TABLE = [line.split(", ") for line in COCO_FILE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
 
 
 def test_full_stops_inside_a_text_are_tokens_of_their_own():
@@ -93,6 +94,15 @@ def test_double_words_of_the_authors_that_stand_for_one_word():
         ("a computer mouse beside the oven mitt", ["mouse", "oven"]),
         ("a baby giraffe with its mom, a Hello Kitty toy, a stuffed penguin", ["giraffe"]),
         ("a greyhound bus and a greyhound", ["bus", "dog"]),
+        ("ties, bow ties, neckties and bowties; Ty", ["tie", "tie", "tie", "tie"]),
+        ("canoes, magpies, collies, doggies", ["boat", "bird", "dog", "dog"]),
+        ("champagne glasses, wine glasses, glasses", ["wine glass", "wine glass"]),
+        (
+            "hot-dogs, a stop-sign, a fire-hydrant, wine-glasses, a pick-up",
+            ["hot dog", "stop sign", "fire hydrant", "wine glass", "truck"],
+        ),
+        ("dog/cat, dog...cat, dogs—cats, dog…cat", ["dog", "cat"] * 4),
+        ("a dog-like, cat-eared thing", []),
     ],
 )
 def test_own_coco_vocabulary(text, objects):
@@ -111,6 +121,26 @@ def test_own_coco_table_has_80_categories_and_finds_every_word_of_it_under_one_c
     for category, *synonyms in lines:
         for word in (category, *synonyms):
             assert COCO.mentioned(f"there is a {word} here.") == [category]
+
+
+def test_the_plural_of_every_word_of_the_own_table_is_found():
+    lost = []
+    for word, category in COCO.words.items():
+        if not any(word in line for line in TABLE):
+            continue
+        last = word.split()[-1]
+        if last.endswith(("s", "x", "z", "ch", "sh", "man", "f", "fe", "o", "ox", "en", "people", "child", "aircraft")):
+            continue  # no plural that is made by rule, or one of several
+        plural = f"{word[:-1]}ies" if word[-1] == "y" and word[-2] not in "aeiou" else f"{word}s"
+        if COCO.mentioned(f"there are two {plural} here.") != [category]:
+            lost.append(plural)
+    assert not lost
+
+
+def test_positions_are_tokens_where_a_token_holds_several_words():
+    assert [(m.word, m.position) for m in COCO.mentions("A dog/cat and hot-dogs by a car.")] == [
+        ("dog", 1), ("cat", 1), ("hot dog", 3), ("car", 6),
+    ]  # fmt: skip
 
 
 def test_pocket_vocabulary_reads_what_the_pocket_world_writes():

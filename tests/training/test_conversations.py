@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 import torch
-from datasets import Dataset, Image, List
+from datasets import Dataset, Image, List, concatenate_datasets
 from PIL import Image as Pillow
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 
@@ -201,6 +201,25 @@ def test_special_tokens_in_texts_are_refused(vlm, token, where):
         prompt_text(vlm.processor, f"What is {token}?")
 
 
+@pytest.mark.parametrize(
+    ("token", "pieces"),
+    [
+        ("</s>", ("a dog </", "s> cat")),
+        ("<pad>", ("<pa", "d>")),
+        ("<image>", ("a <ima", "ge> dog")),
+        ("<s>", ("<", "s", ">")),
+    ],
+)
+@pytest.mark.parametrize("where", ["prompt", "chosen", "rejected"])
+def test_special_tokens_in_pieces_are_refused(vlm, token, pieces, where):
+    sides = {"prompt": [PLACE, text("What?")], "chosen": [text("A cup.")], "rejected": [text("A box.")]}
+    sides[where] = [*sides[where], *map(text, pieces)]
+    turns = {name: [said("user" if name == "prompt" else "assistant", parts)] for name, parts in sides.items()}
+    told = f"^Row 1: {where}: its parts put together hold {token}, which the model reads as a special token"
+    with pytest.raises(ValueError, match=told):
+        PairCollator(vlm.processor)([row(**turns)])
+
+
 # --- data sets ---------------------------------------------------------------------------------------------------
 
 
@@ -242,6 +261,27 @@ def test_ones_own_data_set(own, vlm):
     single = own.select([0]).map(lambda row: {"image": row["images"][0]}, remove_columns="images")
     assert trl_dataset.prepare_rows(single)[0]["image"].size == (96, 60)
     assert trl_dataset.skip_text_only(single)[1] == 0
+
+
+def test_pictures_of_joined_data_sets_stand_in_either_column(own, vlm):
+    single = own.select([0]).map(lambda row: {"image": row["images"][0]}, remove_columns="images")
+    assert single.column_names != own.column_names
+    joined = trl_dataset.prepare_rows(concatenate_datasets([own, single]).remove_columns("id"))
+    with_picture, skipped = trl_dataset.skip_text_only(joined)
+    assert (with_picture["id"], skipped) == (["1", "2", "4"], 1)
+    batch = PairCollator(vlm.processor)([with_picture[0], with_picture[2]])
+    assert torch.equal(batch["pixel_values"][0], batch["pixel_values"][1])
+
+
+def test_messages_written_as_text_are_refused(vlm):
+    for words in (
+        '[{"role": "assistant", "content": "A cup."}]',
+        "[{'role': 'assistant'}]",
+        '{"from": "gpt", "value": "A"}',
+    ):
+        with pytest.raises(ValueError, match=r"^Row 1: chosen: the text is .*messages written as text"):
+            PairCollator(vlm.processor)([row([ASKED], words)])
+    assert PairCollator(vlm.processor)([row([ASKED], "{a cup}")])
 
 
 def test_all_faults_of_a_data_set_are_told_before_anything_is_computed(vlm, tmp_path):
