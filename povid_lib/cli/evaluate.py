@@ -122,5 +122,5 @@ def evaluate(
     for line in kinds.lines(measured):
         typer.echo(line)
     asked = {"model": model, "answers": answers and answers.name, "data": path.name, "benchmark": benchmark}
-    asked |= {"inputs": inputs}
-    typer.echo(f"Written to {results.save(name, measured.data, asked | measured.about, time.time() - start)}.")
+    config = {**asked, "inputs": inputs, **measured.about}
+    typer.echo(f"Written to {results.save(name, measured.data, config, time.time() - start)}.")

@@ -515,7 +515,9 @@ def test_a_disk_that_fills_up_leaves_no_merged_model(shared, tmp_path, monkeypat
     base, _ = shared
     adapter = tmp_path / "adapter"
     model = training.tiny(AutoProcessor.from_pretrained(base))
-    get_peft_model(model, LoraConfig(r=2, target_modules=LANGUAGE_MODEL_LAYERS)).save_pretrained(adapter)
+    model.name_or_path = str(base)
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=LANGUAGE_MODEL_LAYERS, init_lora_weights=False))
+    adapted.save_pretrained(adapter)
 
     def full(self, folder, **kwargs):
         Path(folder).mkdir(exist_ok=True)
