@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from povid_lib import models
 from povid_lib.analysis.caption_profile import profile
 from povid_lib.analysis.vision_probe import patch_features
+from povid_lib.evaluation.held_out import SPLITS, held_out
 from povid_lib.files import results
 from povid_lib.models import end_bias
 from povid_lib.models.llava import VLM
@@ -32,7 +33,7 @@ from povid_lib.world.patches import PATCH
 from povid_lib.world.scenes import Scene, draw, scenes
 from povid_lib.world.worlds import world
 
-EDITION, KINDS = "second", ("typical", "counter_typical")
+EDITION = "second"
 CONSTANTS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)
 UNSUPPORTED = ((3.0, 2.0), (3.0, 100.0))  # odds, constant
 SHOWN = (
@@ -48,14 +49,9 @@ SHOWN = (
 )
 
 
-def held_out(kind: str, n: int, split: str) -> list[Scene]:
-    """The first ``n`` scenes of a split of the second world."""
-    return list(scenes(n, world(EDITION, kind), split))
-
-
 def taught(kind: str, n: int, split: str) -> dict[str, float]:
     """The profile of captions that the annotator writes about the scenes."""
-    author, rng, batch = lessons.author(RECIPES[EDITION]), np.random.default_rng(0), held_out(kind, n, split)
+    author, rng, batch = lessons.author(RECIPES[EDITION]), np.random.default_rng(0), held_out(kind, n, split, EDITION)
     return profile(batch, [author.caption(scene, rng) for scene in batch])
 
 
@@ -118,9 +114,9 @@ def main(model: str, split: str, n: int, name: str) -> None:
     ways: dict[str, Callable[..., list[models.Answer]]] = {"base": greedy}
     ways |= {f"end {constant:g}": ending(constant) for constant in CONSTANTS}
     ways |= {f"unsupported {odds:g} {constant:g}": unsupported(odds, constant) for odds, constant in UNSUPPORTED}
-    for kind in KINDS:
+    for kind in SPLITS:
         found[kind] = {"taught": taught(kind, 2 * n, split)}
-        batch = held_out(kind, n, split)
+        batch = held_out(kind, n, split, EDITION)
         for label, decode in ways.items():
             found[kind][label] = said(vlm, batch, decode)
             print(f"{kind:16}{label:20}", *(f"{k}={found[kind][label][k]:.3f}" for k in SHOWN), flush=True)
