@@ -58,21 +58,24 @@ def pocket_report(
     name: Annotated[str, typer.Option(help="Name of the file in results/.")] = "pocket",
     n: Annotated[int, typer.Option(help="Scenes of each held-out split.")] = 500,
 ) -> None:
-    """Measure a pocket model on the held-out splits and write results/NAME.json."""
+    """Measure a pocket model on the held-out splits of its world and write results/NAME.json."""
     from povid_lib.evaluation.held_out import SPLITS
     from povid_lib.evaluation.pocket_report import full_report
     from povid_lib.files import results
     from povid_lib.models.llava import load
+    from povid_lib.pocket.lessons import recipe_of
     from povid_lib.pocket.train import train as make
 
     start = time.time()
     try:
         results.check_name(name)
-        vlm = load(model)
+        config, vlm = recipe_of(model), load(model)
     except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
-    data = full_report(vlm, n)
-    path = results.save(name, data, {"model": model, "n": n}, time.time() - start, code=[full_report, make])
+    data = full_report(vlm, config, n)
+    path = results.save(
+        name, data, {"model": model, "edition": config.edition, "n": n}, time.time() - start, code=[full_report, make]
+    )
     for split in SPLITS:
         found = data[split]["answers"].chair
         typer.echo(f"{split}: CHAIR_s {found.chair_s}  CHAIR_i {found.chair_i}  recall {found.recall}")
