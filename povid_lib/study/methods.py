@@ -20,6 +20,7 @@ from povid_lib.evaluation.held_out import SPLITS
 from povid_lib.files import settings
 from povid_lib.files.code_hash import code_hash
 from povid_lib.files.settings import Count, Fault, Name, Remedy, Share, one_of
+from povid_lib.pocket.lessons import recipe_of
 from povid_lib.study.caption_pairs import CaptionPairs
 from povid_lib.study.measure import DECODINGS, WITH_CONSTANT
 from povid_lib.training import config, reference_cache
