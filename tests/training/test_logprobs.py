@@ -10,10 +10,9 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from trl import DPOConfig, DPOTrainer
 
 from povid_lib import models
-from povid_lib.training import losses
+from povid_lib.training import logprobs, losses
 from povid_lib.training.collator import SIDES, PairCollator
 from povid_lib.training.config import LANGUAGE_MODEL_LAYERS
-from povid_lib.training import logprobs
 from povid_lib.training.logprobs import (
     chosen_logits,
     image_features,
