@@ -15,6 +15,7 @@ import math
 import re
 
 import numpy as np
+
 from povid_lib.course.exercises import attempt
 
 WORDS = {  # a word or phrase of a caption -> the object that it names
@@ -40,12 +41,16 @@ def check_named(named):
     assert found != ["puppy"], "give the object's name, not the word of the caption: a puppy is a 'dog'"
     assert found == ["dog"], f"'a puppy' names ['dog'], not {found}"
     assert named("A Dog", WORDS) == ["dog"], "capital letters must not matter: 'A Dog' names a dog"
-    assert named("a dog, a cat.", WORDS) == ["dog", "cat"], "punctuation hides a word: 'a dog, a cat.' names two objects"
+    assert named("a dog, a cat.", WORDS) == ["dog", "cat"], (
+        "punctuation hides a word: 'a dog, a cat.' names two objects"
+    )
     assert named("a caterpillar in a carpet", WORDS) == [], "count whole words only: a caterpillar is no cat"
     found = named("a dog and another dog", WORDS)
     assert found == ["dog", "dog"], f"each mention counts: 'a dog and another dog' has two, and you give {found}"
     found = named("a hot dog", WORDS)
-    assert found not in (["hot dog", "dog"], ["dog", "hot dog"]), "a hot dog is no dog: the words of a phrase are used up with it"
+    assert found not in (["hot dog", "dog"], ["dog", "hot dog"]), (
+        "a hot dog is no dog: the words of a phrase are used up with it"
+    )
     assert found == ["hot dog"], f"the longest phrase wins: 'a hot dog' names ['hot dog'], not {found}"
 
 
@@ -54,20 +59,38 @@ def check_chair(chair):
     mentions = {"a": ["dog", "dog", "cat"], "b": ["cup"], "c": []}
     truth = {"a": {"dog", "car"}, "b": {"cup"}, "c": {"bench"}, "no caption": {"fork", "knife"}}
     found = chair(mentions, truth)
-    assert set(found) == {"chair_s", "chair_i", "recall"}, f"the keys must be chair_s, chair_i and recall, not {sorted(found)}"
-    assert abs(found["chair_s"] - 1 / 2) > EXACT, "a caption that names nothing is a caption too: divide chair_s by all of them"
-    assert abs(found["chair_s"] - 2 / 3) > EXACT, "you count the captions without a false object; CHAIR counts those with one"
+    assert set(found) == {"chair_s", "chair_i", "recall"}, (
+        f"the keys must be chair_s, chair_i and recall, not {sorted(found)}"
+    )
+    assert abs(found["chair_s"] - 1 / 2) > EXACT, (
+        "a caption that names nothing is a caption too: divide chair_s by all of them"
+    )
+    assert abs(found["chair_s"] - 2 / 3) > EXACT, (
+        "you count the captions without a false object; CHAIR counts those with one"
+    )
     assert abs(found["chair_s"] - 1 / 4) > EXACT, "images without a caption do not count"
-    assert abs(found["chair_s"] - 1 / 3) < EXACT, f"one of three captions has a false object: chair_s is 1/3, not {found['chair_s']}"
-    assert abs(found["chair_i"] - 1 / 3) > EXACT, "chair_i counts mentions, not kinds: two dogs and a cat are three mentions"
-    assert min(abs(found["chair_i"] - 1 / n) for n in (6, 9)) > EXACT, "add the mentions of all captions first, and divide once; you average over captions"
-    assert abs(found["chair_i"] - 1 / 4) < EXACT, f"one of four mentions is false: chair_i is 1/4, not {found['chair_i']}"
+    assert abs(found["chair_s"] - 1 / 3) < EXACT, (
+        f"one of three captions has a false object: chair_s is 1/3, not {found['chair_s']}"
+    )
+    assert abs(found["chair_i"] - 1 / 3) > EXACT, (
+        "chair_i counts mentions, not kinds: two dogs and a cat are three mentions"
+    )
+    assert min(abs(found["chair_i"] - 1 / n) for n in (6, 9)) > EXACT, (
+        "add the mentions of all captions first, and divide once; you average over captions"
+    )
+    assert abs(found["chair_i"] - 1 / 4) < EXACT, (
+        f"one of four mentions is false: chair_i is 1/4, not {found['chair_i']}"
+    )
     assert abs(found["recall"] - 3 / 4) > EXACT, "for recall an object that is named twice is found once"
     assert abs(found["recall"] - 2 / 6) > EXACT, "images without a caption do not count, in recall neither"
-    assert abs(found["recall"] - 2 / 4) < EXACT, f"two of four true objects are named: recall is 1/2, not {found['recall']}"
+    assert abs(found["recall"] - 2 / 4) < EXACT, (
+        f"two of four true objects are named: recall is 1/2, not {found['recall']}"
+    )
     found = chair({"a": []}, {"a": {"dog"}})
     assert math.isnan(found["chair_i"]), "without a mention there is nothing to divide by: chair_i is nan then"
-    assert found["chair_s"] == 0, f"a caption without a mention has no false object: chair_s is 0, not {found['chair_s']}"
+    assert found["chair_s"] == 0, (
+        f"a caption without a mention has no false object: chair_s is 0, not {found['chair_s']}"
+    )
 
 
 def check_adversarial(adversarial):
@@ -77,7 +100,9 @@ def check_adversarial(adversarial):
         "6": {"car", "cup"},
     }  # fmt: skip
     found = list(adversarial(truth, "3", 1))
-    assert found != ["car"], "'car' is the most frequent (popular); adversarial is what occurs together with the image's objects"
+    assert found != ["car"], (
+        "'car' is the most frequent (popular); adversarial is what occurs together with the image's objects"
+    )
     assert found != ["fork"], "the image has a fork: ask about what it has not"
     assert found == ["knife"], f"knife stands beside fork in two images: the answer is ['knife'], not {found}"
     found = list(adversarial(truth, "3", 4))
@@ -89,13 +114,26 @@ def check_adversarial(adversarial):
     assert found == ["car"], f"car stands beside cup once, bench beside nothing of image 2: ['car'], not {found}"
     truth = {"1": {"fork", "knife"}, "2": {"fork", "knife", "cup"}, "3": {"fork", "bench"}}
     found = list(adversarial(truth, "1", 2))
-    assert found != ["bench", "cup"], "an image that has two of the image's objects counts twice: add up over all of them"
+    assert found != ["bench", "cup"], (
+        "an image that has two of the image's objects counts twice: add up over all of them"
+    )
     assert found == ["cup", "bench"], f"cup keeps company with fork and with knife: ['cup', 'bench'], not {found}"
 
 
 def check_pope(pope):
     """POPE's five numbers on ten answers, and on answers that are all no."""
-    answers = ["Yes.", "yes, there is", "No", "no.", "YES", "No, it is not; yes, I am sure", "I cannot see", "", "yes", "No."]
+    answers = [
+        "Yes.",
+        "yes, there is",
+        "No",
+        "no.",
+        "YES",
+        "No, it is not; yes, I am sure",
+        "I cannot see",
+        "",
+        "yes",
+        "No.",
+    ]
     present = [True, True, True, False, False, False, False, True, False, False]
     found = pope(answers, present)
     keys = {"accuracy", "precision", "recall", "f1", "yes_ratio"}
@@ -108,18 +146,30 @@ def check_pope(pope):
         (0.6, "'I cannot see' and '' are no yes: only an answer whose first word is yes is"),
     ):
         assert abs(found["yes_ratio"] - wrong) > EXACT, why
-    assert abs(found["yes_ratio"] - 0.4) < EXACT, f"four of ten answers are yes: yes_ratio is 0.4, not {found['yes_ratio']}"
+    assert abs(found["yes_ratio"] - 0.4) < EXACT, (
+        f"four of ten answers are yes: yes_ratio is 0.4, not {found['yes_ratio']}"
+    )
     assert abs(found["accuracy"] - 5 / 8) > EXACT, "an answer that is neither yes nor no is wrong; do not leave it out"
-    assert abs(found["accuracy"] - 0.6) > EXACT, "an answer that is neither yes nor no is wrong, also where the object is absent"
-    assert abs(found["accuracy"] - 0.5) < EXACT, f"five of ten answers are right: accuracy is 0.5, not {found['accuracy']}"
+    assert abs(found["accuracy"] - 0.6) > EXACT, (
+        "an answer that is neither yes nor no is wrong, also where the object is absent"
+    )
+    assert abs(found["accuracy"] - 0.5) < EXACT, (
+        f"five of ten answers are right: accuracy is 0.5, not {found['accuracy']}"
+    )
     found = pope(["yes", "yes", "yes", "no", "no", "no"], [True, False, False, True, False, False])
-    assert abs(found["precision"] - 1 / 2) > EXACT, "precision divides by the answers that are yes, recall by the objects that are there"
-    assert abs(found["precision"] - 1 / 3) < EXACT, f"one yes of three is right: precision is 1/3, not {found['precision']}"
+    assert abs(found["precision"] - 1 / 2) > EXACT, (
+        "precision divides by the answers that are yes, recall by the objects that are there"
+    )
+    assert abs(found["precision"] - 1 / 3) < EXACT, (
+        f"one yes of three is right: precision is 1/3, not {found['precision']}"
+    )
     assert abs(found["recall"] - 1 / 2) < EXACT, f"one of two objects was found: recall is 1/2, not {found['recall']}"
     assert abs(found["f1"] - 5 / 12) > EXACT, "F1 is the harmonic mean of precision and recall, not the ordinary one"
     assert abs(found["f1"] - 0.4) < EXACT, f"F1 is 2 (1/3)(1/2) / (1/3 + 1/2) = 0.4, not {found['f1']}"
     found = pope(["no", "no"], [True, False])
-    assert found["precision"] == found["recall"] == found["f1"] == 0, "where there is nothing to divide by, the value is 0"
+    assert found["precision"] == found["recall"] == found["f1"] == 0, (
+        "where there is nothing to divide by, the value is 0"
+    )
 
 
 def check_wilson(wilson):
@@ -127,14 +177,20 @@ def check_wilson(wilson):
     low, high = wilson(8, 10)
     assert high < 2, "give shares between 0 and 1, not percentages"
     assert abs(low - 0.4839) > 1e-3, "this is z = 2; take 1.96"
-    assert abs(low - 0.5521) > 1e-3, "this is k/n plus and minus 1.96 standard errors (Wald); solve the condition for p instead"
+    assert abs(low - 0.5521) > 1e-3, (
+        "this is k/n plus and minus 1.96 standard errors (Wald); solve the condition for p instead"
+    )
     assert abs(low - 0.5408) > 1e-3, "this is the 90% interval: 1.96, not 1.645"
-    assert abs((low + high) / 2 - 0.8) > 1e-3, "the interval is not centred at k/n: its middle is drawn towards one half"
+    assert abs((low + high) / 2 - 0.8) > 1e-3, (
+        "the interval is not centred at k/n: its middle is drawn towards one half"
+    )
     assert abs(low - 0.4901) < 1e-3, f"the lower end at 8 of 10 is 0.490, not {low:.3f}"
     assert abs(high - 0.9433) < 1e-3, f"the upper end at 8 of 10 is 0.943, not {high:.3f}"
     low, high = wilson(0, 20)
     assert abs(low) < EXACT, f"at 0 of 20 the lower end is 0, not {low}"
-    assert abs(high - 0.1611) < 1e-3, f"at 0 of 20 the upper end is 0.161, not {high:.3f}: nothing seen is not nothing there"
+    assert abs(high - 0.1611) < 1e-3, (
+        f"at 0 of 20 the upper end is 0.161, not {high:.3f}: nothing seen is not nothing there"
+    )
 
 
 def check_ratio_interval(ratio_interval):
@@ -142,17 +198,24 @@ def check_ratio_interval(ratio_interval):
     value, low, high = ratio_interval([0, 0, 3, 0], [4, 2, 3, 1])
     assert abs(value - 0.25) > EXACT, "this is the mean of the pictures' ratios; CHAIR_i is the ratio of the sums"
     assert abs(value - 0.3) < EXACT, f"three of ten mentions are false: the value is 0.3, not {value}"
-    assert abs((low + high) / 2 - value) < EXACT, "the interval goes as far down as up; do not cut it off, even below 0 as here"
+    assert abs((low + high) / 2 - value) < EXACT, (
+        "the interval goes as far down as up; do not cut it off, even below 0 as here"
+    )
     half, squares, n, mean = (high - low) / 2, 6.3, 4, 2.5
     for wrong, why in (
         (1.96 * math.sqrt(0.3 * 0.7 / 10), "the mentions of one picture are not independent: the unit is the picture"),
         (1.96 * math.sqrt(squares / n / n) / mean, "r comes from the same n pictures: divide the squares by n - 1"),
         (1.96 * math.sqrt(squares / (n - 1) / n), "divide by the mean number of mentions a picture, too"),
-        (1.96 * math.sqrt(squares / (n - 1)) / mean, "this is the spread of one picture: the standard error is smaller by sqrt(n)"),
+        (
+            1.96 * math.sqrt(squares / (n - 1)) / mean,
+            "this is the spread of one picture: the standard error is smaller by sqrt(n)",
+        ),
         (math.sqrt(squares / (n - 1) / n) / mean, "this is one standard error to each side; 95% takes 1.96 of them"),
     ):
         assert abs(half - wrong) > 1e-4, why
-    assert abs(half - 1.96 * math.sqrt(squares / (n - 1) / n) / mean) < 1e-4, f"half of the interval is 0.5681 here, not {half:.4f}"
+    assert abs(half - 1.96 * math.sqrt(squares / (n - 1) / n) / mean) < 1e-4, (
+        f"half of the interval is 0.5681 here, not {half:.4f}"
+    )
 
 
 def _sentences(caption):
@@ -165,9 +228,13 @@ def _keeps_the_rules(before, after):
     for image, text in after.items():
         assert text.strip(), f"the caption of image {image!r} is empty; every caption must name an object"
         kept, left = [s.strip() for s in _sentences(text)], [s.strip() for s in _sentences(before[image])]
-        assert " ".join(kept) == " ".join(text.split()), f"{text!r} is not made of whole sentences, each with its full stop"
+        assert " ".join(kept) == " ".join(text.split()), (
+            f"{text!r} is not made of whole sentences, each with its full stop"
+        )
         for sentence in kept:
-            assert sentence in left, f"{sentence!r} is no sentence of image {image!r} any more, or out of order; keep whole sentences"
+            assert sentence in left, (
+                f"{sentence!r} is no sentence of image {image!r} any more, or out of order; keep whole sentences"
+            )
             left = left[left.index(sentence) + 1 :]
 
 
@@ -180,11 +247,12 @@ def check_fooled(fooled):
     }
     after = fooled(dict(before), WORDS)
     _keeps_the_rules(before, after)
-    named = r"\b(dog|car|cup|man|fork|knife|bench|cat|person)\b"
+    objects = r"\b(dog|car|cup|man|fork|knife|bench|cat|person)\b"
     for image, text in after.items():
-        assert re.search(named, text), f"the caption of image {image!r} names no object any more: {text!r}"
-    mentions = sum(len(re.findall(named, text)) for text in after.values())
-    assert mentions <= 6, f"nine objects were named before and {mentions} are now: the claims of the end are the false ones"
+        assert re.search(objects, text), f"the caption of image {image!r} names no object any more: {text!r}"
+    mentions = sum(len(re.findall(objects, text)) for text in after.values())
+    assert after != before, "these are the captions as they were; leave sentences out"
+    assert mentions <= 6, f"nine objects were named before and {mentions} are now: more of the end has to go"
 
 
 def check_price(price):
@@ -204,6 +272,7 @@ def check_price(price):
 # phrases in small letters, its values objects. Every mention counts, so an object may come twice. Words are runs of letters; capital
 # letters and punctuation do not matter. Where several keys begin at the same word, the longest wins, and its words are used up: "a hot
 # dog" names a hot dog and no dog.
+
 
 # %% task
 def named(caption, words):
@@ -237,6 +306,7 @@ def named(caption, words):
 #
 # Only images with a caption count, also one that names nothing.
 
+
 # %% task
 def chair(mentions, truth):
     """``chair_s``, ``chair_i`` and ``recall`` as a dict; ``mentions``: image -> list, ``truth``: image -> set."""
@@ -266,13 +336,17 @@ def chair(mentions, truth):
 # each object of the image, count the images of `truth` that have both, and add these counts up. Most company first; ties in
 # alphabetical order. All objects that occur in `truth` take part, also those with no company at all.
 
+
 # %% task
 def adversarial(truth, image, k):
     """The ``k`` absent objects with most company, a list; ``truth``: image -> set of objects."""
     # BEGIN SOLUTION
     present = truth[image]
     absent = set().union(*truth.values()) - set(present)
-    company = {name: sum(len({name, other} & set(there)) == 2 for other in present for there in truth.values()) for name in absent}
+    company = {
+        name: sum(len({name, other} & set(there)) == 2 for other in present for there in truth.values())
+        for name in absent
+    }
     return sorted(absent, key=lambda name: (-company[name], name))[:k]
     # END SOLUTION
 
@@ -285,6 +359,7 @@ def adversarial(truth, image, k):
 # Anything else is neither; it is not a yes, and it is wrong. Precision is the share of yes answers that are right, recall the share of
 # present objects that were answered with yes, `yes_ratio` the share of all answers that are yes. Where there is nothing to divide by,
 # the value is 0.
+
 
 # %% task
 def pope(answers, present):
@@ -313,6 +388,7 @@ def pope(answers, present):
 # Square both sides; a quadratic equation in $p$ remains. The common shortcut puts $k/n$ for $p$ under the root, and gives $[0, 0]$ at
 # 0 of 20.
 
+
 # %% task
 def wilson(k, n):
     """The 95% interval (low, high) of a share, ``k`` of ``n``."""
@@ -334,6 +410,7 @@ def wilson(k, n):
 #
 # $$s = \frac{1}{\bar m} \sqrt{\frac{1}{n} \cdot \frac{\sum d_i^2}{n - 1}}.$$
 
+
 # %% task
 def ratio_interval(false, named):
     """(value, low, high) of ``sum(false) / sum(named)`` with pictures as units."""
@@ -354,6 +431,7 @@ def ratio_interval(false, named):
 # is made of whole sentences of the old one, in their order; each sentence ends with its full stop, one blank between them; and each
 # caption still names an object. On captions drawn for you both `chair_s` and `chair_i` must fall to half or less. (Some captions begin
 # with a sentence that names nothing. You may call your own `named`.)
+
 
 # %% task
 def fooled(captions, words):
@@ -378,6 +456,7 @@ def fooled(captions, words):
 # gets what `chair` said before and after, and gives the recall that was lost for each unit of `chair_i` that was gained; `nan` if
 # `chair_i` did not fall. Look at the price of your own `fooled`, and look for this number in the next paper that reports CHAIR alone.
 
+
 # %% task
 def price(before, after):
     """Recall lost / CHAIR_i gained, from two dicts as ``chair`` gives them."""
@@ -392,7 +471,22 @@ from collections import Counter
 
 from povid_lib.course.grading.assignment import Assignment, Task, Wrong
 
-_FILLERS = ("a", "the", "small", "red", "beside", "under", "with", "scarf", "carpet", "bearing", "very", "near", "scatter", "and")
+_FILLERS = (
+    "a",
+    "the",
+    "small",
+    "red",
+    "beside",
+    "under",
+    "with",
+    "scarf",
+    "carpet",
+    "bearing",
+    "very",
+    "near",
+    "scatter",
+    "and",
+)
 _NAMES = ("apple", "bench", "car", "cat", "cup", "dog", "fork", "knife", "person", "spoon", "table", "truck")
 
 
@@ -448,7 +542,9 @@ def hidden_chair(answer, draw):
         mentions, truth = _pictures(draw, n)
         found, want = answer(mentions, truth), chair(mentions, truth)
         for key in ("chair_s", "chair_i"):
-            assert abs(found[key] - want[key]) < EXACT, f"on {n} other captions {key} is {want[key]:.4f}, not {found[key]:.4f}"
+            assert abs(found[key] - want[key]) < EXACT, (
+                f"on {n} other captions {key} is {want[key]:.4f}, not {found[key]:.4f}"
+            )
 
 
 def hidden_chair_recall(answer, draw):
@@ -465,24 +561,45 @@ def hidden_adversarial(answer, draw):
         found, want = list(answer(truth, image, k)), adversarial(truth, image, k)
         assert not set(found) & truth[image], "an object of the image itself is among the answers"
         assert len(found) == len(want), f"{len(want)} objects were asked for, and {len(found)} came"
-        assert set(found) == set(want), f"in 25 other images those with most company are {want}, not {found}: add up over all objects"
+        assert set(found) == set(want), (
+            f"in 25 other images those with most company are {want}, not {found}: add up over all objects"
+        )
         assert found == want, f"the order is {want}, not {found}: most company first, ties in alphabetical order"
 
 
 def hidden_pope(answer, draw):
-    said = ["Yes", "yes.", "No", "no, there is none", "NO", "YES!", "Not sure", "Yesterday", "Maybe yes", " yes it is", "", "None"]
+    said = [
+        "Yes",
+        "yes.",
+        "No",
+        "no, there is none",
+        "NO",
+        "YES!",
+        "Not sure",
+        "Yesterday",
+        "Maybe yes",
+        " yes it is",
+        "",
+        "None",
+    ]
     for n in (10, 200):
         answers, present = draw.choice(said, n).tolist(), [bool(there) for there in draw.random(n) < 0.6]
         found, want = answer(answers, present), pope(answers, present)
         for key in want:
-            assert abs(found[key] - want[key]) < EXACT, f"on {n} other answers {key} is {want[key]:.4f}, not {found[key]:.4f}"
+            assert abs(found[key] - want[key]) < EXACT, (
+                f"on {n} other answers {key} is {want[key]:.4f}, not {found[key]:.4f}"
+            )
 
 
 def hidden_pope_empty(answer, draw):
     n = int(draw.integers(2, 9))
-    assert answer(["no"] * n, [True] * n)["f1"] == 0, "without a yes F1 is 0: where there is nothing to divide by, the value is 0"
+    assert answer(["no"] * n, [True] * n)["f1"] == 0, (
+        "without a yes F1 is 0: where there is nothing to divide by, the value is 0"
+    )
     found = answer(["yes"] * n, [False] * n)
-    assert found["recall"] == 0, "without a present object recall is 0: where there is nothing to divide by, the value is 0"
+    assert found["recall"] == 0, (
+        "without a present object recall is 0: where there is nothing to divide by, the value is 0"
+    )
 
 
 def hidden_wilson(answer, draw):
@@ -530,19 +647,25 @@ def hidden_fooled(answer, draw):
     captions, truth = _long_captions(draw)
     after = answer(dict(captions), WORDS)
     _keeps_the_rules(captions, after)
-    assert all(named(text, WORDS) for text in after.values()), "a caption names no object any more, so CHAIR has nothing to judge"
+    assert all(named(text, WORDS) for text in after.values()), (
+        "a caption names no object any more, so CHAIR has nothing to judge"
+    )
     first, then = (chair({i: named(text, WORDS) for i, text in texts.items()}, truth) for texts in (captions, after))
     for key in ("chair_s", "chair_i"):
-        assert then[key] <= first[key] / 2, (
-            f"{key} falls from {first[key]:.2f} to {then[key]:.2f} only: the claims of the end are the false ones"
+        change = f"{key} goes from {first[key]:.2f} to {then[key]:.2f}"
+        assert then["chair_i"] < first["chair_i"], (
+            f"{change}: you keep the claims of the end, and these are the false ones"
         )
+        assert then[key] <= first[key] / 2, f"{change}, and half is asked for: more of the end has to go"
 
 
 def hidden_price(answer, draw):
     for _ in range(20):
         a, b = ({"chair_s": 0.5, "chair_i": float(draw.random()), "recall": float(draw.random())} for _ in range(2))
         found, want = answer(a, b), price(a, b)
-        assert math.isnan(found) == math.isnan(want), f"from chair_i {a['chair_i']:.2f} to {b['chair_i']:.2f} the price is {want:.3f}, not {found:.3f}"
+        assert math.isnan(found) == math.isnan(want), (
+            f"from chair_i {a['chair_i']:.2f} to {b['chair_i']:.2f} the price is {want:.3f}, not {found:.3f}"
+        )
         assert math.isnan(want) or abs(found - want) < 1e-6, f"the price is {want:.4f}, not {found:.4f}"
 
 
@@ -572,7 +695,11 @@ def chair_numpy(mentions, truth):
     hit = sum(len(truth[image].intersection(said)) for image, said in mentions.items())
     with np.errstate(all="ignore"):
         chair_i = np.float64(false.sum()) / total
-    return {"chair_s": np.mean(false > 0), "chair_i": chair_i, "recall": hit / sum(len(truth[image]) for image in mentions)}
+    return {
+        "chair_s": np.mean(false > 0),
+        "chair_i": chair_i,
+        "recall": hit / sum(len(truth[image]) for image in mentions),
+    }
 
 
 def chair_counter(mentions, truth):
@@ -603,12 +730,20 @@ def adversarial_loop(truth, image, k):
 
 
 def pope_numpy(answers, present):
-    first = np.array([re.sub("[^a-z].*", "", re.sub("^[^a-z]*", "", text.lower()), flags=re.DOTALL) for text in answers])
+    first = np.array(
+        [re.sub("[^a-z].*", "", re.sub("^[^a-z]*", "", text.lower()), flags=re.DOTALL) for text in answers]
+    )
     yes, no, there = first == "yes", first == "no", np.array(present, dtype=bool)
     tp = int((yes & there).sum())
     p, r = (tp / max(1, int(n)) for n in (yes.sum(), there.sum()))
     right = (yes & there) | (no & ~there)
-    return {"accuracy": right.mean(), "precision": p, "recall": r, "f1": 2 * p * r / (p + r or 1), "yes_ratio": yes.mean()}
+    return {
+        "accuracy": right.mean(),
+        "precision": p,
+        "recall": r,
+        "f1": 2 * p * r / (p + r or 1),
+        "yes_ratio": yes.mean(),
+    }
 
 
 def pope_counts(answers, present):
@@ -622,7 +757,13 @@ def pope_counts(answers, present):
         fn, tn = fn + (word(text) != "yes" and there), tn + (word(text) == "no" and not there)
     f1 = 2 * tp / (2 * tp + fp + fn) if tp else 0
     n = len(answers)
-    return {"accuracy": (tp + tn) / n, "precision": tp and tp / (tp + fp), "recall": tp and tp / (tp + fn), "f1": f1, "yes_ratio": (tp + fp) / n}
+    return {
+        "accuracy": (tp + tn) / n,
+        "precision": tp and tp / (tp + fp),
+        "recall": tp and tp / (tp + fn),
+        "f1": f1,
+        "yes_ratio": (tp + fp) / n,
+    }
 
 
 def wilson_roots(k, n):
@@ -895,9 +1036,9 @@ TASKS = (
             Wrong("keeps the first sentence, whatever it says", "names no object any more", _each_caption(lambda text: _sentences(text)[0].strip())),
             Wrong("cuts sentences apart", "not made of whole sentences", _each_caption(lambda text: " ".join(text.split()[:5]))),
             Wrong("writes sentences of its own", "is no sentence of image", _each_caption(lambda text: "There is something.")),
-            Wrong("leaves the captions as they are", "the claims of the end are the false ones", _each_caption(lambda text: text)),
-            Wrong("leaves out only the last sentence", "the claims of the end are the false ones", _each_caption(lambda text: " ".join(s.strip() for s in _sentences(text)[:-1]))),
-            Wrong("keeps the end in place of the beginning", "the claims of the end are the false ones", _each_caption(lambda text: _sentences(text)[-1].strip())),
+            Wrong("leaves the captions as they are", "the captions as they were", _each_caption(lambda text: text)),
+            Wrong("leaves out only the last sentence", "more of the end has to go", _each_caption(lambda text: " ".join(s.strip() for s in _sentences(text)[:-1]))),
+            Wrong("keeps the end in place of the beginning", "you keep the claims of the end", _each_caption(lambda text: _sentences(text)[-1].strip())),
             Wrong("leaves captions out", "give a caption for each image", lambda c, w: dict(list(fooled(c, w).items())[1:])),
         ),
     ),

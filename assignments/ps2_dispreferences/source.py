@@ -16,6 +16,7 @@ import math
 import re
 
 import numpy as np
+
 from povid_lib.course.exercises import attempt
 
 # %% [markdown]
@@ -54,7 +55,9 @@ def check_faults(faults):
     found = set(faults(TRUTH, false, []))
     assert found == {"unlisted"}, f"the horse became a cow, and no change says so: unlisted, not {found or 'nothing'}"
     found = set(faults(TRUTH, false, [("horse", "cow"), ("dog", "cat")]))
-    assert found == {"not in truth", "not in rewritten"}, f"the truth has no dog, and the answer no cat: two faults, not {found or 'none'}"
+    assert found == {"not in truth", "not in rewritten"}, (
+        f"the truth has no dog, and the answer no cat: two faults, not {found or 'none'}"
+    )
     found = set(faults(TRUTH, "A woman sits on a brown horse.", [("man", "woman"), ("or", "man")]))
     assert found == {"not in truth", "not in rewritten"}, (
         f"compare whole words: 'or' is not in the truth, and 'man' is no word of the answer, whatever 'woman' contains. Not {found or 'nothing'}"
@@ -110,10 +113,14 @@ def check_to_bytes(to_bytes):
     assert found[1] != 128, "cut off towards zero: 0.5 is 127.5, and becomes 127"
     assert found[1] == 127, f"0.5 becomes 127 of 255, not {found[1]}"
     assert found.tolist()[3:] != [24, 231, 129], "this is wrapped; clamp cuts off at 0 and 255"
-    assert found.tolist() == [0, 127, 255, 255, 0, 0], f"clamped they are [0, 127, 255, 255, 0, 0], not {found.tolist()}"
+    assert found.tolist() == [0, 127, 255, 255, 0, 0], (
+        f"clamped they are [0, 127, 255, 255, 0, 0], not {found.tolist()}"
+    )
     found = np.asarray(to_bytes(values, "wrap")).tolist()
     assert found[2:4] != [0, 25], "a byte has 256 values: wrap modulo 256, not 255"
-    assert found != [0, 127, 255, 255, 0, 0], "this is clamped; wrap takes whole numbers modulo 256, so that 280 becomes 24"
+    assert found != [0, 127, 255, 255, 0, 0], (
+        "this is clamped; wrap takes whole numbers modulo 256, so that 280 becomes 24"
+    )
     assert found[4:] != [230, 128], "cut off towards zero before you wrap: -25.5 becomes -25"
     assert found == [0, 127, 255, 24, 231, 129], f"wrapped they are [0, 127, 255, 24, 231, 129], not {found}"
 
@@ -129,37 +136,60 @@ def check_halves(halves):
     assert len(train) + len(test) == 7, f"each of the 7 pairs goes to one half; {len(train)} + {len(test)} came"
     shared = {p["image"] for p in train} & {p["image"] for p in test}
     assert not shared, f"the pictures {sorted(shared)} stand in both halves: all pairs of a picture belong together"
-    assert {p["image"] for p in train} != {"a", "c"}, "count the pictures as they first appear: b is the first here, not a"
+    assert {p["image"] for p in train} != {"a", "c"}, (
+        "count the pictures as they first appear: b is the first here, not a"
+    )
     assert {p["image"] for p in train} != {"a", "d"}, "the first picture goes to the training half"
-    assert {p["image"] for p in train} == {"b", "c"}, f"b and c are the first and the third picture, not {sorted({p['image'] for p in train})}"
+    assert {p["image"] for p in train} == {"b", "c"}, (
+        f"b and c are the first and the third picture, not {sorted({p['image'] for p in train})}"
+    )
     assert train == [pairs[0], pairs[1], pairs[3], pairs[4]], "keep the order of the pairs"
 
 
 def check_weights(weights):
     """The weights of three pairs' words."""
-    pairs = [_pair("1", "a cup", "a fork"), _pair("2", "A cup and a cup and a cup", "a fork"), _pair("3", "a knife", "a cup")]
+    pairs = [
+        _pair("1", "a cup", "a fork"),
+        _pair("2", "A cup and a cup and a cup", "a fork"),
+        _pair("3", "a knife", "a cup"),
+    ]
     found = weights(pairs)
     assert "A" not in found, "capital letters must not matter"
-    assert set(found) == {"a", "cup", "fork", "and", "knife"}, f"give each word of the answers a weight; you have {sorted(found)}"
-    assert abs(found["cup"] - math.log(2 / 5)) > EXACT, "count answers that have a word, not how often it stands in them"
+    assert set(found) == {"a", "cup", "fork", "and", "knife"}, (
+        f"give each word of the answers a weight; you have {sorted(found)}"
+    )
+    assert abs(found["cup"] - math.log(2 / 5)) > EXACT, (
+        "count answers that have a word, not how often it stands in them"
+    )
     assert abs(found["cup"] - math.log(3 / 2)) > EXACT, "turned round: words of rejected answers get positive weights"
     assert abs(found["cup"] - math.log(1 / 2)) > EXACT, "add 1 to both counts"
     assert abs(found["cup"] + math.log10(3 / 2)) > EXACT, "take the natural logarithm"
-    assert abs(found["cup"] - math.log(2 / 3)) < EXACT, f"cup: 1 rejected answer, 2 chosen ones: log(2/3), not {found['cup']}"
+    assert abs(found["cup"] - math.log(2 / 3)) < EXACT, (
+        f"cup: 1 rejected answer, 2 chosen ones: log(2/3), not {found['cup']}"
+    )
     assert abs(found["a"]) < EXACT, f"'a' stands in all six answers: its weight is 0, not {found['a']}"
-    assert abs(found["fork"] - math.log(3)) < EXACT, f"fork: 2 rejected answers, no chosen one: log(3), not {found['fork']}"
+    assert abs(found["fork"] - math.log(3)) < EXACT, (
+        f"fork: 2 rejected answers, no chosen one: log(3), not {found['fork']}"
+    )
 
 
 def check_shortcut(shortcut):
     """Four pairs told by two words, one of them by nothing."""
     weight = {"fork": 1.0, "cup": -1.0}
-    pairs = [_pair("1", "a cup", "a fork"), _pair("2", "a fork", "a cup"), _pair("3", "a dog", "a cat"), _pair("4", "a Cup", "a dog")]
+    pairs = [
+        _pair("1", "a cup", "a fork"),
+        _pair("2", "a fork", "a cup"),
+        _pair("3", "a dog", "a cat"),
+        _pair("4", "a Cup", "a dog"),
+    ]
     found = shortcut(weight, pairs)
     assert abs(found - 0.5) > EXACT, "a tie counts one half, and capital letters must not matter"
     assert abs(found - 0.75) > EXACT, "a tie counts one half, not a whole"
     assert abs(found - 0.375) > EXACT, "turned round: a high sum tells the rejected answer"
     assert abs(found - 2 / 3) > EXACT, "ties stay in: divide by all pairs"
-    assert abs(found - 0.625) < EXACT, f"two are told, one is told wrongly, one is a tie: 2.5 of 4, not {4 * found} of 4"
+    assert abs(found - 0.625) < EXACT, (
+        f"two are told, one is told wrongly, one is a tie: 2.5 of 4, not {4 * found} of 4"
+    )
     found = shortcut({"fork": 1.0, "cup": -1.0, "a": 0.4}, [_pair("1", "a fork a cup a a a a", "a fork")])
     assert found == 1, "a word counts once in an answer, however often it stands there"
 
@@ -175,7 +205,9 @@ def check_balanced(balanced):
     assert len(set(images)) == len(images), "a pair was kept twice; leave pairs out, do not repeat them"
     assert "5" not in images, "cup becomes dog, and no dog becomes a cup: this pair has to go"
     assert len(images) == 4, f"four pairs can be kept, two of each direction's; {len(images)} were"
-    assert images == ["0", "2", "3", "4"], f"of equal swaps keep the first ones, in their order: 0, 2, 3, 4, not {', '.join(images)}"
+    assert images == ["0", "2", "3", "4"], (
+        f"of equal swaps keep the first ones, in their order: 0, 2, 3, 4, not {', '.join(images)}"
+    )
 
 
 # %% [markdown]
@@ -184,6 +216,7 @@ def check_balanced(balanced):
 # `edits(chosen, rejected)` gives the smallest number of words that must be inserted, deleted or replaced to make one text of the other
 # (Levenshtein's distance over words). Words are what blanks separate. Hint: let `distance[i][j]` be that of the first `i` words of the
 # one and the first `j` words of the other.
+
 
 # %% task
 def edits(chosen, rejected):
@@ -221,9 +254,11 @@ def edits(chosen, rejected):
 # would always be unlisted too, so `unlisted` is given only if there is no `empty`. The same goes for `length` and `adds`: they are told
 # as they are.
 
+
 # %% task
 def faults(truth, rewritten, changes):
     """The names of what is wrong, a set; ``changes``: (was, now) texts."""
+
     # BEGIN SOLUTION
     def words(text):
         return re.findall(r"\w+", text.lower())
@@ -264,6 +299,7 @@ def faults(truth, rewritten, changes):
 # steps, both ends included. `alpha_bar(step)` gives the share of the picture's variance that is left after the steps 0 to `step`:
 # $\bar\alpha = \prod_{t=0}^{step} (1 - \beta_t)$.
 
+
 # %% task
 def alpha_bar(step):
     """Share of the variance that is left, a number; ``step``: 0 to 999."""
@@ -278,6 +314,7 @@ def alpha_bar(step):
 #
 # `noised(pixels, left, noise)` gives the picture of which the share `left` of the variance is left:
 # $\sqrt{left}\;x + \sqrt{1 - left}\;\varepsilon$. `pixels` and `noise` are arrays of one shape. Nothing is cut off.
+
 
 # %% task
 def noised(pixels, left, noise):
@@ -294,6 +331,7 @@ def noised(pixels, left, noise):
 # then with `"clamp"` cut off at 0 and 255, and with `"wrap"` taken modulo 256. The released code of POVID wraps, so that the brightest
 # points turn black. The result is of type `uint8`.
 
+
 # %% task
 def to_bytes(values, overflow):
     """Values on a scale of 0 to 1 as uint8; ``overflow``: "clamp" or "wrap"."""
@@ -309,6 +347,7 @@ def to_bytes(values, overflow):
 # A detector must be tested on pairs that it has not learned from, and pairs of one picture resemble one another. `halves(pairs)` gives
 # two lists: of the pictures in the order in which they first appear, the first, third, fifth ... go to the first list with all their
 # pairs, the others to the second. A pair is a dict with `image`, `chosen` and `rejected`. The pairs keep their order.
+
 
 # %% task
 def halves(pairs):
@@ -327,6 +366,7 @@ def halves(pairs):
 # `weights(pairs)` gives each word that stands in any answer a weight: $\log\frac{r + 1}{c + 1}$, where $r$ is the number of rejected
 # answers that have the word, and $c$ that of chosen ones. Words are what blanks separate, in small letters. A word that stands twice in
 # an answer counts once.
+
 
 # %% task
 def weights(pairs):
@@ -348,9 +388,11 @@ def weights(pairs):
 # letters) have the higher sum of weights. A word without a weight counts 0, and a tie counts one half. Near 0.5 all is well. Near 1
 # nobody who learns from these pairs need look at the picture, and it is likely that nobody will.
 
+
 # %% task
 def shortcut(weight, pairs):
     """Share of pairs told by their words; ``weight``: word -> weight."""
+
     # BEGIN SOLUTION
     def total(text):
         return sum(weight.get(word, 0.0) for word in sorted(set(text.lower().split())))
@@ -369,6 +411,7 @@ def shortcut(weight, pairs):
 # A rewriter likes some words: it turns cups into forks far more often than forks into cups, and "fork" soon means "false". In this
 # exercise a pair is a dict with `image`, `was` and `now` (one word became another). `balanced(pairs)` keeps as many pairs as possible
 # so that each swap is kept as often as its reverse. Of equal swaps it keeps the first ones, and all that is kept stays in its order.
+
 
 # %% task
 def balanced(pairs):
@@ -419,7 +462,10 @@ def _rewritten(draw):
     if kind == 3:
         changes.append((nouns[4], nouns[5]))
     if kind == 4:
-        false, changes = false.replace(nouns[2], f"{nouns[2]} and a {nouns[4]}"), [*changes, (nouns[2], f"a {nouns[2]} and a {nouns[4]}")]
+        false, changes = (
+            false.replace(nouns[2], f"{nouns[2]} and a {nouns[4]}"),
+            [*changes, (nouns[2], f"a {nouns[2]} and a {nouns[4]}")],
+        )
     if kind == 5:
         false, changes = false.replace(" beside the", ""), [*changes, ("beside the", "...")]
     if kind == 6:
@@ -450,7 +496,9 @@ def hidden_faults_words(answer, draw):
         assert found == want, f"{m} words for {n}: the length is {'at fault' if want else 'all right'}"
         word = str(draw.choice(_NOUNS))
         found = set(answer(f"a {word}s", f"a {word}s here", [(word, "her")]))
-        assert {"not in truth", "not in rewritten"} <= found, f"compare whole words: {word!r} does not stand in 'a {word}s', nor 'her' in 'here'"
+        assert {"not in truth", "not in rewritten"} <= found, (
+            f"compare whole words: {word!r} does not stand in 'a {word}s', nor 'her' in 'here'"
+        )
 
 
 def hidden_alpha_bar(answer, draw):
@@ -464,7 +512,9 @@ def hidden_noised(answer, draw):
         pixels, noise, left = draw.random(shape), draw.normal(size=shape), float(draw.random())
         found, want = np.asarray(answer(pixels, left, noise)), noised(pixels, left, noise)
         assert found.shape == shape, f"the result has the picture's shape {shape}, not {found.shape}"
-        assert np.abs(found - want).max() < EXACT, f"with left = {left:.3f} a value is {want.flat[0]:.4f}, not {found.flat[0]:.4f}"
+        assert np.abs(found - want).max() < EXACT, (
+            f"with left = {left:.3f} a value is {want.flat[0]:.4f}, not {found.flat[0]:.4f}"
+        )
 
 
 def hidden_to_bytes(answer, draw):
@@ -473,7 +523,9 @@ def hidden_to_bytes(answer, draw):
         found, want = np.asarray(answer(values, overflow)), to_bytes(values, overflow)
         assert found.dtype == np.uint8, f"the result is of type uint8, not {found.dtype}"
         wrong = np.argwhere(found != want)
-        assert not len(wrong), f"{overflow}: {values[tuple(wrong[0])]:.4f} becomes {want[tuple(wrong[0])]}, not {found[tuple(wrong[0])]}"
+        assert not len(wrong), (
+            f"{overflow}: {values[tuple(wrong[0])]:.4f} becomes {want[tuple(wrong[0])]}, not {found[tuple(wrong[0])]}"
+        )
 
 
 def _some_pairs(draw, n, bias):
@@ -494,15 +546,21 @@ def hidden_halves(answer, draw):
         train, test = answer(pairs)
         shared = {p["image"] for p in train} & {p["image"] for p in test}
         assert not shared, f"of {n} other pairs {len(shared)} pictures stand in both halves"
-        assert [list(train), list(test)] == list(halves(pairs)), f"of {n} other pairs the halves are not those of the first, third, fifth picture"
+        assert [list(train), list(test)] == list(halves(pairs)), (
+            f"of {n} other pairs the halves are not those of the first, third, fifth picture"
+        )
 
 
 def hidden_weights(answer, draw):
     pairs = _some_pairs(draw, 40, 0.5)
     found, want = answer(pairs), weights(pairs)
-    assert set(found) == set(want), f"words without a weight, or with one too many: {sorted(set(found) ^ set(want))[:5]}"
+    assert set(found) == set(want), (
+        f"words without a weight, or with one too many: {sorted(set(found) ^ set(want))[:5]}"
+    )
     for word in want:
-        assert abs(found[word] - want[word]) < EXACT, f"in 40 other pairs {word!r} weighs {want[word]:.4f}, not {found[word]:.4f}"
+        assert abs(found[word] - want[word]) < EXACT, (
+            f"in 40 other pairs {word!r} weighs {want[word]:.4f}, not {found[word]:.4f}"
+        )
 
 
 def hidden_shortcut(answer, draw):
@@ -520,7 +578,9 @@ def hidden_balanced(answer, draw):
         kept, want = list(answer(pairs)), balanced(pairs)
         count = Counter((pair["was"], pair["now"]) for pair in kept)
         for (was, now), times in count.items():
-            assert count[now, was] == times, f"{was} becomes {now} {times} times and back {count[now, was]} times: both directions must agree"
+            assert count[now, was] == times, (
+                f"{was} becomes {now} {times} times and back {count[now, was]} times: both directions must agree"
+            )
         assert len(kept) == len(want), f"of {len(pairs)} other pairs {len(want)} can be kept, not {len(kept)}"
         assert kept == want, "of equal swaps keep the first ones, in their order"
 
@@ -559,7 +619,7 @@ def _spaced(text):
 def faults_spaced(truth, rewritten, changes):
     old, new = _spaced(truth), _spaced(rewritten)
     n, m = len(old.split()), len(new.split())
-    rest, found = old, []
+    rest = old
     sides = [(_spaced(was), _spaced(now)) for was, now in changes]
     full = [(was, now) for was, now in sides if was.strip() and now.strip()]
     for was, now in full:
@@ -569,8 +629,7 @@ def faults_spaced(truth, rewritten, changes):
         "adds": any(was in now for was, now in full), "not in truth": any(was not in old for was, _ in full),
         "not in rewritten": any(now not in new for _, now in full), "unlisted": rest != new and len(full) == len(sides),
     }  # fmt: skip
-    found = [name for name, wrong in tests.items() if wrong]
-    return found
+    return [name for name, wrong in tests.items() if wrong]
 
 
 def faults_tuple(truth, rewritten, changes):
@@ -588,7 +647,11 @@ def faults_tuple(truth, rewritten, changes):
             out.append("empty")
             clean = False
             continue
-        out += ["adds"] * bool(runs(a, b)) + ["not in truth"] * (not runs(a, old)) + ["not in rewritten"] * (not runs(b, new))
+        out += (
+            ["adds"] * bool(runs(a, b))
+            + ["not in truth"] * (not runs(a, old))
+            + ["not in rewritten"] * (not runs(b, new))
+        )
         if runs(a, now_is):
             i = runs(a, now_is)[0]
             now_is = now_is[:i] + b + now_is[i + len(a) :]
@@ -620,7 +683,9 @@ def noised_hypot(pixels, left, noise):
 
 def bytes_int(values, overflow):
     whole = (np.array(values) * 255).astype(int)
-    return np.minimum(np.maximum(whole, 0), 255).astype("uint8") if overflow == "clamp" else (whole & 255).astype("uint8")
+    return (
+        np.minimum(np.maximum(whole, 0), 255).astype("uint8") if overflow == "clamp" else (whole & 255).astype("uint8")
+    )
 
 
 def bytes_loop(values, overflow):
@@ -792,7 +857,10 @@ def _distinct(text):
 
 def _shortcut_with(tie, read=_distinct):
     def share(weight, pairs):
-        gaps = [sum(weight.get(w, 0) for w in read(p["rejected"])) - sum(weight.get(w, 0) for w in read(p["chosen"])) for p in pairs]
+        gaps = [
+            sum(weight.get(w, 0) for w in read(p["rejected"])) - sum(weight.get(w, 0) for w in read(p["chosen"]))
+            for p in pairs
+        ]
         return sum(1 if gap > 1e-12 else tie if gap > -1e-12 else 0 for gap in gaps) / len(pairs)
 
     return share
@@ -813,12 +881,22 @@ def _last_ones(pairs):
 
 
 def _one_each(pairs):
-    return list({(pair["was"], pair["now"]): pair for pair in reversed(_both_ways(pairs))}.values())[:2]
+    return sorted(
+        {(p["was"], p["now"]): p for p in reversed(_both_ways(pairs))}.values(), key=lambda p: int(p["image"])
+    )
 
 
-def _words_balanced(pairs):
-    """Each word comes and goes equally often, the swaps' directions do not agree."""
-    return [pair for pair in pairs if pair["image"] in ("0", "2", "5")]
+def _without_reverse(pairs):
+    """Keeps a swap that has no reverse."""
+    count = Counter((pair["was"], pair["now"]) for pair in pairs)
+    kept = Counter()
+    out = []
+    for pair in pairs:
+        swap = pair["was"], pair["now"]
+        if kept[swap] < count.get(swap[::-1], count[swap]):
+            kept[swap] += 1
+            out.append(pair)
+    return out
 
 
 TASKS = (
@@ -920,8 +998,8 @@ TASKS = (
             Wrong("asks only whether the reverse is there", "not equally often", _both_ways),
             Wrong("keeps the last ones", "keep the first ones, in their order", _last_ones),
             Wrong("repeats pairs in place of leaving some out", "do not repeat them", lambda pairs: [*pairs, *pairs]),
-            Wrong("balances words, not swaps", "this pair has to go", _words_balanced),
-            Wrong("keeps fewer than it could", "four pairs can be kept", _one_each),
+            Wrong("keeps a swap that has no reverse", "this pair has to go", _without_reverse),
+            Wrong("keeps each swap once", "can be kept, not", _one_each),
         ),
     ),
 )  # fmt: skip

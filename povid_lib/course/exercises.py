@@ -125,7 +125,7 @@ def _told(fault: Exception) -> str:
 
 
 def _line(fault: Exception, answer: Function) -> str:
-    """Where in the student's own text the fault arose; '' if it did not arise there. A fault of another process has it as a note."""
+    """Where in the student's own text the fault arose; '' if not there. A fault of another process has it as a note."""
     notes = getattr(fault, "__notes__", ())  # Python makes the attribute with the first note
     if notes:
         return f", {notes[0]}"

@@ -31,8 +31,8 @@ class Wrong:
 class Task:
     """One function that a student writes.
 
-    ``visible`` checks stand in the student's notebook; ``hidden`` ones draw their cases from the student's seed. Both are given with
-    their points. ``right``: other right answers than the source's own; ``wrong``: its catalogue.
+    ``visible`` checks stand in the student's notebook; ``hidden`` ones draw their cases from the student's seed. Both are given
+    with their points. ``right``: other right answers than the source's own; ``wrong``: its catalogue.
     """
 
     function: str
@@ -51,8 +51,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a submission may use. ``call_seconds``: for one answer; ``seconds``: for all of them; ``megabytes``: address space of the
-    student's process; ``disk_megabytes``: of its folder, which is emptied afterwards."""
+    """What a submission may use. ``call_seconds``: for one answer; ``seconds``: for all of them; ``megabytes``: address space of
+    the student's process; ``disk_megabytes``: of its folder, which is emptied afterwards."""
 
     call_seconds: float = 10.0
     seconds: float = 110.0
@@ -90,7 +90,9 @@ def find_source(place: str | Path) -> Path:
     path = Path(place)
     path = path / "source.py" if path.is_dir() else path
     if not path.is_file():
-        raise ValueError(f"{place} is no problem set: there is no file {path}. Name a folder such as assignments/ps1_measuring.")
+        raise ValueError(
+            f"{place} is no problem set: there is no file {path}. Name a folder such as assignments/ps1_measuring."
+        )
     return path
 
 

@@ -46,12 +46,14 @@ def check_hidden(*paths: str | Path) -> None:
 def check_possible() -> None:
     """Raises ``ValueError`` where a process cannot be confined."""
     if sys.platform != "linux" or shutil.which("unshare") is None:
-        raise ValueError("Grading confines students' code by Linux namespaces, and needs Linux with util-linux's unshare.")
+        raise ValueError(
+            "Grading confines students' code by Linux namespaces, and needs Linux with util-linux's unshare."
+        )
     tried = subprocess.run([*_unshare(), "true"], capture_output=True, text=True)
     if tried.returncode:
         raise ValueError(
-            f"This machine lets nobody make namespaces ({tried.stderr.strip()}), so that students' code cannot be confined. Grade as "
-            "root, or allow unprivileged user namespaces; in a container, give it SYS_ADMIN."
+            f"This machine lets nobody make namespaces ({tried.stderr.strip()}), so that students' code cannot be confined. Grade "
+            "as root, or allow unprivileged user namespaces; in a container, give it SYS_ADMIN."
         )
 
 
@@ -71,7 +73,7 @@ def command(folder: str | Path, slot: int, limits: Limits) -> list[str]:
 
 def environment() -> dict[str, str]:
     """The variables of a confined process: none of the judge's own."""
-    threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     places = {"PYTHONPATH": str(_LIBRARY.parent), "HOME": FOLDER, "TMPDIR": FOLDER, "PATH": "/usr/bin:/bin"}
     return {**threads, **places, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
 
@@ -85,7 +87,7 @@ def _unshare() -> list[str]:
 
 
 def main(settings: dict) -> None:
-    """Lay out the root, then serve in a child without rights. The first process stays behind and ends with it, and all with that."""
+    """Lay out the root, then serve in a child without rights. The first process waits for it, and when that ends all others end."""
     from povid_lib.course.grading import worker
 
     root = Path(settings["root"])
@@ -165,7 +167,12 @@ def _give_up_rights(uid: int | None) -> None:
         os.setresuid(uid, uid, uid)
     header, none = (ctypes.c_uint32 * 2)(_CAPABILITIES_V3, 0), (ctypes.c_uint32 * 6)()
     left = (ctypes.c_uint32 * 6)()
-    if libc.capset(header, none) or libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or libc.capget(header, left) or any(left):
+    if (
+        libc.capset(header, none)
+        or libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+        or libc.capget(header, left)
+        or any(left)
+    ):
         raise OSError("students' code would keep rights")
 
 

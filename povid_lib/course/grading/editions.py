@@ -57,7 +57,9 @@ def cells(source: Source) -> list[Cell]:
     named = [ast.parse(cell.text).body[0].name for cell in found if cell.kind == "task"]  # type: ignore[attr-defined]
     wanted = [task.function for task in source.assignment.tasks]
     if named != wanted:
-        raise ValueError(f"{source.path}: the cells of kind task are {named}, and ASSIGNMENT's tasks are {wanted}; make them agree.")
+        raise ValueError(
+            f"{source.path}: the cells of kind task are {named}, and ASSIGNMENT's tasks are {wanted}; make them agree."
+        )
     return found
 
 
@@ -70,7 +72,9 @@ def stubs(source: Source) -> dict[str, str]:
 def _stub(source: Source, text: str) -> str:
     tree = ast.parse(text).body
     if len(tree) != 1 or not isinstance(tree[0], ast.FunctionDef) or not ast.get_docstring(tree[0]):
-        raise ValueError(f"{source.path}: a task's cell holds one function with a docstring, and nothing else:\n{text[:80]}")
+        raise ValueError(
+            f"{source.path}: a task's cell holds one function with a docstring, and nothing else:\n{text[:80]}"
+        )
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end or _BEGIN in after:

@@ -10,7 +10,8 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from multiprocessing.connection import Connection, wait
@@ -63,7 +64,9 @@ def grade(source: Source, folder: str | Path, out: str | Path, jobs: int = 1) ->
             done[submission] = Graded(submission, nothing(source.assignment, submission.student, submission.fault))
         else:
             todo.append(submission)
-    with tqdm(total=len(submissions), initial=len(done), desc=source.assignment.name, unit="submission", disable=None) as bar:
+    with tqdm(
+        total=len(submissions), initial=len(done), desc=source.assignment.name, unit="submission", disable=None
+    ) as bar:
         for graded in _judged(source, todo, jobs):
             done[graded.submission] = graded
             if not graded.failed:
@@ -153,6 +156,8 @@ def _start(source: Source, submission: Submission, slot: int) -> _Judge:
     process = context.Process(target=_run, args=(source, submission, slot, there), daemon=True)
     process.start()
     there.close()
+    with suppress(ProcessLookupError, PermissionError):  # the process does it too; whoever comes first
+        os.setpgid(process.pid or 0, process.pid or 0)
     limit = source.assignment.limits.seconds + _MORE_SECONDS
     return _Judge(submission, process, back, time.monotonic() + limit, slot)
 
@@ -188,8 +193,7 @@ def _result(source: Source, each: _Judge) -> Graded | None:
 
 def _end(each: _Judge) -> None:
     """End a judge and all that it has started."""
-    if each.process.is_alive():
-        kill: Callable[[int, int], None] = os.killpg if os.getpgid(each.process.pid or 0) == each.process.pid else os.kill
-        kill(each.process.pid or 0, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # nobody of the group is left
+        os.killpg(each.process.pid or 0, signal.SIGKILL)
     each.process.join()
     each.result.close()

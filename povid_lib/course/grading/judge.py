@@ -4,12 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import secrets
-import selectors
-import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,9 +11,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from povid_lib.course.exercises import Check, Function, Outcome, run_check
-from povid_lib.course.grading import confine, wire
-from povid_lib.course.grading.assignment import Assignment, Limits, Source, Task, draws
+from povid_lib.course.grading import wire
+from povid_lib.course.grading.assignment import Assignment, Source, Task, draws
 from povid_lib.course.grading.editions import stubs
+from povid_lib.course.grading.process import Process
 
 _START_SECONDS = 30.0  # for Python, NumPy and the submission's own statements, on half a CPU
 _MESSAGE = 600  # characters of what a student is told of one check
@@ -27,7 +22,7 @@ _MESSAGE = 600  # characters of what a student is told of one check
 
 @dataclass(frozen=True)
 class Mark:
-    """One check of one task: points got and to be had, what the student is told, and the misconception if the catalogue knows it."""
+    """One check of one task: points got and to be had, what the student is told, and the misconception if the catalogue has it."""
 
     task: str
     check: str
@@ -113,11 +108,26 @@ def _misconception(task: Task, outcome: Outcome) -> str:
     return next((wrong.misconception for wrong in task.wrong if wrong.told in outcome.message), "")
 
 
+def plain(marks: Marks) -> dict[str, Any]:
+    """Marks as JSON keeps them."""
+    rows = [vars(mark) for mark in marks.marks]
+    return {
+        "student": marks.student, "assignment": marks.assignment, "points": marks.points, "out_of": marks.out_of,
+        "notes": list(marks.notes), "marks": rows,
+    }  # fmt: skip
+
+
+def read_marks(text: str) -> Marks:
+    """Marks from the JSON that ``plain`` gave. Raises ``ValueError`` for another."""
+    try:
+        kept = json.loads(text)
+        marks = tuple(Mark(**mark) for mark in kept["marks"])
+        return Marks(kept["student"], kept["assignment"], marks, tuple(kept["notes"]))
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"these are no marks: {error}") from error
+
+
 # --- the student's process ---------------------------------------------------------------------------------------
-
-
-class NotConfined(BaseException):
-    """The machine could not confine a process. No ``Exception``: no check may take it for the student's fault."""
 
 
 class Answers:
@@ -132,14 +142,16 @@ class Answers:
         self._data, self._is_notebook, self._slot = data, is_notebook, slot
         self._limits = source.assignment.limits
         self._end = time.monotonic() + self._limits.seconds
-        self._process: _Process | None = None
+        self._process: Process | None = None
         self._found: dict[str, Any] | None = None
         self._given_up: dict[str, Exception] = {}  # functions that took too long: they are not asked again
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop()
 
     def get(self, name: str) -> Any:
@@ -152,10 +164,14 @@ class Answers:
                 self._found = {}
         return (self._found or {}).get(name)
 
-    def _start(self) -> _Process:
+    def _start(self) -> Process:
         self._stop()
-        self._process = process = _Process(self._slot, self._limits)
-        first = {"data": base64.b64encode(self._data).decode(), "is_notebook": self._is_notebook, "wanted": self._wanted}
+        self._process = process = Process(self._slot, self._limits)
+        first = {
+            "data": base64.b64encode(self._data).decode(),
+            "is_notebook": self._is_notebook,
+            "wanted": self._wanted,
+        }
         reply = process.ask(first, min(_START_SECONDS, self._left()))
         if self._found is None:
             self.notes += [str(note)[:_MESSAGE] for note in reply.get("notes", [])][:50]
@@ -205,89 +221,3 @@ class Answers:
                 raise wire.raised("ValueError", "the process of your code sent what is no answer") from fault
             raise
         raise wire.raised(kind, text, line)
-
-
-class _Process:
-    """A confined process, its pipes and its folder."""
-
-    def __init__(self, slot: int, limits: Limits) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="povid-grade-")
-        start = confine.command(self._folder.name, slot, limits)
-        (given, self._in), (self._out, taken), (self._faults, told) = os.pipe(), os.pipe(), os.pipe()
-        pipes = {"stdin": given, "stdout": taken, "stderr": told}
-        self._started = subprocess.Popen(start, **pipes, env=confine.environment(), cwd="/")
-        for pipe in pipes.values():
-            os.close(pipe)
-        for pipe in (self._in, self._out, self._faults):
-            os.set_blocking(pipe, False)
-
-    def ask(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """Send a message and wait for its reply. Raises ``TimeoutError``, or ``ChildProcessError`` if the process has ended, and
-        ``ValueError`` for what is no reply to it."""
-        number = secrets.token_hex(8)  # a reply that was written before its question does not have it
-        end, out, back = time.monotonic() + seconds, wire.dumps({"id": number, **message}), bytearray()
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._in, selectors.EVENT_WRITE)
-            selector.register(self._out, selectors.EVENT_READ)
-            while not back.endswith(b"\n"):
-                left = end - time.monotonic()
-                if left <= 0:
-                    raise wire.raised("TimeoutError", f"no answer within {seconds:.0f} s; is there a loop without an end?")
-                for key, _ in selector.select(left):
-                    if key.fd == self._in:
-                        out = self._write(out)
-                        if not out:
-                            selector.unregister(self._in)
-                    else:
-                        back += self._read()
-                if len(back) > wire.MOST:
-                    raise ValueError("too long an answer")
-        reply = wire.loads(bytes(back))
-        if reply.pop("id", None) != number:
-            raise ValueError("an answer to no question")
-        return reply
-
-    def _write(self, data: bytes) -> bytes:
-        try:
-            return data[os.write(self._in, data) :]
-        except BrokenPipeError as fault:
-            raise self._ended() from fault
-
-    def _read(self) -> bytes:
-        data = os.read(self._out, 1 << 16)
-        if not data:
-            raise self._ended()
-        return data
-
-    def _ended(self) -> Exception:
-        self._started.wait()
-        if faults := os.read(self._faults, 1 << 16):  # the student's own errors lead nowhere, so these are of the confining
-            raise NotConfined(faults.decode(errors="replace").strip().split("\n")[-1])
-        return wire.raised("ChildProcessError", "the process that ran your code has ended: it exited, crashed, or took too much memory")
-
-    def stop(self) -> None:
-        """End the process and all that it may have started: they share a namespace, whose first process ends with `unshare`."""
-        self._started.send_signal(signal.SIGKILL)
-        self._started.wait()
-        for pipe in (self._in, self._out, self._faults):
-            os.close(pipe)
-        self._folder.cleanup()
-
-
-def plain(marks: Marks) -> dict[str, Any]:
-    """Marks as JSON keeps them."""
-    rows = [vars(mark) for mark in marks.marks]
-    return {
-        "student": marks.student, "assignment": marks.assignment, "points": marks.points, "out_of": marks.out_of,
-        "notes": list(marks.notes), "marks": rows,
-    }  # fmt: skip
-
-
-def read_marks(text: str) -> Marks:
-    """Marks from the JSON that ``plain`` gave. Raises ``ValueError`` for another."""
-    try:
-        kept = json.loads(text)
-        marks = tuple(Mark(**mark) for mark in kept["marks"])
-        return Marks(kept["student"], kept["assignment"], marks, tuple(kept["notes"]))
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"these are no marks: {error}") from error

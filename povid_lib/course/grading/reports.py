@@ -41,7 +41,9 @@ def for_class(assignment: Assignment, rows: Sequence[Row]) -> str:
     points = sorted(marks.points for marks in judged)
     lines = [f"# {assignment.title}: the class", "", f"{len(rows)} submissions, {len(judged)} judged."]
     if points:
-        lines.append(f"Median {points[len(points) // 2]} of {assignment.points} points; from {points[0]} to {points[-1]}.")
+        lines.append(
+            f"Median {points[len(points) // 2]} of {assignment.points} points; from {points[0]} to {points[-1]}."
+        )
     lines += ["", "## To look at", ""]
     look = [f"- {_line(sub.student)}: {_line(failed or sub.fault)}" for sub, _, failed in rows if failed or sub.fault]
     look += [f"- {_line(marks.student)}: {_line(note)}" for marks in judged for note in marks.notes[:3] if note]
@@ -49,7 +51,9 @@ def for_class(assignment: Assignment, rows: Sequence[Row]) -> str:
     lines += ["", "## Checks", "", "| task | check | passed |", "|---|---|---|"]
     for task in assignment.tasks:
         for check, _ in (*task.visible, *task.hidden):
-            passed = sum(m.points == m.out_of for marks in judged for m in marks.marks if _is(m, task.function, check.__name__))
+            passed = sum(
+                m.points == m.out_of for marks in judged for m in marks.marks if _is(m, task.function, check.__name__)
+            )
             lines.append(f"| `{task.function}` | `{check.__name__}` | {passed} of {len(judged)} |")
     lines += ["", "## Misconceptions", "", "| students | task | misconception |", "|---|---|---|"]
     counted = Counter(

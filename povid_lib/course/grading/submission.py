@@ -37,9 +37,7 @@ def functions(data: bytes, is_notebook: bool, wanted: Mapping[str, str]) -> tupl
     """
     notes: list[str] = []
     statements = [
-        statement
-        for place, text in _cells(data, is_notebook, notes)
-        for statement in _statements(place, text, notes)
+        statement for place, text in _cells(data, is_notebook, notes) for statement in _statements(place, text, notes)
     ]
     space: dict[str, Any] = {"__name__": "submission", "__builtins__": __builtins__}
     pending = _needed(_without_stubs(statements, wanted), wanted)
@@ -75,7 +73,9 @@ def _cells(data: bytes, is_notebook: bool, notes: list[str]) -> list[tuple[str, 
         code = [(at, cell["source"]) for at, cell in enumerate(cells, 1) if cell["cell_type"] == "code"]
         return [(f"cell {at}", source if isinstance(source, str) else "".join(source)) for at, source in code]
     except (ValueError, KeyError, TypeError, RecursionError) as fault:
-        notes.append(f"The file cannot be read as {'a notebook' if is_notebook else 'Python'} ({type(fault).__name__}).")
+        notes.append(
+            f"The file cannot be read as {'a notebook' if is_notebook else 'Python'} ({type(fault).__name__})."
+        )
         return []
 
 

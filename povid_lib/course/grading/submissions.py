@@ -17,8 +17,8 @@ _MOODLE = re.compile(r"^(?P<name>.+)_(?P<id>\d+)_assignsubmission_[a-z]+(_.*)?$"
 
 @dataclass(frozen=True)
 class Submission:
-    """What one student handed in. ``student``: as the file or folder says; ``number``: the id that Canvas or Moodle has put into the
-    name, or ""; ``fault``: why there is nothing to judge, or ""."""
+    """What one student handed in. ``student``: as the file or folder says; ``number``: the id that Canvas or Moodle has put into
+    the name, or ""; ``fault``: why there is nothing to judge, or ""."""
 
     student: str
     path: Path
@@ -56,7 +56,9 @@ def _submission(path: Path) -> Submission | None:
         files = list(_files(path))
         if len(files) != 1:
             names = ", ".join(sorted(file.name for file in files)) or "none"
-            return Submission(student, path, number, f"there must be one {' or '.join(SUFFIXES)} file in the folder: {names}")
+            return Submission(
+                student, path, number, f"there must be one {' or '.join(SUFFIXES)} file in the folder: {names}"
+            )
         return Submission(student, files[0], number, _fault(files[0]))
     if path.suffix not in SUFFIXES:
         return None
