@@ -12,6 +12,7 @@ import json
 import os
 import pwd
 import resource
+import select
 import shutil
 import subprocess
 import sys
@@ -57,16 +58,16 @@ def check_possible() -> None:
         )
 
 
-def command(folder: str | Path, slot: int, limits: Limits) -> list[str]:
+def command(folder: str | Path, slot: int, limits: Limits, life: int) -> list[str]:
     """The command that starts a confined process. ``folder``: an empty one, where its root is mounted; ``slot``: a number from 0
-    for each that runs at a time.
+    for each that runs at a time; ``life``: the number of a pipe's reading end, which it inherits; it ends when the other is closed.
 
     Raises ``ValueError`` if somebody has the user number of the slot.
     """
     uid = FIRST_UID + slot if os.geteuid() == 0 else None
     if uid is not None and any(user.pw_uid == uid for user in pwd.getpwall()):
         raise ValueError(f"The user number {uid} belongs to somebody on this machine; students' code must be nobody's.")
-    settings = {"root": str(folder), "uid": uid, "visible": visible(), "seconds": limits.seconds}
+    settings = {"root": str(folder), "uid": uid, "visible": visible(), "seconds": limits.seconds, "life": life}
     sizes = {"megabytes": limits.megabytes, "disk_megabytes": limits.disk_megabytes}
     return [*_unshare(), sys.executable, "-P", "-m", __name__, json.dumps(settings | sizes)]
 
@@ -87,7 +88,7 @@ def _unshare() -> list[str]:
 
 
 def main(settings: dict) -> None:
-    """Lay out the root, then serve in a child without rights. The first process waits for it, and when that ends all others end."""
+    """Lay out the root, then serve in a child without rights. When the first process ends, all end."""
     from povid_lib.course.grading import worker
 
     root = Path(settings["root"])
@@ -105,13 +106,13 @@ def main(settings: dict) -> None:
     child = os.fork()
     if child == 0:
         try:
+            os.close(settings["life"])
             _limit(settings)
             _give_up_rights(settings["uid"])
             worker.main()
         finally:
             os._exit(0)
-    while os.wait()[0] != child:  # the first process also inherits whoever has lost a parent
-        pass
+    select.select([settings["life"], os.pidfd_open(child)], [], [])  # then this process ends, and all others with it
 
 
 def _show(place: Path, root: Path) -> None:

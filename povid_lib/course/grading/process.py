@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-import select
 import selectors
-import signal
 import subprocess
 import tempfile
 import time
@@ -27,11 +25,13 @@ class Process:
 
     def __init__(self, slot: int, limits: Limits) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="povid-grade-")
-        start = confine.command(self._folder.name, slot, limits)
         (given, self._in), (self._out, taken), (self._faults, told) = os.pipe(), os.pipe(), os.pipe()
-        env = confine.environment()
-        self._started = subprocess.Popen(start, stdin=given, stdout=taken, stderr=told, env=env, cwd="/")
-        for pipe in (given, taken, told):
+        held, self._life = os.pipe()  # closed by us, or because we are no more: all of the process ends
+        start, env = confine.command(self._folder.name, slot, limits, held), confine.environment()
+        self._started = subprocess.Popen(
+            start, stdin=given, stdout=taken, stderr=told, pass_fds=[held], env=env, cwd="/"
+        )
+        for pipe in (given, taken, told, held):
             os.close(pipe)
         for pipe in (self._in, self._out, self._faults):
             os.set_blocking(pipe, False)
@@ -77,7 +77,8 @@ class Process:
         return data
 
     def _ended(self) -> Exception:
-        faults = self._end()  # the student's own errors lead nowhere, so these are of the confining
+        self._end()
+        faults = os.read(self._faults, 1 << 16)  # the student's own errors lead nowhere: these are of the confining
         if faults:
             raise NotConfined(faults.decode(errors="replace").strip().split("\n")[-1])
         why = "the process that ran your code has ended: it exited, crashed, or took too much memory"
@@ -90,15 +91,13 @@ class Process:
             os.close(pipe)
         self._folder.cleanup()
 
-    def _end(self) -> bytes:
-        """End all; what was written on the error stream. They share a namespace, whose first process goes with ``unshare`` and
-        holds that stream until the others are gone."""
-        self._started.send_signal(signal.SIGKILL)
-        self._started.wait()
-        written, data = b"", b"first"
-        while data:
-            if not select.select([self._faults], [], [], _GONE_SECONDS)[0]:
-                raise NotConfined("processes of a submission are still there after they were ended")
-            data = os.read(self._faults, 1 << 16)
-            written += data
-        return written
+    def _end(self) -> None:
+        """``unshare`` ends when the first process of the namespace has, and that has outlived all others."""
+        if self._life >= 0:
+            os.close(self._life)
+            self._life = -1
+        try:
+            self._started.wait(_GONE_SECONDS)
+        except subprocess.TimeoutExpired as fault:
+            self._started.kill()
+            raise NotConfined("processes of a submission are still there after they were ended") from fault

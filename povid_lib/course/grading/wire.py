@@ -96,8 +96,7 @@ def raised(kind: str, text: str, line: str = "") -> Exception:
     known = vars(builtins).get(kind)
     base = known if isinstance(known, type) and issubclass(known, Exception) else Exception
     fault = type(_identifier(kind), (base,), {"__init__": lambda self: None, "__str__": lambda self: _plain(text)})()
-    if line:
-        fault.add_note(_plain(line))
+    fault.add_note(_plain(line))  # empty too: the judge's own lines are none of the student's
     return fault
 
 
