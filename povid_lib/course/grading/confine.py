@@ -14,6 +14,7 @@ import pwd
 import resource
 import select
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -112,7 +113,9 @@ def main(settings: dict) -> None:
             worker.main()
         finally:
             os._exit(0)
-    select.select([settings["life"], os.pidfd_open(child)], [], [])  # then this process ends, and all others with it
+    select.select([settings["life"], os.pidfd_open(child)], [], [])
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)  # its time and memory count; then this process ends, and all that it has started with it
 
 
 def _show(place: Path, root: Path) -> None:
