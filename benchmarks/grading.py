@@ -61,7 +61,7 @@ def submission(source: Source, kind: str, number: int) -> Made:
     elif kind == "function renamed":
         replaced = solved[place[lost]]["source"].replace(f"def {lost}(", f"def my_{lost}(")
     elif kind == "syntax error":
-        replaced = solved[place[lost]]["source"].replace("return", "retrun x", 1)
+        replaced = solved[place[lost]]["source"].replace("return", "return return", 1)
     elif kind == "function missing":
         replaced = "# nothing"
     elif kind == "infinite loop":
@@ -104,7 +104,7 @@ def measure(source: Source, n: int, jobs: int) -> None:
         graded = grade(source, folder, out, jobs)
         seconds = time.monotonic() - start
         expected = {Path(each.name).stem: each.points for each in made}
-        wrong = [each for each in graded if each.failed or each.marks.points != expected[each.submission.student]]
+        wrong = [one for one in graded if one.failed or one.marks.points != expected[one.submission.student]]
     processor = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     peak = (
         resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
@@ -113,8 +113,8 @@ def measure(source: Source, n: int, jobs: int) -> None:
         f"{source.assignment.name}: {n} submissions, {jobs} at a time: {seconds:.0f} s, {processor:.0f} s of processor time,"
     )
     print(f"{peak:.0f} MiB at most in one process; {len(wrong)} with other marks than they must have.")
-    for each in wrong:
-        print(f"  {each.submission.student}: {each.marks.points}, {each.failed}")
+    for one in wrong:
+        print(f"  {one.submission.student}: {one.marks.points}, {one.failed}")
 
 
 if __name__ == "__main__":

@@ -250,9 +250,8 @@ def edits(chosen, rejected):
 # | `unlisted` | more differs than the list says, see below |
 #
 # For `unlisted` begin with the truth's words, and change after change put `now` where `was` stands for the first time (where it does
-# not stand, leave the words as they are). The result must be the rewritten answer's words. A deletion that is listed as an empty change
-# would always be unlisted too, so `unlisted` is given only if there is no `empty`. The same goes for `length` and `adds`: they are told
-# as they are.
+# not stand, leave the words as they are). If the result is not the rewritten answer's words, more differs than the list says. This is
+# not told where a change is `empty`, because a deletion would always be told twice.
 
 
 # %% task

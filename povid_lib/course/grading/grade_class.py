@@ -26,8 +26,10 @@ from povid_lib.course.grading.assignment import Source
 from povid_lib.course.grading.judge import Marks, judge, nothing, plain, read_marks
 from povid_lib.course.grading.submissions import Submission, find
 from povid_lib.files.jsonl import replacing
+from povid_lib.files.lock import locked
 
-_MORE_SECONDS = 20.0  # that a judge has beyond its submission's limits, for its own work
+_LONGEST = 150  # characters of a file's name, before its ending
+_MORE_SECONDS = 70.0  # that a judge has beyond its submission's limits, for its own work and for the end of processes
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,22 @@ def grade(source: Source, folder: str | Path, out: str | Path, jobs: int = 1) ->
     ``marks/``, a JSON file a student; ``reports/``, a page a student; ``class.md``; ``marks.csv``, ``canvas.csv``, ``moodle.csv``.
 
     A submission that was judged by this source is not judged again. Raises ``ValueError`` if students' code cannot be confined
-    here or would see the set or the submissions, there is nothing to judge, or ``jobs`` is not positive.
+    here or would see the set or the submissions, there is nothing to judge, another run writes to ``out``, it lies in ``folder``,
+    or ``jobs`` is not positive.
     """
     if jobs < 1:
         raise ValueError(f"grade: jobs is {jobs}; at least one submission must be judged at a time.")
     confine.check_possible()
     confine.check_hidden(source.path, folder, out)
-    submissions, out = find(folder), Path(out)
+    if Path(out).resolve().is_relative_to(Path(folder).resolve()):
+        raise ValueError(
+            f"{out} lies among the submissions, and would be taken for one; give another folder for the marks."
+        )
+    with locked(out):
+        return _grade(source, find(folder), Path(out), jobs)
+
+
+def _grade(source: Source, submissions: list[Submission], out: Path, jobs: int) -> list[Graded]:
     for name in ("marks", "reports"):
         (out / name).mkdir(parents=True, exist_ok=True)
     done: dict[Submission, Graded] = {}
@@ -79,7 +90,7 @@ def grade(source: Source, folder: str | Path, out: str | Path, jobs: int = 1) ->
 
 def _write_reports(source: Source, found: list[Graded], out: Path) -> None:
     for graded in found:
-        name = f"{quote(graded.submission.student, safe=' @+,')}.md"
+        name = f"{_stem(graded.submission)}.md"
         _write(out / "reports" / name, reports.for_student(source.assignment, graded.marks, graded.failed))
     marks = [(graded.submission, graded.marks, graded.failed) for graded in found]
     _write(out / "class.md", reports.for_class(source.assignment, marks))
@@ -96,7 +107,13 @@ def _write(path: Path, text: str) -> None:
 
 
 def _marks_file(out: Path, submission: Submission) -> Path:
-    return out / "marks" / f"{quote(submission.student, safe=' @+,')}.json"
+    return out / "marks" / f"{_stem(submission)}.json"
+
+
+def _stem(submission: Submission) -> str:
+    """A file's name for a student: without what paths and patterns are made of, and not longer than file systems take."""
+    stem = quote(submission.student, safe=" @+,")
+    return stem if len(stem) <= _LONGEST else f"{stem[:_LONGEST]}-{sha256(stem.encode()).hexdigest()[:12]}"
 
 
 def _origin(source: Source, data: bytes) -> dict[str, str]:
@@ -114,9 +131,12 @@ def _kept(source: Source, submission: Submission, out: Path) -> Graded | None:
     if submission.fault or not path.is_file():
         return None
     text = path.read_text(encoding="utf-8")
-    if json.loads(text).get("origin") != _origin(source, submission.read()):
+    try:
+        marks = read_marks(text)
+    except ValueError:  # not of this command, or changed since: judged again
         return None
-    return Graded(submission, read_marks(text))
+    same = json.loads(text).get("origin") == _origin(source, submission.read())
+    return Graded(submission, marks) if same else None
 
 
 # --- judges ------------------------------------------------------------------------------------------------------

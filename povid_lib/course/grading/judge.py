@@ -93,7 +93,7 @@ def _marks(assignment: Assignment, task: Task, student: str, answers: Mapping[st
             outcome = Outcome(False, f"there is no function `{task.function}`; write it under this name.")
         else:
             outcome = run_check(check, answer)
-        mark = Mark(task.function, name, points if outcome.passed else 0, points, outcome.message[:_MESSAGE])
+        mark = Mark(task.function, name, points if outcome.passed else 0, points, wire.plain(outcome.message, _MESSAGE))
         found.append(replace(mark, misconception=_misconception(task, outcome)))
     return found
 
@@ -174,7 +174,7 @@ class Answers:
         }
         reply = process.ask(first, min(_START_SECONDS, self._left()))
         if self._found is None:
-            self.notes += [str(note)[:_MESSAGE] for note in reply.get("notes", [])][:50]
+            self.notes += [wire.plain(str(note), _MESSAGE) for note in reply.get("notes", [])][:50]
             self._found = {
                 name: self._function(name) if kind is None else wire.decode(kind)
                 for name, kind in reply.get("found", [])

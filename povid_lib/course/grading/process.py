@@ -13,7 +13,7 @@ from typing import Any
 from povid_lib.course.grading import confine, wire
 from povid_lib.course.grading.assignment import Limits
 
-_GONE_SECONDS = 20.0  # that the kernel may take to end a namespace
+_GONE_SECONDS = 60.0  # that the kernel may take to end a namespace
 
 
 class NotConfined(BaseException):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from povid_lib.course.grading.submission import MOST_BYTES
+from povid_lib.course.grading.wire import plain
 
 SUFFIXES = (".ipynb", ".py")
 _CANVAS = re.compile(r"^(?P<name>[^_]+)_(LATE_)?(?P<id>\d+)_\d+_.+$")  # of a file in Canvas's archive
@@ -44,26 +46,31 @@ def find(folder: str | Path) -> list[Submission]:
         raise ValueError(f"{folder} holds no submissions: no {' or '.join(SUFFIXES)} files, and no folders with them.")
     count = Counter(each.student for each in found)
     twice = "there are several submissions under this name; keep one of them"
-    return [replace(each, fault=twice, student=each.path.name) if count[each.student] > 1 else each for each in found]
+    return [
+        replace(each, fault=twice, student=plain(each.path.name)) if count[each.student] > 1 else each for each in found
+    ]
 
 
 def _submission(path: Path) -> Submission | None:
     if path.name.startswith((".", "__MACOSX")):
         return None
+    name = plain(path.name)
     if not path.is_symlink() and path.is_dir():
-        known = _MOODLE.match(path.name)
-        student, number = (known["name"], known["id"]) if known else (path.name, "")
+        known = _MOODLE.match(name)
+        student, number = (known["name"], known["id"]) if known else (name, "")
         files = list(_files(path))
         if len(files) != 1:
-            names = ", ".join(sorted(file.name for file in files)) or "none"
+            names = ", ".join(sorted(plain(file.name) for file in files[:9])) or "none"
             return Submission(
                 student, path, number, f"there must be one {' or '.join(SUFFIXES)} file in the folder: {names}"
             )
         return Submission(student, files[0], number, _fault(files[0]))
     if path.suffix not in SUFFIXES:
         return None
-    known = _CANVAS.match(path.name)
-    return Submission(known["name"] if known else path.stem, path, known["id"] if known else "", _fault(path))
+    known = _CANVAS.match(name)
+    return Submission(
+        known["name"] if known else name.removesuffix(path.suffix), path, known["id"] if known else "", _fault(path)
+    )
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -76,5 +83,7 @@ def _files(folder: Path) -> Iterator[Path]:
 def _fault(path: Path) -> str:
     if path.is_symlink() or not path.is_file():
         return "this is a link or no file at all"
+    if not os.access(path, os.R_OK):
+        return "the file cannot be read; give yourself the right to"
     size = path.stat().st_size
     return f"the file has {size:,} bytes, and {MOST_BYTES:,} are allowed" if size > MOST_BYTES else ""

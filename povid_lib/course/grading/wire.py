@@ -82,6 +82,11 @@ def loads(line: bytes) -> dict[str, Any]:
     return message
 
 
+def plain(text: str, most: int = _TEXT) -> str:
+    """Text of others on one line, that every file and terminal takes: without control characters and halves of letters."""
+    return "".join(c if c.isprintable() else " " for c in text[:most])
+
+
 def told(fault: BaseException) -> dict[str, str]:
     """What an exception is, in words that travel."""
     try:
@@ -95,8 +100,8 @@ def raised(kind: str, text: str, line: str = "") -> Exception:
     """An exception like the one that was raised in the student's process; ``line``: the student's own line, as its note."""
     known = vars(builtins).get(kind)
     base = known if isinstance(known, type) and issubclass(known, Exception) else Exception
-    fault = type(_identifier(kind), (base,), {"__init__": lambda self: None, "__str__": lambda self: _plain(text)})()
-    fault.add_note(_plain(line))  # empty too: the judge's own lines are none of the student's
+    fault = type(_identifier(kind), (base,), {"__init__": lambda self: None, "__str__": lambda self: plain(text)})()
+    fault.add_note(plain(line))  # empty too: the judge's own lines are none of the student's
     return fault
 
 
@@ -109,14 +114,9 @@ def _other(value: Any) -> dict[str, str]:
 
 
 def _stands_for(kind: str, text: str) -> Any:
-    return type(_identifier(kind), (), {"__repr__": lambda self: _plain(text)})()
+    return type(_identifier(kind), (), {"__repr__": lambda self: plain(text)})()
 
 
 def _identifier(name: str) -> str:
     name = name[:_NAME]
     return name if name.isidentifier() else "Unknown"
-
-
-def _plain(text: str) -> str:
-    """Text of one line without control characters."""
-    return "".join(c if c.isprintable() else " " for c in text[:_TEXT])

@@ -220,6 +220,12 @@ ATTACKS = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def users(monkeypatch):
+    """Users of this module's own: another class may be marked on this machine meanwhile."""
+    monkeypatch.setattr(confine, "FIRST_UID", 64_700)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A set, a class's folder, and a server on this machine that a submission might reach."""

@@ -4,6 +4,9 @@ import csv
 import io
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -193,6 +196,56 @@ def test_pages_show_text_of_others_as_text(source):
 def test_marks_that_are_none_are_refused(text):
     with pytest.raises(ValueError, match="these are no marks"):
         read_marks(text)
+
+
+def test_the_marks_do_not_go_among_the_submissions_and_one_run_writes_them(source, folder, tmp_path):
+    (folder / "ada.py").write_text(RIGHT)
+    with pytest.raises(ValueError, match="lies among the submissions"):
+        grade_class.grade(source, folder, folder / "marked")
+    code = "import sys, time; from povid_lib.files.lock import locked\n"
+    code += "with locked(sys.argv[1]): print(1, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "out")], stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(ValueError, match="is in use by another run"):
+            grade_class.grade(source, folder, tmp_path / "out")
+        other.kill()
+
+
+@pytest.mark.slow
+def test_odd_names_and_odd_texts_stop_nobody(folder, tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "source.py").write_text(
+        SET.replace("half of 4 is 2, not {found}", "{found}").replace("abs(found - 2) < 1e-9", "found == 2")
+    )
+    for name in (
+        b"\xff\xfe.py",
+        b"a\nb.py",
+        ("\u017b" * 120 + ".py").encode(),
+        b"=1+1.py",
+        b"..py",
+        b"a b%2F.py",
+        b"-rf.py",
+    ):
+        Path(os.fsdecode(bytes(folder) + b"/" + name)).write_text(
+            f"def half(x):\n    return '\\ud800\\x1b[31m\\n# |'\n{HONEST}"
+        )
+    found = grade_class.grade(assignment.read_source(tmp_path / "set"), folder, tmp_path / "out", jobs=2)
+    assert len(found) == 6  # what begins with a dot is none
+    assert all(each.marks.points == 3 and not each.failed for each in found)
+    texts = [path.read_text(encoding="utf-8") for path in (tmp_path / "out").rglob("*.*") if path.name != ".lock"]
+    assert all(c.isprintable() or c == "\n" for text in texts for c in text)
+    assert len(list((tmp_path / "out" / "marks").iterdir())) == len(list((tmp_path / "out" / "reports").iterdir())) == 6
+    again = grade_class.grade(assignment.read_source(tmp_path / "set"), folder, tmp_path / "out")
+    assert [each.marks for each in again] == [each.marks for each in found]
+
+
+def test_kept_marks_that_somebody_has_spoiled_are_made_again(source, folder, tmp_path):
+    (folder / "ada.py").write_text(RIGHT)
+    (tmp_path / "marks").mkdir()
+    (submission,) = submissions.find(folder)
+    for text in ("", "[]", '{"points": 6}', "{"):
+        (tmp_path / "marks" / "ada.json").write_text(text)
+        assert grade_class._kept(source, submission, tmp_path) is None
 
 
 def test_jobs_must_be_positive(source, folder, tmp_path):
