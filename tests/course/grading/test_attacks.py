@@ -166,6 +166,11 @@ ATTACKS = {
         kept = [os.memfd_create(str(n)) for n in range(20)]
         for number in kept:
             while True: os.write(number, bytes(10 ** 6))""", "OSError"),
+    "fills the memory by shared segments": ("""
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.shmget(0, ctypes.c_size_t(10 ** 9), 0o1600) < 0: raise OSError(ctypes.get_errno(), "shmget")
+        return 8""", "shmget"),
     "fills the disk": ("""
         for n in range(100):
             with open(str(n), "wb") as file:
