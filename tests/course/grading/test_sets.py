@@ -10,7 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from benchmarks import grading
 from povid_lib.course.grading import assignment, editions
+from povid_lib.course.grading.grade_class import grade
 from povid_lib.course.grading.judge import judge_locally
 
 TOP = Path(__file__).resolve().parents[3]
@@ -190,3 +192,15 @@ def test_a_source_that_is_not_in_form_is_refused(old, new, told, tmp_path):
 def test_a_folder_without_a_set_is_refused(tmp_path):
     with pytest.raises(ValueError, match="is no problem set"):
         assignment.read_source(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SETS)
+def test_a_class_with_every_kind_of_broken_notebook_gets_its_marks(name, tmp_path):
+    (tmp_path / "class").mkdir()
+    made = [grading.submission(source(name), kind, at) for at, kind in enumerate(grading.KINDS)]
+    for each in made:
+        (tmp_path / "class" / each.name).write_bytes(each.data)
+    graded = grade(source(name), tmp_path / "class", tmp_path / "out", jobs=2)
+    found = {each.submission.path.name: (each.marks.points, each.failed) for each in graded}
+    assert found == {each.name: (each.points, "") for each in made}
