@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from povid_lib.cli.classroom import assign, grade
 from povid_lib.cli.evaluate import evaluate
 from povid_lib.cli.pairs import app as pairs_app
 from povid_lib.cli.pocket import pocket_app
@@ -63,6 +64,8 @@ def world(
 
 
 app.command()(evaluate)
+app.command()(assign)
+app.command()(grade)
 
 
 @app.command()
