@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from povid_lib.models import weights
@@ -192,5 +192,5 @@ def _logits(vlm: VLM, split: str, instead: Mapping[str, Tensor], n: int = 8) -> 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, {"povid": json.dumps(meta)})
+    path.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"povid": json.dumps(meta)}))
     return path

@@ -107,28 +107,35 @@ export function addAdapter(model, buffer) {
 
 // --- arithmetic; all matrices are rows after rows ---
 
-// y[i][o] += share * sum over k of x[i][k] w[o][k]: four sums at a time, so that none waits for the one before
+// y[i][o] += share * sum over k of x[i][k] w[o][k]. Four rows of x, side by side and in doubles, with two rows of w at a time: eight
+// sums of which none waits for another, and no number is converted twice. (A single row: four sums along it.)
 function addProduct(y, x, n, { weight: w, rows, cols }, share = 1) {
+  const four = new Float64Array(4 * cols);
   for (let i = 0; i + 4 <= n; i += 4) {
-    const a = i * cols, b = a + cols, c = b + cols, d = c + cols, to = i * rows;
-    for (let o = 0, at = 0; o < rows; o++, at += cols) {
-      let s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-      for (let k = 0; k < cols; k++) {
-        const v = w[at + k];
-        s0 += x[a + k] * v; s1 += x[b + k] * v; s2 += x[c + k] * v; s3 += x[d + k] * v;
+    for (let j = 0; j < 4; j++) for (let k = 0; k < cols; k++) four[4 * k + j] = x[(i + j) * cols + k];
+    for (let o = 0; o < rows; o += 2) {
+      const at = o * cols, next = o + 1 < rows ? at + cols : at;
+      let s0 = 0, s1 = 0, s2 = 0, s3 = 0, t0 = 0, t1 = 0, t2 = 0, t3 = 0;
+      for (let k = 0, e = 0; k < cols; k++, e += 4) {
+        const u = w[at + k], v = w[next + k], a = four[e], b = four[e + 1], c = four[e + 2], d = four[e + 3];
+        s0 += a * u; s1 += b * u; s2 += c * u; s3 += d * u;
+        t0 += a * v; t1 += b * v; t2 += c * v; t3 += d * v;
       }
-      y[to + o] += share * s0; y[to + rows + o] += share * s1; y[to + 2 * rows + o] += share * s2; y[to + 3 * rows + o] += share * s3;
+      const to = i * rows + o;
+      y[to] += share * s0; y[to + rows] += share * s1; y[to + 2 * rows] += share * s2; y[to + 3 * rows] += share * s3;
+      if (o + 1 === rows) continue;
+      y[to + 1] += share * t0; y[to + rows + 1] += share * t1; y[to + 2 * rows + 1] += share * t2; y[to + 3 * rows + 1] += share * t3;
     }
   }
   for (let i = n - n % 4; i < n; i++) {
-    const from = i * cols, four = cols - cols % 4;
+    const long = cols - cols % 4;
+    for (let k = 0; k < cols; k++) four[k] = x[i * cols + k];
     for (let o = 0, at = 0; o < rows; o++, at += cols) {
       let s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-      for (let k = 0; k < four; k += 4) {
-        s0 += x[from + k] * w[at + k]; s1 += x[from + k + 1] * w[at + k + 1];
-        s2 += x[from + k + 2] * w[at + k + 2]; s3 += x[from + k + 3] * w[at + k + 3];
+      for (let k = 0; k < long; k += 4) {
+        s0 += four[k] * w[at + k]; s1 += four[k + 1] * w[at + k + 1]; s2 += four[k + 2] * w[at + k + 2]; s3 += four[k + 3] * w[at + k + 3];
       }
-      for (let k = four; k < cols; k++) s0 += x[from + k] * w[at + k];
+      for (let k = long; k < cols; k++) s0 += four[k] * w[at + k];
       y[i * rows + o] += share * (s0 + s1 + s2 + s3);
     }
   }
@@ -333,6 +340,7 @@ function rowFor({ pixels, ids, adapter = 0, wanted = 1 }) {
   kept.row.length = shared;
   if (shared <= kept.row.first) kept.row.first = -1;
   model.adapter = kept.adapter = adapter;
+  kept.ids = []; // if the reading fails, nothing counts as read
   const out = read(model, kept.row, ids.slice(shared), wanted);
   kept.ids = [...ids];
   return out;

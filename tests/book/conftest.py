@@ -1,10 +1,11 @@
-"""The built book in Debian's Chromium, with every request off this machine refused and counted."""
+"""The built book, or a folder of its scripts, in Debian's Chromium, with every request off this machine refused and counted."""
 
 import functools
 import http.server
 import os
 import shutil
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,27 +19,40 @@ FLAGS = [
 
 
 @pytest.fixture(scope="session")
-def site():
-    """``(browser, address)`` of the book, served on this machine."""
+def browser():
+    """Debian's Chromium."""
     chromium = shutil.which("chromium")
     if chromium is None:
         if os.environ.get("CI") == "true":
             pytest.fail("Chromium is missing; CI must run the browser tests (make browser installs it).")
         pytest.skip("LEFT OUT: Chromium is missing; `make browser` installs it where root can.")
-    if not (HTML / "index.html").exists():
-        pytest.fail("The book is not built; run `make book` first.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def served(folder):
+    """The address at which a folder is served on this machine."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *args):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=HTML))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser, f"http://127.0.0.1:{server.server_port}/"
-        browser.close()
+    yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def site(browser):
+    """``(browser, address)`` of the book, served on this machine."""
+    if not (HTML / "index.html").exists():
+        pytest.fail("The book is not built; run `make book` first.")
+    with served(HTML) as address:
+        yield browser, address
 
 
 @pytest.fixture
