@@ -44,9 +44,11 @@ def export(vlm: VLM, folder: Path) -> Path:
     room = LARGEST - sum(t.numel() * 2 + t.shape[0] * 4 for t in matrices.values()) - len(json.dumps(meta)) - 50_000
     fine = _most_moving(vlm, matrices, room)
     kept = own | {name: restored(*stored(tensor, name in fine)) for name, tensor in matrices.items()}
-    worst = float((_logits(vlm, "test", kept) - _logits(vlm, "test", {})).abs().max())
+    worst = float((logits(vlm, "test", kept) - logits(vlm, "test", {})).abs().max())
     if not worst <= TOLERANCE:
-        raise RuntimeError(f"The file's logits differ from PyTorch's by {worst:.2g} (accepted: {TOLERANCE}); not written.")
+        raise RuntimeError(
+            f"The file's logits differ from PyTorch's by {worst:.2g} (accepted: {TOLERANCE}); not written."
+        )
     tensors = {name: tensor for name, tensor in own.items() if tensor.ndim == 1}
     for name, tensor in matrices.items():
         tensors |= _named(name, tensor, name in fine)
@@ -61,10 +63,14 @@ def export_adapter(adapter: Path, folder: Path) -> Path:
     """
     config = weights.read_config(adapter)
     other = [name for name in ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save") if getattr(config, name)]
-    found = {n.removeprefix("base_model.model.model."): t.float() for n, t in weights.read(adapter / weights.ADAPTER).items()}
+    found = {
+        n.removeprefix("base_model.model.model."): t.float() for n, t in weights.read(adapter / weights.ADAPTER).items()
+    }
     other += [n for n in found if not re.fullmatch(r"language_model\.layers\.\d+\.\w+\.\w+_proj\.lora_[AB]\.weight", n)]
     if other:
-        raise ValueError(f"The adapter {adapter} holds {', '.join(other[:3])}; the page's engine knows plain LoRA matrices only.")
+        raise ValueError(
+            f"The adapter {adapter} holds {', '.join(other[:3])}; the page's engine knows plain LoRA matrices only."
+        )
     tensors: dict[str, Tensor] = {}
     for name, tensor in found.items():
         tensors |= _named(name, tensor, fine=False)
@@ -117,7 +123,9 @@ def _tokenizer(vlm: VLM) -> dict[str, Any]:
         "tokens": tokens,
         "special": [added["content"] for added in bpe["added_tokens"]],
         "merges": [" ".join(pair) for pair in bpe["model"]["merges"]],
-        "before": before.replace(vlm.processor.image_token, vlm.processor.image_token * vlm.model.config.image_seq_length),
+        "before": before.replace(
+            vlm.processor.image_token, vlm.processor.image_token * vlm.model.config.image_seq_length
+        ),
         "after": after,
     }
 
@@ -161,9 +169,9 @@ def _named(name: str, matrix: Tensor, fine: bool) -> dict[str, Tensor]:
 
 def _most_moving(vlm: VLM, matrices: Mapping[str, Tensor], room: int) -> set[str]:
     """The matrices whose rounding to 16 bits moves the logits most for their size, as many as there is room for, in bytes."""
-    exact = _logits(vlm, "validation", {})
+    exact = logits(vlm, "validation", {})
     moved = {
-        name: float((_logits(vlm, "validation", {name: restored(*stored(m, False))}) - exact).square().sum()) / m.numel()
+        name: float((logits(vlm, "validation", {name: restored(*stored(m, False))}) - exact).square().sum()) / m.numel()
         for name, m in matrices.items()
     }
     chosen: set[str] = set()
@@ -175,7 +183,7 @@ def _most_moving(vlm: VLM, matrices: Mapping[str, Tensor], room: int) -> set[str
 
 
 @torch.inference_mode()
-def _logits(vlm: VLM, split: str, instead: Mapping[str, Tensor], n: int = 8) -> Tensor:
+def logits(vlm: VLM, split: str, instead: Mapping[str, Tensor], n: int = 5) -> Tensor:
     """Logits on captions of a split's first scenes, the model's tensors replaced by ``instead``: float32 (tokens, vocabulary).
 
     Of the text's tokens: what stands at a picture's tokens predicts nothing, and is read by nobody.

@@ -46,11 +46,16 @@ function start() {
   return { ask, stop: () => worker.postMessage({ what: "stop", id: count }), end: () => worker.terminate() };
 }
 
-let running = null, added = null, listeners = new Set();
+let waiting = null, running = null, added = null, listeners = new Set();
+
+// starts the worker, so that it is warm when it is asked; fetches no model
+export function prepare() { if (typeof Worker !== "undefined") waiting ??= start(); }
+
 const tell = (part, whole) => listeners.forEach((told) => told(part, whole));
 
 async function begin() {
-  const engine = start();
+  const engine = waiting ?? start();
+  waiting = null;
   try {
     return { ...engine, model: await engine.ask("load", { buffer: await fetched("pocket.safetensors", tell) }) };
   } catch (error) { engine.end(); throw error; }

@@ -50,9 +50,9 @@ export function readFile(buffer) {
   return { meta, tensor, has: (name) => header.has(name), shape: (name) => part(name).shape };
 }
 
-const linearOf = (file, name, rows, cols, bias = false) => ({
-  rows, cols, weight: file.tensor(`${name}.weight`, [rows, cols]), bias: bias ? file.tensor(`${name}.bias`, [rows]) : null, extra: null,
-});
+const matrix = (rows, cols, weight, bias = null) => ({ rows, cols, weight, bias, extra: null }); // all of one shape: what runs on them is compiled once
+const linearOf = (file, name, rows, cols, bias = false) =>
+  matrix(rows, cols, file.tensor(`${name}.weight`, [rows, cols]), bias ? file.tensor(`${name}.bias`, [rows]) : null);
 
 export function loadModel(buffer) {
   const file = readFile(buffer), { vision, text, image_token, end_token, tokenizer } = file.meta;
@@ -65,7 +65,7 @@ export function loadModel(buffer) {
   const eye = "vision_tower.encoder.layers.", mouth = "language_model.layers.", t = text.hidden;
   const inner = file.shape(`${eye}0.mlp.fc1.weight`)[0], middle = file.shape(`${mouth}0.mlp.gate_proj.weight`)[0];
   const tower = {
-    patch: { rows: wide, cols: pixels, weight: file.tensor("vision_tower.embeddings.patch_embedding.weight", [wide, 3, vision.patch, vision.patch]) },
+    patch: matrix(wide, pixels, file.tensor("vision_tower.embeddings.patch_embedding.weight", [wide, 3, vision.patch, vision.patch])),
     first: file.tensor("vision_tower.embeddings.class_embedding", [wide]),
     places: file.tensor("vision_tower.embeddings.position_embedding.weight", [grid ** 2 + 1, wide]),
     norm: norm("vision_tower.pre_layrnorm", wide),
@@ -97,8 +97,8 @@ export function addAdapter(model, buffer) {
     if (!at) return;
     const [rank] = file.shape(`${at}A.weight`);
     extras.push([linear, {
-      a: { rows: rank, cols: linear.cols, weight: file.tensor(`${at}A.weight`, [rank, linear.cols]) },
-      b: { rows: linear.rows, cols: rank, weight: file.tensor(`${at}B.weight`, [linear.rows, rank]).map((v) => v * file.meta.scale) },
+      a: matrix(rank, linear.cols, file.tensor(`${at}A.weight`, [rank, linear.cols])),
+      b: matrix(linear.rows, rank, file.tensor(`${at}B.weight`, [linear.rows, rank]).map((v) => v * file.meta.scale)),
     }]);
   }));
   if (!extras.length) throw damaged("it holds no adapter");
@@ -369,8 +369,26 @@ const requests = {
   },
 };
 
-if (typeof WorkerGlobalScope !== "undefined" && self instanceof WorkerGlobalScope) self.onmessage = async ({ data }) => {
+async function answered({ data }) {
   if (data.what === "stop") { stopped = data.id; return; }
   try { self.postMessage({ id: data.id, done: await requests[data.what](data) }); }
   catch (error) { self.postMessage({ id: data.id, error: error instanceof Refusal ? error.message : `The model could not run: ${error.message}` }); }
-};
+}
+
+// a browser compiles well what it has seen run: a model of nothing saves the first answer a quarter of a second
+function warmUp(n = 64) {
+  const of = (length) => new Float32Array(length).fill(0.0137), square = matrix(n, n, of(n * n), of(n)), plain = matrix(n, n, of(n * n));
+  const [eye, mouth] = [square, plain].map((m) => Object.fromEntries(["q_proj", "k_proj", "v_proj", "out_proj", "o_proj", "fc1", "fc2", "gate_proj",
+    "up_proj", "down_proj"].map((name) => [name, m])));
+  const sizes = { hidden: n, heads: 2, kv_heads: 2, head: n / 2, eps: 1e-5, theta: 1e4, positions: 64, side: 96, patch: 16 }, norm = [of(n), of(n)];
+  const small = { grid: 6, vision: sizes, text: sizes, image_token: 3, adapter: 0, embedding: plain, norm: of(n), tower: {
+    patch: matrix(n, 768, of(n * 768)), first: of(n), places: of(37 * n), norm, layers: Array(4).fill({ ...eye, norm1: norm, norm2: norm }), linear1: square, linear2: square,
+  }, layers: Array(4).fill({ ...mouth, norm1: of(n), norm2: of(n) }) };
+  const row = newRow(small, see(small, of(3 * 96 * 96)));
+  for (let i = 0; i < 6; i++) { see(small, of(3 * 96 * 96)); row.length = 0; read(small, row, [1, ...Array(36).fill(3), 2]); read(small, row, [2]); }
+}
+
+if (typeof WorkerGlobalScope !== "undefined" && self instanceof WorkerGlobalScope) {
+  self.onmessage = answered;
+  warmUp();
+}

@@ -1,6 +1,6 @@
 // The laboratory: compose a picture, spoil it, set the model's dials, and read what the model says about it. See lab.py, client.js.
 
-import { adapter, engine } from "./client.js";
+import { adapter, engine, prepare } from "./client.js";
 import { chance, pixelValues } from "./engine.js";
 import { judged } from "./judge.js";
 import { covered, noised, paint, sheetOf } from "./paint.js";
@@ -10,20 +10,6 @@ const HERE = new URL(".", import.meta.url), TAU = 0.5e-3;
 const image = (url) => { const shown = new Image(); shown.src = url; return shown.decode().then(() => shown); };
 const percent = (p) => (100 * p).toFixed(p < 0.0995 ? 1 : 0);
 const megabytes = (n) => (n / 1e6).toFixed(1);
-
-// a group of buttons with one stop of the Tab key: arrow keys go from one to the next, Home and End to the ends
-function roving(box, columns) {
-  const all = [...box.children];
-  const enter = (button) => all.forEach((b) => { b.tabIndex = b === button ? 0 : -1; });
-  enter(all.find((b) => b.tabIndex === 0) ?? all[0]);
-  box.onfocusin = (event) => enter(event.target);
-  box.onkeydown = (event) => {
-    const at = all.indexOf(event.target), by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(), ArrowDown: columns(), Home: -at, End: all.length - 1 - at }[event.key];
-    if (by === undefined || at < 0) return;
-    event.preventDefault();
-    all[Math.min(all.length - 1, Math.max(0, at + by))].focus();
-  };
-}
 
 async function laboratory(el) {
   const [spec, sheet] = await Promise.all([fetch(new URL("lab.json", HERE)).then((r) => r.json()), image(new URL("sprites.png", HERE))]);
@@ -203,7 +189,7 @@ async function laboratory(el) {
         if (token === model.end_token) return;
         const best = Array.from(probs.keys()).sort((a, b) => probs[b] - probs[a]).slice(0, 7);
         said.push({ text: own.text[token], p: probs[token], next: best.map((id) => [own.text[id], probs[id]]), attention: meanOf(attention) });
-        draw();
+        soon();
       });
       if (mine !== running) return;
       const end = performance.now(), each = (end - first) / Math.max(1, said.length);
@@ -251,6 +237,12 @@ async function laboratory(el) {
   }
   const firstFalse = () => { const i = marks().findIndex((m) => m.verdict === "false"); return i < 0 ? 0 : i; };
 
+  let waiting = false;
+  function soon() { // several tokens may come between two frames
+    if (!waiting) requestAnimationFrame(() => { waiting = false; draw(); });
+    waiting = true;
+  }
+
   function draw() {
     const found = said ? marks() : [];
     words.replaceChildren(...(said ?? []).map(({ text, p }, i) => {
@@ -282,6 +274,7 @@ async function laboratory(el) {
   }
 
   show(0);
+  setTimeout(prepare, 200); // once the page stands
 }
 
 const place = document.getElementById("laboratory");

@@ -31,8 +31,8 @@ Sprite = tuple[str, str, str, bool]  # kind, size ("mark": of an unseen object),
 def write_lab(before: VLM, after: VLM, shown: Sequence[Scene], folder: Path) -> None:
     """Write scripts, style, ``sprites.png`` and ``lab.json`` beside the files of ``pocket.export``.
 
-    ``before``, ``after``: the model, and the same with the adapter added. ``shown``: the scenes that the page offers; of the first it holds both
-    models' answers, to be read before any model is loaded, and the logits by which the page checks its own.
+    ``before``, ``after``: the model, and the same with the adapter added. ``shown``: the scenes that the page offers; of the first
+    it holds both models' answers, to be read before any model is loaded, and the logits by which the page checks its own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name in SCRIPTS:
@@ -64,7 +64,9 @@ def chosen_scenes(before: VLM, after: VLM, edition: str) -> list[Scene]:
     wrong = [[set(mentioned(a.text)) - set(s.names) for s, a in zip(typical, rows, strict=True)] for rows in said]
     telling = next((s for s, one, other in zip(typical, *wrong, strict=True) if one and not other), None)
     if telling is None:
-        raise ValueError("On no scene does the untuned model name an absent object and the tuned one none: there is nothing to show.")
+        raise ValueError(
+            "On no scene does the untuned model name an absent object and the tuned one none: there is nothing to show."
+        )
     others = [scene for scene in typical if scene != telling][:3]
     rest = [next(iter(scenes(1, world(edition, kind), "validation"))) for kind in ("counter_typical", "mixed")]
     return [telling, *others, *rest]

@@ -3,6 +3,7 @@
 import functools
 import http.server
 import os
+import re
 import shutil
 import threading
 from contextlib import contextmanager
@@ -11,7 +12,20 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
-HTML = Path(__file__).resolve().parents[2] / "_build" / "html"
+from povid_lib.models.llava import TUNED, load_tuned
+from povid_lib.pocket import export
+from povid_lib.widgets.lab import write_lab
+from povid_lib.world.scenes import scenes
+from povid_lib.world.worlds import World, world
+
+ROOT = Path(__file__).resolve().parents[2]
+HTML = ROOT / "_build" / "html"
+SCENES = [  # of the laboratory that `lab_folder` holds
+    *scenes(3, split="validation"),
+    *scenes(2, World("counter_typical"), "test"),
+    *scenes(2, World("mixed"), "test"),
+    *scenes(3, world("second"), "test"),  # with marks, faded and unseen objects
+]
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -44,6 +58,19 @@ def served(folder):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def lab_folder(vlm, tmp_path_factory):
+    """What `povid pocket export` writes, and a page with nothing but the laboratory."""
+    folder = tmp_path_factory.mktemp("lab")
+    export.export(vlm, folder)
+    export.export_adapter(TUNED, folder)
+    write_lab(vlm, load_tuned(), SCENES, folder)
+    [block] = re.findall(r"```{raw} html\n(.*?)```", (ROOT / "book" / "laboratory.md").read_text(), re.DOTALL)
+    head = '<!doctype html><html lang="en"><title>The laboratory</title><meta name="viewport" content="width=device-width">'
+    (folder / "index.html").write_text(f"{head}<main>{block.replace('../_static/models/', '')}</main>")
+    return folder
 
 
 @pytest.fixture(scope="session")

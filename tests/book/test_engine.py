@@ -6,24 +6,15 @@ import struct
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 
 from povid_lib import models
 from povid_lib.analysis import attention
 from povid_lib.models import end_bias
-from povid_lib.models.llava import TUNED, load_tuned
+from povid_lib.models.llava import load_tuned
 from povid_lib.pocket import export
-from povid_lib.widgets.lab import write_lab
-from povid_lib.world.scenes import draw, scenes
-from povid_lib.world.worlds import World, world
-from tests.book.conftest import served
+from povid_lib.world.scenes import draw
+from tests.book.conftest import SCENES, served
 
-SCENES = [
-    *scenes(3, split="validation"),
-    *scenes(2, World("counter_typical"), "test"),
-    *scenes(2, World("mixed"), "test"),
-    *scenes(3, world("second"), "test"),  # with marks, faded and unseen objects
-]
 TEXTS = ("", "There is a", "I can see a large fork on the left. There", "Sehr wohl: ☕ 12's", "A red")
 QUESTIONS = ("Describe this image.", "Is there a fork in the image?", "What can you see in this picture?")
 READY = """async () => {
@@ -41,18 +32,8 @@ READY = """async () => {
 
 
 @pytest.fixture(scope="module")
-def folder(vlm, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lab")
-    export.export(vlm, folder)
-    export.export_adapter(TUNED, folder)
-    write_lab(vlm, load_tuned(), SCENES, folder)
-    (folder / "index.html").write_text("<!doctype html><title>The laboratory's files</title>")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def page(browser, folder):
-    with served(folder) as address:
+def page(browser, lab_folder):
+    with served(lab_folder) as address:
         page = browser.new_page()
         page.goto(address)
         page.evaluate(READY)
@@ -68,10 +49,10 @@ def row(vlm, scene, question, text):
     return models.encode(vlm, [scene.image()], [f"{models.chat(vlm, question)} {text}".strip()])
 
 
-def test_the_files_are_small_enough_and_hold_no_part_twice(folder):
-    assert (folder / export.MODEL).stat().st_size <= 8_000_000
-    assert (folder / export.DIFFERENCE).stat().st_size <= 1_000_000
-    others = [path for path in folder.iterdir() if path.suffix != ".safetensors"]
+def test_the_files_are_small_enough_and_hold_no_part_twice(lab_folder):
+    assert (lab_folder / export.MODEL).stat().st_size <= 8_000_000
+    assert (lab_folder / export.DIFFERENCE).stat().st_size <= 1_000_000
+    others = [path for path in lab_folder.iterdir() if path.suffix != ".safetensors"]
     assert sum(path.stat().st_size for path in others) <= 500_000
 
 
@@ -129,7 +110,8 @@ def test_attention_to_the_picture_equals_pytorch(page, vlm):
 
 
 ANSWER = """async ([n, ids, adapter, endBias, seed, limit]) => {
-    const parts = [], whole = await lab.ask("answer", { pixels: pixels(n), ids, adapter, endBias, seed, limit }, (p) => parts.push(p));
+    const parts = [], wanted = { pixels: pixels(n), ids, adapter, endBias, seed, limit };
+    const whole = await lab.ask("answer", wanted, (part) => parts.push(part));
     return { tokens: whole.tokens, told: parts.map((p) => p.token), chances: parts.map((p) => p.probs[p.token]) };
 }"""
 
@@ -177,7 +159,16 @@ def test_noise_takes_away_what_the_schedule_says(page):
 
 
 def test_the_tokenizer_is_the_tokenizer(page, vlm):
-    texts = [*QUESTIONS, *TEXTS, "  two  spaces\n\tand \x00", "can't we'll", "é日本 🍴", "constructor __proto__", "<s>a</s><image>b", ""]
+    texts = [
+        *QUESTIONS,
+        *TEXTS,
+        "  two  spaces\n\tand \x00",
+        "can't we'll",
+        "é日本 🍴",
+        "constructor __proto__",
+        "<s>a</s><image>b",
+        "",
+    ]
     ids, prompts, vocabulary = page.evaluate(
         """async (texts) => { const { tokenizer } = await import("./tokenizer.js"), own = tokenizer(lab.model.tokenizer);
         return [texts.map(own.encode), texts.map(own.prompt), own.text]; }""",
@@ -255,22 +246,22 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_a_damaged_file_gives_a_sentence(browser, folder, tmp_path, name):
+def test_a_damaged_file_gives_a_sentence(browser, lab_folder, tmp_path, name):
     damage, said = DAMAGE[name]
-    (tmp_path / export.MODEL).write_bytes(damage(*head_of(folder / export.MODEL)))
-    for path in folder.iterdir():
+    (tmp_path / export.MODEL).write_bytes(damage(*head_of(lab_folder / export.MODEL)))
+    for path in lab_folder.iterdir():
         if path.name != export.MODEL:
             (tmp_path / path.name).symlink_to(path)
     with served(tmp_path) as address:
         page = browser.new_page()
         page.goto(address)
-        start = "async () => { const { engine } = await import('./client.js'); return engine().then(() => 'ran', (e) => e.message); }"
+        start = """async () => (await import('./client.js')).engine().then(() => 'ran', (error) => error.message)"""
         message = page.evaluate(start)
         assert said in message
         assert "povid pocket export" in message
         (tmp_path / export.MODEL).unlink()
         assert "is not on this server" in page.evaluate(start)
-        (tmp_path / export.MODEL).symlink_to(folder / export.MODEL)
+        (tmp_path / export.MODEL).symlink_to(lab_folder / export.MODEL)
         assert page.evaluate(start) == "ran"  # after a failure the same page tries again
         page.close()
 
@@ -284,24 +275,3 @@ def test_wrong_requests_give_sentences(page, vlm):
     assert "longer" in page.evaluate(ask, [[], 27648])
     assert "more than 36 picture tokens" in page.evaluate(ask, [[*prompt, 3], 27648])
     assert page.evaluate(ask, [prompt, 27648]) == "ran"
-
-
-def test_what_the_engine_does_not_compute_is_never_exported(vlm, tmp_path, monkeypatch):
-    monkeypatch.setattr(vlm.model.config.text_config, "hidden_act", "gelu")
-    with pytest.raises(ValueError, match="text_config.hidden_act is 'gelu'"):
-        export.export(vlm, tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_file_is_safetensors_that_python_reads(folder, vlm):
-    with safe_open(folder / export.MODEL, "pt") as file:
-        names = set(file.keys())
-        for name, tensor in vlm.model.state_dict().items():
-            short = name.removeprefix("model.")
-            if short in names and f"{short}.scale" in names:
-                rest = file.get_tensor(f"{short}.fine") if f"{short}.fine" in names else None
-                back = export.restored(file.get_tensor(short), file.get_tensor(f"{short}.scale"), rest)
-                step = tensor.abs().reshape(len(tensor), -1).amax(1) / (32767 * (1 if rest is None else 256))
-                assert ((back - tensor).abs().reshape(len(tensor), -1).amax(1) <= 0.5 * step + 2**-23 * tensor.abs().max()).all(), name
-            elif short in names:
-                assert torch.equal(file.get_tensor(short), tensor)
