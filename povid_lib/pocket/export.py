@@ -38,6 +38,7 @@ def export(vlm: VLM, folder: Path) -> Path:
     Raises ``ValueError`` for a model that the page's engine does not know, and ``RuntimeError`` if the numbers that the file can
     hold move any logit by more than ``TOLERANCE``: nothing wrong is ever published.
     """
+    folder.mkdir(parents=True, exist_ok=True)  # before anything is computed
     meta = {"format": FORMAT, **architecture(vlm), "tokenizer": _tokenizer(vlm)}
     own = _own_tensors(vlm, meta["vision"]["layers"])
     matrices = {name: tensor for name, tensor in own.items() if tensor.ndim > 1}
@@ -183,7 +184,7 @@ def _most_moving(vlm: VLM, matrices: Mapping[str, Tensor], room: int) -> set[str
 
 
 @torch.inference_mode()
-def logits(vlm: VLM, split: str, instead: Mapping[str, Tensor], n: int = 5) -> Tensor:
+def logits(vlm: VLM, split: str, instead: Mapping[str, Tensor], n: int = 4) -> Tensor:
     """Logits on captions of a split's first scenes, the model's tensors replaced by ``instead``: float32 (tokens, vocabulary).
 
     Of the text's tokens: what stands at a picture's tokens predicts nothing, and is read by nobody.
