@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -137,7 +136,8 @@ def _answer(vlm: VLM, scene: Scene) -> dict[str, Any]:
     said = vlm.processor.tokenizer.encode(f" {answer.text}", add_special_tokens=False)
     ids = torch.cat([batch["input_ids"], torch.tensor([said], dtype=torch.long)], 1)
     logits = vlm.model(input_ids=ids, pixel_values=batch["pixel_values"]).logits[0, -len(said) - 1 :].float()
-    likeliest = logits.softmax(-1).topk(7)
+    probs = logits.softmax(-1)
+    likeliest = probs.topk(7)
     return {
         "prompt": batch["input_ids"][0].tolist(),
         "tokens": said,
@@ -146,6 +146,6 @@ def _answer(vlm: VLM, scene: Scene) -> dict[str, Any]:
             [[vlm.processor.tokenizer.decode([i]), round(p, 4)] for i, p in zip(ids, ps, strict=True)]
             for ids, ps in zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
         ],
-        "probs": [round(math.exp(lp), 4) for lp in answer.logprobs],
+        "probs": [round(p, 4) for p in probs[:-1].gather(1, torch.tensor(said, dtype=torch.long)[:, None])[:, 0].tolist()],
         "logits": [round(value, 5) for value in logits[-1].tolist()],
     }

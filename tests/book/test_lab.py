@@ -47,11 +47,11 @@ def change(page, action):
 
 
 def put(page, name, cell, size="medium", colour=None):
-    page.get_by_label("Put").check()
-    page.get_by_label("Object").select_option(name)
-    page.get_by_label("Size").select_option(size)
+    page.get_by_role("radio", name="Put", exact=True).check()
+    page.get_by_role("combobox", name="Object", exact=True).select_option(name)
+    page.get_by_role("combobox", name="Size", exact=True).select_option(size)
     if colour:
-        page.get_by_label("Colour").select_option(colour)
+        page.get_by_role("combobox", name="Colour", exact=True).select_option(colour)
     page.locator(".lab-cells button").nth(cell).click()
 
 
@@ -68,7 +68,7 @@ def test_an_answer_stands_there_before_any_model_is_fetched(lab):
 
 def test_the_models_own_answer_is_the_one_computed_beforehand(lab):
     before = words(lab)
-    lab.get_by_role("button", name="Answer").click()
+    lab.get_by_role("button", name="Answer", exact=True).click()
     assert answered(lab) == before
     assert export.DIFFERENCE not in lab.asked
     lab.wait_for_function("document.querySelector('.lab-equality').textContent")
@@ -80,23 +80,23 @@ def test_the_models_own_answer_is_the_one_computed_beforehand(lab):
 
 
 def test_a_composed_scene_is_judged_by_what_was_put_there(lab):
-    lab.get_by_label("Scene").select_option("-1")
+    lab.get_by_role("combobox", name="Scene", exact=True).select_option("-1")
     put(lab, "fork", 4)
     assert lab.locator("canvas").get_attribute("aria-label") == "Picture of: fork. 0 of 36 patches covered."
-    lab.get_by_role("button", name="Answer").click()
+    lab.get_by_role("button", name="Answer", exact=True).click()
     said, false = answered(lab)
     assert "fork" in said
     assert "fork" not in dict(false)
     said, false = change(lab, lambda: put(lab, "cow", 4))
     assert "cow" in said
     assert "fork" not in said or dict(false)["fork"] == "fork: not in the picture"
-    lab.get_by_label("Take away").check()
+    lab.get_by_role("radio", name="Take away", exact=True).check()
     change(lab, lambda: lab.locator(".lab-cells button").nth(4).click())
     assert lab.locator("canvas").get_attribute("aria-label").startswith("Picture of: nothing")
 
 
 def test_dials_change_the_answer(lab):
-    lab.get_by_role("button", name="Answer").click()
+    lab.get_by_role("button", name="Answer", exact=True).click()
     plain, _ = answered(lab)
     constant, noise = lab.locator("input[type=range]").nth(1), lab.locator("input[type=range]").nth(0)
     shorter, _ = change(lab, lambda: constant.fill("6"))
@@ -112,18 +112,18 @@ def test_dials_change_the_answer(lab):
     assert covered != plain
     again, _ = change(lab, lambda: lab.get_by_role("button", name="As it was").click())
     assert again == plain
-    drawn = {tuple(change(lab, lambda: lab.get_by_label("draw words by chance").check())[0])}
+    drawn = {tuple(change(lab, lambda: lab.get_by_role("checkbox", name="draw words by chance").check())[0])}
     for _ in range(4):
-        drawn.add(tuple(change(lab, lambda: lab.get_by_role("button", name="Answer").click())[0]))
+        drawn.add(tuple(change(lab, lambda: lab.get_by_role("button", name="Answer", exact=True).click())[0]))
     assert len(drawn) > 1
 
 
 def test_every_control_works_by_keyboard(lab):
     press = lab.keyboard.press
-    lab.get_by_role("button", name="Answer").focus()
+    lab.get_by_role("button", name="Answer", exact=True).focus()
     press("Enter")
     answered(lab)
-    lab.get_by_label("Cover", exact=True).check()
+    lab.get_by_role("radio", name="Cover", exact=True).check()
     first = lab.locator(".lab-cells button").first
     first.focus()
     for key, at in (("ArrowRight", 1), ("ArrowDown", 7), ("ArrowLeft", 6), ("ArrowUp", 0), ("End", 35), ("Home", 0)):
@@ -152,7 +152,7 @@ def test_every_control_works_by_keyboard(lab):
 
 def test_after_a_failed_fetch_it_tries_again(lab):
     lab.route("**/*.safetensors", lambda route: route.abort())
-    lab.get_by_role("button", name="Answer").click()
+    lab.get_by_role("button", name="Answer", exact=True).click()
     lab.wait_for_function("document.querySelector('.lab-status').textContent.includes('try again')")
     assert (
         lab.inner_text(".lab-status")
@@ -160,13 +160,13 @@ def test_after_a_failed_fetch_it_tries_again(lab):
     )
     assert words(lab)[0]  # what stood there stays
     lab.unroute("**/*.safetensors")
-    lab.get_by_role("button", name="Answer").click()
+    lab.get_by_role("button", name="Answer", exact=True).click()
     assert answered(lab)[0]
     lab.route("**/*.safetensors", lambda route: route.fulfill(status=404))
     lab.get_by_role("switch").check()
     lab.wait_for_function("document.querySelector('.lab-status').textContent.includes('is not on this server')")
     lab.unroute("**/*.safetensors")
-    lab.get_by_role("button", name="Answer").click()
+    lab.get_by_role("button", name="Answer", exact=True).click()
     answered(lab)
 
 
@@ -182,7 +182,7 @@ def test_where_it_cannot_run_it_says_so(browser, lab_folder):
         page.goto(address)
         page.wait_for_selector(".lab-cells button")
         assert "A page opened" not in page.inner_text("#laboratory")
-        page.get_by_role("button", name="Answer").click()
+        page.get_by_role("button", name="Answer", exact=True).click()
         page.wait_for_function("document.querySelector('.lab-status').textContent.includes('no workers')")
         page.close()
 
@@ -193,7 +193,7 @@ def test_axe_finds_nothing_and_it_fits_a_phone(lab, theme):
     lab.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
     if theme == "dark":
         lab.add_style_tag(content="body { background: #121212; color: #ddd; color-scheme: dark; }")
-    lab.get_by_role("button", name="Answer").click()
+    lab.get_by_role("button", name="Answer", exact=True).click()
     answered(lab)
     assert lab.evaluate("document.documentElement.scrollWidth") <= 391
     lab.add_script_tag(path=ROOT / "assets/vendor/axe.min.js")
