@@ -109,7 +109,7 @@ export function addAdapter(model, buffer) {
 
 // y[i][o] += share * sum over k of x[i][k] w[o][k]. Four rows of x, side by side and in doubles, with two rows of w at a time: eight
 // sums of which none waits for another, and no number is converted twice. (A single row: four sums along it.)
-function addProduct(y, x, n, { weight: w, rows, cols }, share = 1) {
+export function addProduct(y, x, n, { weight: w, rows, cols }, share = 1) {
   const four = new Float64Array(4 * cols);
   for (let i = 0; i + 4 <= n; i += 4) {
     for (let j = 0; j < 4; j++) for (let k = 0; k < cols; k++) four[4 * k + j] = x[(i + j) * cols + k];

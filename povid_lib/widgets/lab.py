@@ -146,6 +146,8 @@ def _answer(vlm: VLM, scene: Scene) -> dict[str, Any]:
             [[vlm.processor.tokenizer.decode([i]), round(p, 4)] for i, p in zip(ids, ps, strict=True)]
             for ids, ps in zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
         ],
-        "probs": [round(p, 4) for p in probs[:-1].gather(1, torch.tensor(said, dtype=torch.long)[:, None])[:, 0].tolist()],
+        "probs": [
+            round(p, 4) for p in probs[:-1].gather(1, torch.tensor(said, dtype=torch.long)[:, None])[:, 0].tolist()
+        ],
         "logits": [round(value, 5) for value in logits[-1].tolist()],
     }

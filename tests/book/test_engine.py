@@ -14,6 +14,7 @@ from povid_lib.models.llava import load_tuned
 from povid_lib.pocket import export
 from povid_lib.world.scenes import draw
 from tests.book.conftest import SCENES, served
+from tests.support.page_files import read_back
 
 TEXTS = ("", "There is a", "I can see a large fork on the left. There", "Sehr wohl: ☕ 12's", "A red")
 QUESTIONS = ("Describe this image.", "Is there a fork in the image?", "What can you see in this picture?")
@@ -84,6 +85,31 @@ def test_logits_equal_pytorch(page, both, share):
             last = np.array(page.evaluate(ask, [number, ids[:length], share, 1]))
             worst = max(worst, np.abs(last - want[length - 1]).max())
     assert 0 < worst <= export.TOLERANCE
+
+
+def test_the_engine_reads_the_numbers_that_the_file_holds(page, vlm, lab_folder):
+    """Beside PyTorch with the file's own numbers nothing is left but the rounding of sums."""
+    batch = row(vlm, SCENES[1], QUESTIONS[0], TEXTS[2])
+    kept = {f"model.{name}": tensor for name, tensor in read_back(lab_folder / export.MODEL)[0].items()}
+    with torch.inference_mode():
+        want = torch.func.functional_call(vlm.model, kept, kwargs=dict(batch), tie_weights=True).logits[0, -1].numpy()
+    ask = "async (ids) => Array.from((await lab.ask('read', { pixels: pixels(1), ids })).logits)"
+    assert np.abs(np.array(page.evaluate(ask, batch["input_ids"][0].tolist())) - want).max() < 1e-4
+
+
+@pytest.mark.parametrize(("n", "rows", "cols"), [(1, 5, 7), (3, 2, 6), (4, 1, 1), (5, 3, 9), (8, 4, 8), (13, 7, 3)])
+def test_products_of_any_size(page, n, rows, cols):
+    rng = np.random.default_rng(n)
+    x, w, y = rng.normal(size=(n, cols)), rng.normal(size=(rows, cols)), rng.normal(size=(n, rows))
+    found = page.evaluate(
+        """async ([y, x, n, weight, rows, cols]) => {
+            const { addProduct } = await import("./engine.js"), out = Float32Array.from(y);
+            addProduct(out, Float32Array.from(x), n, { weight: Float32Array.from(weight), rows, cols }, 0.5);
+            return Array.from(out);
+        }""",
+        [y.ravel().tolist(), x.ravel().tolist(), n, w.ravel().tolist(), rows, cols],
+    )
+    assert np.allclose(np.reshape(found, (n, rows)), y + 0.5 * x @ w.T, atol=1e-5)
 
 
 def test_half_of_the_adapter_is_half_of_what_training_added(page, vlm, both):

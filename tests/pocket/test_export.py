@@ -3,30 +3,15 @@
 That the engine in the page reads it so is in ``tests/book/test_engine.py``.
 """
 
-import json
-
 import pytest
 import torch
-from safetensors import safe_open
 
 from povid_lib.models import weights
 from povid_lib.models.llava import TUNED, load_tuned
 from povid_lib.pocket import export
+from tests.support.page_files import read_back
 
 pytestmark = pytest.mark.slow
-
-
-def tensors(path):
-    with safe_open(path, "pt") as file:
-        found, meta = {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["povid"])  # noqa: SIM118
-    whole = {
-        name: export.restored(tensor, found[f"{name}.scale"], found.get(f"{name}.fine"))
-        if f"{name}.scale" in found
-        else tensor
-        for name, tensor in found.items()
-        if not name.endswith((".scale", ".fine"))
-    }
-    return whole, meta
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +25,14 @@ def folder(vlm, tmp_path_factory):
 def test_the_files_numbers_give_pytorchs_logits(vlm, folder):
     path = folder / export.MODEL
     assert path.stat().st_size <= 8_000_000
-    kept, meta = tensors(path)
+    kept, meta = read_back(path)
     worst = (export.logits(vlm, "test", kept) - export.logits(vlm, "test", {})).abs().max()
     assert 0 < float(worst) <= export.TOLERANCE
     assert float(worst) == meta["rounding"]
 
 
 def test_the_adapters_file_gives_what_training_added(vlm, folder):
-    found, meta = tensors(folder / export.DIFFERENCE)
+    found, meta = read_back(folder / export.DIFFERENCE)
     tuned = dict(load_tuned().model.named_parameters())
     for name, before in vlm.model.named_parameters():
         at = name.removeprefix("model.").removesuffix(".weight")
