@@ -96,7 +96,7 @@ assets/vendor/.done: package.json package-lock.json scripts/vendor.sh
 	scripts/vendor.sh
 	touch $@
 
-assets/models/pocket.onnx: .venv/.done $(LIBRARY)
+assets/models/pocket.safetensors: .venv/.done $(LIBRARY)
 	$(BIN)/povid pocket export --out assets/models
 
 # The notebooks run in a scratch copy, each once, on both cores; then the book is built from their outputs.
@@ -107,7 +107,7 @@ scratch/.executed: .venv/.done $(CHAPTERS) $(LIBRARY) $(wildcard results/*.json)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --durations=0 --junitxml=scratch/times.xml --nbmake --overwrite scratch/notebooks
 	touch $@
 
-$(HTML)/index.html: scratch/.executed assets/vendor/.done assets/models/pocket.onnx $(PAGES)
+$(HTML)/index.html: scratch/.executed assets/vendor/.done assets/models/pocket.safetensors $(PAGES)
 	cp -r book assets _ext _config.yml _toc.yml README.md scratch/
 	$(BIN)/python scripts/status.py scratch/times.xml scratch/book/status.md
 	$(BIN)/python scripts/api_pages.py scratch/book/api

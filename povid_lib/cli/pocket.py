@@ -81,10 +81,18 @@ def pocket_report(
 
 @pocket_app.command("export")
 def pocket_export(
-    out: Annotated[Path, typer.Option(help="Folder for pocket.onnx.")] = Path("assets/models"),
+    out: Annotated[Path, typer.Option(help="Folder for the model's two files and what the laboratory needs.")] = Path(
+        "assets/models"
+    ),
 ) -> None:
-    """Write the pocket model as ONNX, for the widgets that run it in the reader's browser."""
-    from povid_lib.models.llava import load
-    from povid_lib.pocket.export import export
+    """Write the pocket model, POVID's difference and the laboratory, for pages that run them in the reader's browser."""
+    from povid_lib.models.llava import FOLDER, TUNED, load, load_tuned
+    from povid_lib.pocket.config import read_config
+    from povid_lib.pocket.export import export, export_adapter
+    from povid_lib.widgets.lab import chosen_scenes, write_lab
 
-    typer.echo(f"Written to {export(load('pocket'), out)}.")
+    before, after = load("pocket"), load_tuned()
+    for path in (export(before, out), export_adapter(TUNED, out)):
+        typer.echo(f"Written to {path} ({path.stat().st_size / 1e6:.2f} MB).")
+    write_lab(before, after, chosen_scenes(before, after, read_config(FOLDER / "pocket_config.json").edition), out)
+    typer.echo(f"The laboratory's files are in {out}.")
