@@ -48,11 +48,15 @@ class Faults:
         return None
 
     def text_of(self, row: Any, keys: tuple[str, ...]) -> str:
-        """The row's text under the first of the keys that it has; "" is a text. "", and a fault more, if there is none."""
-        for key in keys if isinstance(row, dict) else ():
-            if isinstance(row.get(key), str):
-                return str(row[key])
-        self.add(f"no {' or '.join(keys)}{_instead(row)}; give it as text", f"no {keys}")
+        """The row's text under the first of the keys that it has; "" is a text. "", and a fault more, if there is none, or what
+        stands there is no text: another key may hold the question."""
+        found = next((key for key in keys if key in row), None) if isinstance(row, dict) else None
+        if found is not None and isinstance(row[found], str):
+            return str(row[found])
+        if found is None:
+            self.add(f"no {' or '.join(keys)}{_instead(row)}; give it as text", f"no {keys}")
+        else:
+            self.add(f"{found} is {shown(row[found])}; give it as text", f"no {keys}")
         return ""
 
     def repeated(self, key: str, value: str) -> bool:

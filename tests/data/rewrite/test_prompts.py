@@ -121,7 +121,8 @@ REPLY = '{"answer": "A cat.", "changes": [{"kind": "object", "from": "dog", "to"
     [
         REPLY, f"```json\n{REPLY}\n```", f"```\n{REPLY}```", f"Sure! Here it is:\n\n{REPLY}", f"{REPLY}\n\nI hope this helps.",
         f"With {{braces}} and {{}} before it: {REPLY}", f"<think>a dog {{}}</think>{REPLY}", f"  {REPLY}  ",
-        f"<think>{'{1} ' * 9}</think>\n{REPLY}", f"<Thinking>{REPLY.replace('cat', 'cow')}</Thinking>{REPLY}", [{"type": "text", "text": REPLY[:9]}, {"type": "text", "text": REPLY[9:]}],
+        f"<think>{'{1} ' * 9}</think>\n{REPLY}", f"<Thinking>{REPLY.replace('cat', 'cow')}</Thinking>{REPLY}",
+        [{"type": "text", "text": REPLY[:9]}, {"type": "text", "text": REPLY[9:]}],
     ],
 )  # fmt: skip
 def test_json_in_a_fence_or_among_words_is_read(content):
