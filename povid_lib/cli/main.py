@@ -29,7 +29,7 @@ class Plain(TyperGroup):
         except OSError as error:
             raise typer.BadParameter(str(error)) from error
         except (ValueError, RuntimeError, ArithmeticError) as error:
-            if not _is_meant(error):
+            if not is_meant(error):
                 raise
             if isinstance(error, ValueError):
                 raise typer.BadParameter(str(error)) from error
@@ -37,7 +37,7 @@ class Plain(TyperGroup):
             raise typer.Exit(1) from error
 
 
-def _is_meant(error: Exception) -> bool:
+def is_meant(error: Exception) -> bool:
     """Whether a ``raise`` of this library has made the error, and not what it calls, or Python itself."""
     at = error.__traceback__
     while at is not None and at.tb_next is not None:
