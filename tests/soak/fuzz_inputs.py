@@ -40,7 +40,8 @@ class Told(ValueError):
 class Reader:
     """``read``: in full; ``rows``: sound content, each row by itself; ``needed``: place in a row -> what must stand there;
     ``form``: "list", "lines" or "object"; ``torn``: a last line that is cut is passed over, as is meant;
-    ``lenient``: takes whatever a server sends, so that nothing can be planted; ``unique``: no row may stand there twice."""
+    ``lenient``: takes whatever a server sends, so that nothing can be planted; ``unique``: no row may stand there twice;
+    ``slow``: a whole command, which gets a sixth of the inputs."""
 
     name: str
     read: Callable[[Path], object]
@@ -50,6 +51,7 @@ class Reader:
     torn: bool = False
     lenient: bool = False
     unique: bool = False
+    slow: bool = False
 
     def write(self, rows: Any) -> bytes:
         if self.form == "lines":

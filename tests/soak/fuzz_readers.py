@@ -100,8 +100,8 @@ def of_data(folder: Path) -> list[Reader]:
     return [
         Reader("pair_files.read", lambda p: list(pair_files.read(p)), ours, texts | {("changes",): LIST}),
         Reader("pair_files.find_faults", lambda p: _faulty(pair_files.find_faults(p, folder)), ours, texts | {("hash",): TEXT}),
-        Reader("povid pairs check", lambda p: _ended(povid("pairs", "check", p, "--images", folder)), ours, texts),
-        Reader("povid pairs convert", lambda p: _ended(povid("pairs", "convert", p, _free(folder / "converted.json"))), ours, texts),
+        Reader("povid pairs check", lambda p: _ended(povid("pairs", "check", p, "--images", folder)), ours, texts, slow=True),
+        Reader("povid pairs convert", lambda p: _ended(povid("pairs", "convert", p, _free(folder / "converted.json"))), ours, texts, slow=True),
         Reader("povid_json.read_povid", povid_json.read_povid, public, {**turn_places, ("id",): TEXT, ("image",): TEXT}, "list"),
         Reader("true_answers.read_llava", true_answers.read_llava, [{k: v for k, v in row.items() if k[0] != "r"} for row in public],
                {("conversations", 0, "value"): TEXT, ("conversations", 1, "value"): TEXT, ("image",): TEXT, ("id",): KEY}, "list"),
