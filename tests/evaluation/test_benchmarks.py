@@ -246,6 +246,14 @@ def test_a_file_of_the_benchmark_that_is_not_there_is_named(cli, tmp_path, lost)
     assert f"needs {lost}, which is neither beside it nor a folder above" in result.output
 
 
+def test_safe_words_that_are_not_utf_8_are_named(cli, tmp_path):
+    (tmp_path / "safe_words.txt").write_bytes(b"sun\nt\xfcr\n")
+    result = cli("--benchmark", "amber", "--data", "query/query_all.json", "--answers", "responses.json")
+    assert result.exit_code == 2
+    assert "safe_words.txt: 1 fault" in result.output
+    assert "line 2: byte 2 (0xfc) is not UTF-8" in result.output
+
+
 def test_answers_that_lack_a_question(cli, tmp_path):
     (tmp_path / "mine.jsonl").write_text('{"question_id": 1, "text": "x"}')
     result = cli(
