@@ -52,10 +52,8 @@ def mention_rows(
             slice(a, token_at(ends, word_end(caption, start) - 1) + 1) for a, start in zip(at, starts, strict=True)
         ]
         chosen = sums_of(logps.gather(-1, ids[:, None])[:, 0].clamp(max=0), words).tolist()
-        moved = [
-            word_distance(*(table[word].double().softmax(-1).numpy() for table in (logps, other)), ids[word].tolist())
-            for word in words
-        ]
+        p, q = (table.double().softmax(-1).numpy() for table in (logps, other))
+        moved = [word_distance(p[word], q[word], ids[word].tolist()) for word in words]
         rows += caption_rows(str(number), caption, truth, vocabulary, naming, list(zip(chosen, moved, strict=True)))
     return rows
 

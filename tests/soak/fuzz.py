@@ -90,6 +90,7 @@ class Report:
         self.slowest[name] = max(self.slowest.get(name, 0.0), time.process_time() - start)
         if bad and sum(failure["reader"] == name and failure["what"] == how for failure in self.failures) < 3:
             self.failures.append({"reader": name, "kind": kind, "what": how, "input": data[:400], "at": at})
+            print(json.dumps(self.failures[-1]), file=sys.stderr, flush=True)
 
 
 def _refused(name: str, error: ValueError | OSError) -> str:
@@ -226,11 +227,11 @@ def main() -> None:
     signal.signal(signal.SIGPROF, alarm)
     report, start, here, commands = Report(), time.monotonic(), Path.cwd(), asked.inputs // 20
     with tempfile.TemporaryDirectory() as folder:
-        of_readers(asked.inputs - commands, asked.seed, Path(folder), report)
         (place := Path(folder) / "command").mkdir()
         os.chdir(place)
         of_commands(commands, asked.models, asked.seed, place, report)
         os.chdir(here)
+        of_readers(asked.inputs - commands, asked.seed, Path(folder), report)
     total = sum(counts["inputs"] for counts in report.counts.values())
     slowest = sorted(report.slowest.items(), key=lambda item: -item[1])[:5]
     told = {
