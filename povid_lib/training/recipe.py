@@ -127,13 +127,13 @@ def find_recipe(name: str | Path) -> Path:
     Raises ``FileNotFoundError`` that lists the shipped ones.
     """
     path = Path(name)
-    own = path if path.suffix else path.with_suffix(".yaml")
+    own = path if path.suffix or not path.name else path.with_suffix(".yaml")
     shipped = RECIPES / own
     for file in (path, own, *([shipped] if shipped.parent == RECIPES else [])):
         if file.is_file():
             return file
     known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yaml")))
-    raise FileNotFoundError(f"{path} is no file here, and no shipped recipe: {known}.")
+    raise FileNotFoundError(f"{str(name)!r} is no file here, and no shipped recipe: {known}.")
 
 
 def read_recipe(path: str | Path) -> Recipe:
