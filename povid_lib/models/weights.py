@@ -99,6 +99,16 @@ def _quantised(folder: Path) -> bool:
     return "quantization_config" in (folder / "config.json").read_text(encoding="utf-8", errors="replace")
 
 
+def _names_twice(folder: Path, model: LlavaForConditionalGeneration) -> list[str]:
+    held = _heads(folder)
+    if not held or _quantised(folder):
+        return []
+    places = len({tensor.data_ptr() or id(tensor) for tensor in model.state_dict().values()})  # tied ones have one
+    # transformers ties a head only to embeddings that it equals, so that its copy in the file is no other tensor
+    tied = model.lm_head.weight is model.get_input_embeddings().weight
+    return _name_twice(len(held) - (tied and any(name.endswith("lm_head.weight") for name, _ in held)), places)
+
+
 def _name_twice(found: int, wanted: int) -> list[str]:
     """What is said of files with more tensors than a model has, though it knows every name: of two, one would win by chance."""
     return [f"{found} tensors are there for {wanted} places, so that some have two names"] if found > wanted else []
@@ -149,8 +159,7 @@ def load_model(where: str, **how: Any) -> LlavaForConditionalGeneration:
     faults += [f"{len(other)} tensors have another shape ({_few(other)})"] if other else []
     if not faults:
         faults = value_faults(model.state_dict()) or idle_faults(model.state_dict())
-        held = _heads(Path(where))
-        faults += _name_twice(len(held), len(model.state_dict())) if held and not _quantised(Path(where)) else []
+        faults += _names_twice(Path(where), model)
     refuse(f"The model {where!r}", faults, wanted)
     return model
 

@@ -126,6 +126,10 @@ MODELS = {
         named_twice("language_model.model.layers.0", "model.language_model.layers.0", 1.0),
         "14 tensors are there|some have two names",
     ),
+    "one tensor under two names": (
+        lambda t: t | {"model.multi_modal_projector.linear_2.weight": t["multi_modal_projector.linear_2.weight"] + 1},
+        r"\d+ tensors are there for \d+ places, so that some have two names",
+    ),
     "int8": (typed(torch.int8), r"weights are no floating-point numbers \(.*q_proj.weight: I8"),
     "bool": (typed(torch.bool), r"weights are no floating-point numbers \(.*q_proj.weight: BOOL"),
 }
@@ -157,6 +161,14 @@ def test_a_model_that_is_not_whole(name, saved, tmp_path):
     folder = changed(saved / "model", tmp_path / "m", change)
     with pytest.raises(ValueError, match=said):
         models.load(folder, device="cpu")
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_head_that_stands_beside_its_embeddings_is_read(more, saved, tmp_path):
+    embeddings, head = "language_model.model.embed_tokens.weight", "language_model.lm_head.weight"
+    folder = changed(saved / "model", tmp_path / "m", lambda t: t | {head: t[embeddings] + more})
+    found = models.load(folder, device="cpu").model
+    assert torch.equal(found.lm_head.weight, load_file(folder / "model.safetensors")[head])
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
