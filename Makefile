@@ -9,7 +9,7 @@ BIN := .venv/bin
 HTML := _build/html
 LIBRARY := $(shell find povid_lib -name '*.py' -o -name '*.js' -o -name '*.safetensors' -o -name '*.json' -o -name '*.yaml' -o -name '*.css')
 CHAPTERS := $(wildcard notebooks/*.ipynb)
-PAGES := $(wildcard book/*.md book/*.bib) _config.yml _toc.yml $(wildcard _ext/*.py assets/css/* assets/js/*) scripts/status.py scripts/api_pages.py
+PAGES := $(wildcard book/*.md book/*.bib) _config.yml _toc.yml $(wildcard _ext/*.py book/drawings/* assets/css/* assets/js/*) scripts/status.py scripts/api_pages.py
 START := $(shell date +%s)
 
 .PHONY: help book test quick setup lint library-tests browser browser-tests wheel lock coverage mutants links clean pocket results

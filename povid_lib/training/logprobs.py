@@ -8,6 +8,7 @@ rows a pair. Both give the same numbers up to rounding; so does handing in the f
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Literal
 
 import torch
@@ -91,6 +92,9 @@ def image_features(model: LlavaForConditionalGeneration, pixel_values: Tensor) -
 
 Layout = tuple[Tensor, Tensor, Tensor, Tensor]
 
+# older releases of transformers swallow the argument, and would answer without a picture
+_TAKES_FEATURES = "mm_encoder_outputs" in inspect.signature(LlavaForConditionalGeneration.forward).parameters
+
 
 def _shared(batch: Batch) -> Layout:
     prompt, chosen, rejected = batch["prompt"], batch["chosen"], batch["rejected"]
@@ -140,8 +144,10 @@ def _forward(
     features: Tensor | None,
 ) -> Tensor:
     picture: dict[str, Any] = {"pixel_values": pixel_values}
-    if features is not None:
+    if features is not None and _TAKES_FEATURES:
         picture = {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=tuple(features))}}
+    elif features is not None:
+        return _with_features(model, ids, mask, positions, keep, features)
     return model(
         input_ids=ids,
         attention_mask=mask,
@@ -149,4 +155,20 @@ def _forward(
         logits_to_keep=keep,
         use_cache=False,
         **picture,
+    ).logits
+
+
+def _with_features(
+    model: nn.Module, ids: Tensor, mask: Tensor, positions: Tensor, keep: Tensor, features: Tensor
+) -> Tensor:
+    """What ``mm_encoder_outputs`` does, for a transformers that does not have it: features in the image tokens' places.
+
+    Not for FSDP, which shards the embedding.
+    """
+    inner: Any = getattr(model, "module", model)  # out of DDP or DeepSpeed
+    embeds = inner.get_input_embeddings()(ids)
+    is_image = (ids == inner.config.image_token_id)[..., None].expand_as(embeds)
+    embeds = embeds.masked_scatter(is_image, features.to(embeds))
+    return model(
+        inputs_embeds=embeds, attention_mask=mask, position_ids=positions, logits_to_keep=keep, use_cache=False
     ).logits

@@ -97,6 +97,24 @@ def test_what_is_imported_is_declared(folders):
     assert not lacking, f"{', '.join(lacking)}: name them in pyproject.toml"
 
 
+# what Colab had installed in August 2026, and no TRL
+COLAB = {
+    "torch": "2.11.0", "transformers": "5.15.1", "peft": "0.20.0", "accelerate": "1.14.0", "numpy": "2.1.3", "pillow": "11.3.0",
+    "ipywidgets": "7.7.1", "ipython": "7.34.0", "pandas": "2.2.3",
+}  # fmt: skip
+
+
+def test_colab_keeps_its_own_versions():
+    project = tomllib.loads(PYPROJECT)["project"]
+    listed = [Requirement(line) for line in project["dependencies"] + project["optional-dependencies"]["colab"]]
+    asked = {canonicalize_name(one.name): one.specifier for one in listed}
+    replaced = {name: version for name, version in COLAB.items() if not asked[name].contains(version)}
+    assert not replaced, "pip would replace these on Colab"
+    assert set(asked) >= {
+        canonicalize_name(Requirement(line).name) for line in project["optional-dependencies"]["notebook"]
+    }
+
+
 def test_one_version_number():
     import povid_lib
 
