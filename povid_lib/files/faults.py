@@ -59,6 +59,13 @@ class Faults:
             self.add(f"{found} is {shown(row[found])}; give it as text", f"no {keys}")
         return ""
 
+    def name_of(self, row: Any, key: str) -> str:
+        """As ``text_of`` for the name of a picture, which may not be empty."""
+        name = self.text_of(row, (key,))
+        if isinstance(row, dict) and isinstance(row.get(key), str) and not name.strip():
+            self.add(f"{key} is {name!r}; give the picture's name", f"empty {key}")
+        return name
+
     def repeated(self, key: str, value: str) -> bool:
         """Whether a value of the key stood at an earlier place, and then a fault more."""
         if earlier := self._seen.get((key, value)):
