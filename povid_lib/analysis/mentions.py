@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from bisect import bisect_right
@@ -136,7 +137,9 @@ def token_ends(vlm: VLM, ids: Sequence[int], caption: str) -> list[int]:
     """Where, in characters of the caption, each of its tokens ends; of a letter that is spelt in bytes, only the last has it."""
     decode = vlm.processor.tokenizer.decode
     lead = decode(ids).find(caption)  # most tokenizers put a space in front
-    return [len(decode(ids[: k + 1]).rstrip("\ufffd")) - lead for k in range(len(ids))]  # bytes of half a letter
+    # half a letter is decoded as marks of replacement, and takes whole ones that are spelt in bytes before it with it
+    found = (len(decode(ids[: k + 1]).rstrip("\ufffd")) - lead for k in range(len(ids)))
+    return list(itertools.accumulate(found, max))
 
 
 def token_at(ends: Sequence[int], start: int) -> int:
