@@ -94,7 +94,7 @@ def main(settings: dict) -> None:
 
     root = Path(settings["root"])
     if settings["uid"] is not None:  # shared memory counts against no limit of a process; this is the namespace's own
-        Path("/proc/sys/kernel/shmall").write_text("0")
+        Path("/proc/sys/kernel/shmall").write_text("0", encoding="ascii")
     _mount("tmpfs", root, "tmpfs", 0, "size=1m,mode=755")
     for place in settings["visible"]:
         _show(Path(place), root)
