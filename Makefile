@@ -23,7 +23,7 @@ book: $(HTML)/index.html  ## run the notebooks and build the book into _build/ht
 test: lint library-tests browser-tests  ## lint, types, library tests, the book with all notebooks, browser tests
 	@echo "make test took $$(( $$(date +%s) - $(START) )) s."
 
-quick: lint  ## lint, types, and the library tests that take less than about three seconds each: two minutes
+quick: lint assets/vendor/.done  ## lint, types, and the library tests that take less than about three seconds each: two minutes
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore tests/book -q -n 2 -m "not slow"
 	@echo "make quick took $$(( $$(date +%s) - $(START) )) s."
 
@@ -37,13 +37,13 @@ lint: .venv/.done  ## ruff, mypy, imports one way, notebooks without outputs, sp
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 	$(BIN)/typos
 
-library-tests: .venv/.done  ## the library's own tests
+library-tests: .venv/.done assets/vendor/.done  ## the library's own tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore tests/book -q -n 2 --dist loadfile
 
 browser-tests: book browser  ## the built pages in headless Chromium
 	$(BIN)/pytest tests/book -q -n 2
 
-coverage: .venv/.done  ## which lines of the library its tests do not reach
+coverage: .venv/.done assets/vendor/.done  ## which lines of the library its tests do not reach
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore tests/book -q -n 2 --dist loadfile --cov povid_lib --cov-branch --cov-report term-missing:skip-covered
 
 mutants: .venv/.done  ## break losses, log-probabilities, metrics and corrupted texts in many small ways; print what no test notices
@@ -90,13 +90,13 @@ clean:  ## remove what was built, but not the environment
 
 assets/vendor/.done: package.json package-lock.json scripts/vendor.sh
 	@if ! command -v npm >/dev/null; then
-	  echo "npm is needed for the book's front-end files; on Debian: apt-get install npm" >&2; exit 1
+	  echo "npm is needed for the book's front-end files and LLaMA's tokenizer; on Debian: apt-get install npm" >&2; exit 1
 	fi
 	npm ci --silent --no-audit --no-fund --ignore-scripts
 	scripts/vendor.sh
 	touch $@
 
-assets/models/pocket.onnx: .venv/.done $(LIBRARY)
+assets/models/pocket.safetensors: .venv/.done $(LIBRARY)
 	$(BIN)/povid pocket export --out assets/models
 
 # The notebooks run in a scratch copy, each once, on both cores; then the book is built from their outputs.
@@ -107,7 +107,7 @@ scratch/.executed: .venv/.done $(CHAPTERS) $(LIBRARY) $(wildcard results/*.json)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --durations=0 --junitxml=scratch/times.xml --nbmake --overwrite scratch/notebooks
 	touch $@
 
-$(HTML)/index.html: scratch/.executed assets/vendor/.done assets/models/pocket.onnx $(PAGES)
+$(HTML)/index.html: scratch/.executed assets/vendor/.done assets/models/pocket.safetensors $(PAGES)
 	cp -r book assets _ext _config.yml _toc.yml README.md scratch/
 	$(BIN)/python scripts/status.py scratch/times.xml scratch/book/status.md
 	$(BIN)/python scripts/api_pages.py scratch/book/api

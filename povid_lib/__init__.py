@@ -15,8 +15,8 @@ The packages, in the order in which data flow through them; each imports only fr
 ``study``       many methods, many seeds
 ``figures``     Matplotlib figures
 ``widgets``     widgets that live in the static page
+``course``      the chapters: checks of exercises, numbers glued into the text; ``course.grading`` marks problem sets
 ``cli``         the ``povid`` command
-``course``      the chapters: checks of exercises, numbers glued into the text
 """
 
 from importlib.metadata import version

@@ -19,11 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
-EXTRAS = (
-    "notebook",
-    "judge",
-    "browser-export",
-)  # not gpu (a CPU makes the book) and not colab (other versions, on purpose)
+EXTRAS = ("notebook", "judge")  # not gpu (a CPU makes the book) and not colab (other versions, on purpose)
 GROUPS = ("numbers", "book", "test", "dev")
 ON_GPU_ONLY = (
     "nvidia-",

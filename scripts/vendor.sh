@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Copy what the book serves itself from node_modules/ to assets/vendor/ (about 20 MB, 14 of them onnxruntime's wasm).
+# Copy what the book serves itself from node_modules/ to assets/vendor/ (about 6 MB).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 from=node_modules to=assets/vendor widgets=@jupyter-widgets/html-manager/dist
 rm -rf "$to"
-mkdir -p "$to/mathjax/output/chtml/fonts" "$to/mathjax/input/tex" "$to/$widgets" "$to/ort"
+mkdir -p "$to/mathjax/output/chtml/fonts" "$to/mathjax/input/tex" "$to/$widgets"
 # MathJax 3: the combined component, its fonts, and the TeX extensions that it loads on demand
 cp $from/mathjax/es5/tex-mml-chtml.js "$to/mathjax/"
 cp -r $from/mathjax/es5/output/chtml/fonts/woff-v2 "$to/mathjax/output/chtml/fonts/"
@@ -14,7 +14,5 @@ cp $from/requirejs/require.js "$to/"
 cp $from/$widgets/embed-amd.js $from/$widgets/*.woff2 "$to/$widgets/"
 cp $from/$widgets/*.woff2 "$to/@jupyter-widgets/"
 cp $from/anywidget/dist/index.js "$to/anywidget.js"
-# onnxruntime-web, wasm only
-cp $from/onnxruntime-web/dist/{ort.wasm.min.mjs,ort-wasm-simd-threaded.mjs,ort-wasm-simd-threaded.wasm} "$to/ort/"
 # axe-core, for the accessibility test only
 cp $from/axe-core/axe.min.js "$to/"

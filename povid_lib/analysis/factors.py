@@ -27,8 +27,9 @@ class Mention:
 
     ``image``: key of the picture, the unit of the intervals. ``index``: place of the mention among the caption's ``length`` words
     (or tokens), from 1. ``cooccurrence``: see ``cooccurrence_of``. ``logp``: natural log-probability of the mention given the
-    picture and the text before it. ``distance``: Hellinger distance between the next-token distributions at the mention with and
-    without the picture, from 0 (the picture does not matter) to 1. These two take a model: None where none has read the caption.
+    picture and the text before it. ``distance``: Hellinger distance between what the model gives to the word with and without
+    the picture (see ``mentions.word_distance``), from 0 (the picture does not matter) to 1. These two take a model: None where none
+    has read the caption.
 
     Raises ``ValueError`` for an index outside the caption, a positive log-probability, or a value that is not finite.
     """

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -29,8 +32,8 @@ def mention_rows(
     """Read captions (teacher-forced) twice, with their pictures and ``without``: other pictures, or None for no picture at all.
 
     ``true_answers``: the objects of each picture; its number is the row's ``image``. ``naming``: see
-    ``factors.captions_naming``. A word of several tokens has the sum of their log-probabilities; its ``distance`` is at its first
-    one. Raises ``ValueError`` if pictures, captions and truths differ in number.
+    ``factors.captions_naming``. A word of several tokens has the sum of their log-probabilities, and ``word_distance`` over them.
+    Raises ``ValueError`` if pictures, captions and truths differ in number.
     """
     if not len(pictures) == len(captions) == len(truths):
         raise ValueError(
@@ -50,7 +53,8 @@ def mention_rows(
             slice(a, token_at(ends, word_end(caption, start) - 1) + 1) for a, start in zip(at, starts, strict=True)
         ]
         chosen = sums_of(logps.gather(-1, ids[:, None])[:, 0].clamp(max=0), words).tolist()
-        moved = hellinger(*(table[at].double().softmax(-1).numpy() for table in (logps, other))).tolist()
+        p, q = (table.double().softmax(-1).numpy() for table in (logps, other))
+        moved = [word_distance(p[word], q[word], ids[word].tolist()) for word in words]
         rows += caption_rows(str(number), caption, truth, vocabulary, naming, list(zip(chosen, moved, strict=True)))
     return rows
 
@@ -106,16 +110,36 @@ def word_end(caption: str, start: int) -> int:
     return start + 1 if found is None else found.end()
 
 
+def word_distance(p: np.ndarray, q: np.ndarray, tokens: Sequence[int]) -> float:
+    """Hellinger distance between two readings of a word of one or several tokens, in [0, 1].
+
+    ``p``, ``q``: probabilities (tokens, vocabulary), of each token after those before it. They are compared over the word itself
+    and all ways to leave it, the first other token at each of its places: of each place counts what both readings give to the
+    tokens before. For one token it is ``hellinger``. Raises ``ValueError`` as it does, or for another number of tokens.
+    """
+    steps = hellinger(p, q)
+    if steps.shape != (len(tokens),) or not len(tokens):
+        raise ValueError(
+            f"word_distance: {len(tokens)} tokens for distributions {np.shape(p)}; give one for each token."
+        )
+    at = np.arange(len(tokens))
+    both = np.sqrt(np.asarray(p, dtype=float)[at, tokens] * np.asarray(q, dtype=float)[at, tokens])
+    reached = np.concatenate([[1.0], both[:-1].cumprod()])
+    return math.sqrt(float((reached * steps**2).sum()))
+
+
 def sums_of(values: Tensor, parts: Sequence[slice]) -> Tensor:
     """The sum of each part of ``values`` (length,): (parts,)."""
     return torch.stack([values[part].sum() for part in parts]) if parts else values[:0]
 
 
 def token_ends(vlm: VLM, ids: Sequence[int], caption: str) -> list[int]:
-    """Where, in characters of the caption, each of its tokens ends."""
+    """Where, in characters of the caption, each of its tokens ends; of a letter that is spelt in bytes, only the last has it."""
     decode = vlm.processor.tokenizer.decode
     lead = decode(ids).find(caption)  # most tokenizers put a space in front
-    return [len(decode(ids[: k + 1])) - lead for k in range(len(ids))]
+    # half a letter is decoded as marks of replacement, and takes whole ones that are spelt in bytes before it with it
+    found = (len(decode(ids[: k + 1]).rstrip("\ufffd")) - lead for k in range(len(ids)))
+    return list(itertools.accumulate(found, max))
 
 
 def token_at(ends: Sequence[int], start: int) -> int:

@@ -80,45 +80,42 @@ def evaluate(
     start, path = time.time(), Path(data)
     if (model is None) == (answers is None):
         raise typer.BadParameter("give either --model or --answers")
-    try:
-        results.check_name(name)
-        for file in (captions, vocabulary):
-            if file is not None:
-                check_file(file)
-        given = {"data": path, "answers": answers, "captions": captions, "vocabulary": vocabulary}
-        inputs = {what: digest(file) for what, file in given.items() if file is not None and file.is_file()}
-        source = kinds.Source(answers, model, images, Path("runs/answers") / name)
-        if benchmark is None and judge is not None:
-            raise ValueError("--judge rates benchmarks; name one with --benchmark.")
-        if judge is not None and (input_price is None or output_price is None):
-            raise ValueError(
-                "The limit holds by the judge's prices: give --input-price and --output-price, 0 for a server that is free."
-            )
-        reads_objects = benchmark == "pope" or (
-            benchmark is None and path.is_file() and not kinds.files.holds_questions(path)
+    results.check_name(name)
+    for file in (captions, vocabulary):
+        if file is not None:
+            check_file(file)
+    given = {"data": path, "answers": answers, "captions": captions, "vocabulary": vocabulary}
+    inputs = {what: digest(file) for what, file in given.items() if file is not None and file.is_file()}
+    source = kinds.Source(answers, model, images, Path("runs/answers") / name)
+    if benchmark is None and judge is not None:
+        raise ValueError("--judge rates benchmarks; name one with --benchmark.")
+    if judge is not None and (input_price is None or output_price is None):
+        raise ValueError(
+            "The limit holds by the judge's prices: give --input-price and --output-price, 0 for a server that is free."
         )
-        if (vocabulary or lemmatiser != "pattern") and not reads_objects:
-            raise ValueError("--vocabulary and --lemmatiser are for a truth of COCO's objects; leave them out here.")
-        if benchmark is None and data in SPLITS:
-            if answers is not None:
-                raise ValueError("The pocket world's splits are answered by a model; give --model.")
-            measured = kinds.evaluate_world(source.ready(), data, n, source.said_in)
-        elif not path.is_file():
-            raise ValueError(f"--data {data!r} is neither a split ({', '.join(SPLITS)}) nor a file.")
-        elif benchmark is None and kinds.files.holds_questions(path):
-            measured = kinds.evaluate_question_file(path, source)
+    reads_objects = benchmark == "pope" or (
+        benchmark is None and path.is_file() and not kinds.files.holds_questions(path)
+    )
+    if (vocabulary or lemmatiser != "pattern") and not reads_objects:
+        raise ValueError("--vocabulary and --lemmatiser are for a truth of COCO's objects; leave them out here.")
+    if benchmark is None and data in SPLITS:
+        if answers is not None:
+            raise ValueError("The pocket world's splits are answered by a model; give --model.")
+        measured = kinds.evaluate_world(source.ready(), data, n, source.said_in)
+    elif not path.is_file():
+        raise ValueError(f"--data {data!r} is neither a split ({', '.join(SPLITS)}) nor a file.")
+    elif benchmark is None and kinds.files.holds_questions(path):
+        measured = kinds.evaluate_question_file(path, source)
+    else:
+        check_choice("--lemmatiser", lemmatiser, LEMMATISERS)
+        lemmatise = LEMMATISERS[lemmatiser]
+        words = read_vocabulary(vocabulary, lemmatise=lemmatise) if vocabulary else coco_vocabulary(lemmatise)
+        if benchmark is None:
+            measured = kinds.evaluate_truth_file(path, captions, words, source)
         else:
-            check_choice("--lemmatiser", lemmatiser, LEMMATISERS)
-            lemmatise = LEMMATISERS[lemmatiser]
-            words = read_vocabulary(vocabulary, lemmatise=lemmatise) if vocabulary else coco_vocabulary(lemmatise)
-            if benchmark is None:
-                measured = kinds.evaluate_truth_file(path, captions, words, source)
-            else:
-                prices = input_price or 0.0, output_price or 0.0
-                rater = Judge(judge, *prices, spending_limit, judge_url) if judge else None
-                measured = benchmarks.evaluate_benchmark(benchmark, path, source, rater, captions, words)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise typer.BadParameter(str(error)) from error
+            prices = input_price or 0.0, output_price or 0.0
+            rater = Judge(judge, *prices, spending_limit, judge_url) if judge else None
+            measured = benchmarks.evaluate_benchmark(benchmark, path, source, rater, captions, words)
     for line in kinds.lines(measured):
         typer.echo(line)
     asked = {"model": model, "answers": answers and answers.name, "data": path.name, "benchmark": benchmark}

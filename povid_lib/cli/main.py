@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import io
 import sys
 from pathlib import Path
@@ -10,22 +11,41 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from povid_lib.cli.classroom import assign, grade
 from povid_lib.cli.evaluate import evaluate
 from povid_lib.cli.pairs import app as pairs_app
 from povid_lib.cli.pocket import pocket_app
 
 
 class Plain(TyperGroup):
-    """What a command refuses is told in its words, wherever it was found."""
+    """What the library refuses is told in its words: what was typed, with exit status 2, and what went wrong on the way with 1. Any
+    other error keeps its traceback, as it is a fault of the program."""
 
     def invoke(self, ctx: Any) -> Any:
         """As click's own does."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # whoever reads the output has stopped; click ends quietly
+        except (typer.Exit, typer.Abort, BrokenPipeError):  # click's own, and a reader of the output that has stopped
             raise
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise typer.BadParameter(str(error)) from error
+        except (ValueError, RuntimeError, ArithmeticError) as error:
+            if not is_meant(error):
+                raise
+            if isinstance(error, ValueError):
+                raise typer.BadParameter(str(error)) from error
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from error
+
+
+def is_meant(error: Exception) -> bool:
+    """Whether a ``raise`` of this library has made the error, and not what it calls, or Python itself."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    if at is None or not at.tb_frame.f_globals.get("__name__", "").startswith("povid_lib."):
+        return False
+    return at.tb_frame.f_code.co_code[at.tb_lasti] == dis.opmap["RAISE_VARARGS"]
 
 
 app = typer.Typer(
@@ -63,6 +83,8 @@ def world(
 
 
 app.command()(evaluate)
+app.command()(assign)
+app.command()(grade)
 
 
 @app.command()
@@ -79,16 +101,13 @@ def train(
 
     from povid_lib.training import recipe as recipes
 
-    try:
-        found = recipes.read_recipe(recipes.find_recipe(recipe))
-        if out is not None:
-            found = replace(found, out=str(out))
-        if seed is not None:
-            text, both = ({**phase, "seed": seed} if phase is not None else None for phase in (found.text, found.both))
-            found = replace(found, text=text, both=both)
-        folder = recipes.run(found)
-    except (OSError, ValueError, FloatingPointError) as error:
-        raise typer.BadParameter(str(error)) from error
+    found = recipes.read_recipe(recipes.find_recipe(recipe))
+    if out is not None:
+        found = replace(found, out=str(out))
+    if seed is not None:
+        text, both = ({**phase, "seed": seed} if phase is not None else None for phase in (found.text, found.both))
+        found = replace(found, text=text, both=both)
+    folder = recipes.run(found)
     typer.echo(f"The model is in {folder}; the curves are in {Path(found.out) / 'report.json'}.")
 
 
@@ -107,19 +126,16 @@ def study(
     from povid_lib.study import methods, report, run
     from povid_lib.training.recipe import find_recipe
 
-    try:
-        file = find_recipe(file)
-        results.check_name(file.stem)
-        found = methods.read_study(file)
-        at, _, number = part.partition("/")
-        if not (at.isdigit() and number.isdigit() and int(at) < int(number)):
-            raise ValueError(f"--part is {part!r}; write k/n with k below n, such as 0/2.")
-        done = run.run(found, only or (), (int(at), int(number)))
-        typer.echo(f"{done} runs made.")
-        if part == "0/1":
-            typer.echo(report.report(found, file.stem))
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
+    file = find_recipe(file)
+    results.check_name(file.stem)
+    found = methods.read_study(file)
+    at, _, number = part.partition("/")
+    if not (at.isdigit() and number.isdigit() and int(at) < int(number)):
+        raise ValueError(f"--part is {part!r}; write k/n with k below n, such as 0/2.")
+    done = run.run(found, only or (), (int(at), int(number)))
+    typer.echo(f"{done} runs made.")
+    if part == "0/1":
+        typer.echo(report.report(found, file.stem))
 
 
 @app.command()
@@ -133,7 +149,4 @@ def merge(
     """Add an adapter to its base weights and write an ordinary model, which everything that reads LLaVA can load."""
     from povid_lib.training import recipe as recipes
 
-    try:
-        typer.echo(f"Written to {recipes.merge(model, adapter, out)}.")
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
+    typer.echo(f"Written to {recipes.merge(model, adapter, out)}.")

@@ -40,10 +40,7 @@ def options_of(
         @functools.wraps(command)
         def run(**given: Any) -> None:
             values = {field: given.pop(option.name) for field, option in options.items()}
-            try:
-                made = kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
-            except ValueError as error:
-                raise typer.BadParameter(str(error)) from error
+            made = kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
             command(**given, **{parameter: made})
 
         own = inspect.signature(command, eval_str=True)

@@ -54,12 +54,9 @@ def make(
 
     from povid_lib.data import corrupt_text, pair_files
 
-    try:
-        made = corrupt_text.pairs(n, config)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        written = pair_files.write(out, tqdm(made, total=n, desc="pairs", disable=None))
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
+    made = corrupt_text.pairs(n, config)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    written = pair_files.write(out, tqdm(made, total=n, desc="pairs", disable=None))
     typer.echo(f"{written} pairs written to {out}.")
 
 
@@ -111,14 +108,11 @@ def audit(
     from povid_lib.files import results
 
     start = time.time()
-    try:
-        if name:
-            results.check_name(name)
-        rows = list(pair_files.read(path))
-        found, blind = audit.audit(rows, images), audit.text_shortcut(rows, seed)
-        seeing = _with_image(rows, objects, seed)
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
+    if name:
+        results.check_name(name)
+    rows = list(pair_files.read(path))
+    found, blind = audit.audit(rows, images), audit.text_shortcut(rows, seed)
+    seeing = _with_image(rows, objects, seed)
     for label, value in _audit_table(found, blind, seeing):
         typer.echo(f"{label:<46} {value}")
     for image, fault in list(found.pictures.items())[:SHOWN]:
@@ -161,25 +155,22 @@ def convert(
     from povid_lib.data.povid_json import write_povid
     from povid_lib.data.trl_dataset import write_trl
 
-    try:
-        if target.suffix not in FORMATS:
-            raise ValueError(f"{target} ends in none of {', '.join(FORMATS)}; name it by what it holds.")
-        if target.exists():
-            raise ValueError(f"{target} exists; choose another name.")
-        read, told = _reader(source), ""
-        if read is not None and skip_text_only:
-            raise ValueError("--skip-text-only is for the data of others; every pair of ours has a picture.")
-        if read is not None:
-            pairs: Iterable[Pair] = read(source)
-        else:
-            skipped, pairs = others.read(source, images, skip_text_only)
-            told = f" {skipped} rows without a picture were left out." if skip_text_only else ""
-        if target.suffix == ".parquet":
-            written = write_trl(target, pairs, images)
-        else:
-            written = (write_povid if target.suffix == ".json" else pair_files.write)(target, pairs)
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
+    if target.suffix not in FORMATS:
+        raise ValueError(f"{target} ends in none of {', '.join(FORMATS)}; name it by what it holds.")
+    if target.exists():
+        raise ValueError(f"{target} exists; choose another name.")
+    read, told = _reader(source), ""
+    if read is not None and skip_text_only:
+        raise ValueError("--skip-text-only is for the data of others; every pair of ours has a picture.")
+    if read is not None:
+        pairs: Iterable[Pair] = read(source)
+    else:
+        skipped, pairs = others.read(source, images, skip_text_only)
+        told = f" {skipped} rows without a picture were left out." if skip_text_only else ""
+    if target.suffix == ".parquet":
+        written = write_trl(target, pairs, images)
+    else:
+        written = (write_povid if target.suffix == ".json" else pair_files.write)(target, pairs)
     typer.echo(f"{written} pairs written to {target}.{told}")
 
 

@@ -11,6 +11,7 @@ import typer
 from povid_lib.arguments import check_choice
 from povid_lib.pocket.config import RECIPES
 
+MOST_SHARE = 100  # times the recipe's steps: weeks
 pocket_app = typer.Typer(no_args_is_help=True, help="The pocket model: make it, examine it, put it into the browser.")
 
 
@@ -28,7 +29,7 @@ def pocket_train(
     share: Annotated[float, typer.Option(help="Share of the recipe's steps and pictures, for a smaller model.")] = 1.0,
     eyes_from: Annotated[Path | None, typer.Option(help="Take the eyes from this earlier run, or model.")] = None,
     threads: Annotated[
-        int, typer.Option(min=1, help="CPU threads. Another number gives another rounding of sums.")
+        int, typer.Option(min=1, max=1024, help="CPU threads. Another number gives another rounding of sums.")
     ] = 2,
 ) -> None:
     """Make the pocket model in three stages: eyes, prior, join. About an hour on two cores."""
@@ -38,17 +39,16 @@ def pocket_train(
 
     from povid_lib.pocket.train import train
 
+    if not 0 < share <= MOST_SHARE:
+        raise ValueError(f"--share is {share}; give a share of the recipe, more than 0 and {MOST_SHARE} at most.")
     torch.set_num_threads(threads)
-    try:
-        check_choice("edition", edition, tuple(RECIPES))
-        config = replace(RECIPES[edition], seed=seed, cooccurrence=cooccurrence)
-        if annotator_error is not None:
-            config = replace(config, annotator_error=annotator_error)
-        eyes, prior, align, instruct = (max(1, round(n * share)) for n in config.steps)
-        config = replace(config, steps=(eyes, prior, align, instruct), pairs=max(1, round(config.pairs * share)))
-        folder = train(config, out, eyes_from)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    check_choice("edition", edition, tuple(RECIPES))
+    config = replace(RECIPES[edition], seed=seed, cooccurrence=cooccurrence)
+    if annotator_error is not None:
+        config = replace(config, annotator_error=annotator_error)
+    eyes, prior, align, instruct = (max(1, round(n * share)) for n in config.steps)
+    config = replace(config, steps=(eyes, prior, align, instruct), pairs=max(1, round(config.pairs * share)))
+    folder = train(config, out, eyes_from)
     typer.echo(f"The model is in {folder}.")
 
 
@@ -65,17 +65,14 @@ def pocket_report(
     from povid_lib.models.llava import load
     from povid_lib.pocket.lessons import recipe_of
     from povid_lib.pocket.train import train as make
+    from povid_lib.training.reference_cache import key
 
     start = time.time()
-    try:
-        results.check_name(name)
-        config, vlm = recipe_of(model), load(model)
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
-    data = full_report(vlm, config, n)
-    path = results.save(
-        name, data, {"model": model, "edition": config.edition, "n": n}, time.time() - start, code=[full_report, make]
-    )
+    results.check_name(name)
+    recipe, vlm = recipe_of(model), load(model)
+    data = full_report(vlm, recipe, n)
+    config = {"model": model, "weights": key(vlm.model, vlm.processor)["model"], "edition": recipe.edition, "n": n}
+    path = results.save(name, data, config, time.time() - start, code=[full_report, make])
     for split in SPLITS:
         found = data[split]["answers"].chair
         typer.echo(f"{split}: CHAIR_s {found.chair_s}  CHAIR_i {found.chair_i}  recall {found.recall}")
@@ -84,10 +81,18 @@ def pocket_report(
 
 @pocket_app.command("export")
 def pocket_export(
-    out: Annotated[Path, typer.Option(help="Folder for pocket.onnx.")] = Path("assets/models"),
+    out: Annotated[Path, typer.Option(help="Folder for the model's two files and what the laboratory needs.")] = Path(
+        "assets/models"
+    ),
 ) -> None:
-    """Write the pocket model as ONNX, for the widgets that run it in the reader's browser."""
-    from povid_lib.models.llava import load
-    from povid_lib.pocket.export import export
+    """Write the pocket model, POVID's difference and the laboratory, for pages that run them in the reader's browser."""
+    from povid_lib.models.llava import FOLDER, TUNED, load, load_tuned
+    from povid_lib.pocket.config import read_config
+    from povid_lib.pocket.export import export, export_adapter
+    from povid_lib.widgets.lab import chosen_scenes, write_lab
 
-    typer.echo(f"Written to {export(load('pocket'), out)}.")
+    before, after = load("pocket"), load_tuned()
+    for path in (export(before, out), export_adapter(TUNED, out)):
+        typer.echo(f"Written to {path} ({path.stat().st_size / 1e6:.2f} MB).")
+    write_lab(before, after, chosen_scenes(before, after, read_config(FOLDER / "pocket_config.json").edition), out)
+    typer.echo(f"The laboratory's files are in {out}.")

@@ -118,23 +118,17 @@ def rewrite(
     if (batch_results or batch_drop) and batch is None:
         raise typer.BadParameter("--batch-results and --batch-drop need --batch FOLDER.")
     journal, rejects = Path(f"{out}.journal"), Path(f"{out}.rejects")
-    try:
-        truths = list(islice(read_truths(truth, prompt), first))
-        if dry_run:
-            return _tell(rewriter.dry_run(config, truths, images, journal))
-        done = _ids(out, journal)
-        for path in batch_results or ():
-            typer.echo(f"{read_batch(config, path, journal)} rows taken from {path}.")
-        for path in batch_drop or ():
-            typer.echo(f"{drop_batch(config, path, journal)} rows of {path} are to be asked again.")
-        new = rewriter.rewrite(config, truths, images, journal, rejects, done, retry_failed, send=batch is None)
-        added = pair_files.append(out, new)
-        written = write_batch(config, truths, images, batch, journal) if batch else []
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
-    except RuntimeError as error:  # the server is at fault, and not what was typed
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
+    truths = list(islice(read_truths(truth, prompt), first))
+    if dry_run:
+        return _tell(rewriter.dry_run(config, truths, images, journal))
+    done = _ids(out, journal)
+    for path in batch_results or ():
+        typer.echo(f"{read_batch(config, path, journal)} rows taken from {path}.")
+    for path in batch_drop or ():
+        typer.echo(f"{drop_batch(config, path, journal)} rows of {path} are to be asked again.")
+    new = rewriter.rewrite(config, truths, images, journal, rejects, done, retry_failed, send=batch is None)
+    added = pair_files.append(out, new)
+    written = write_batch(config, truths, images, batch, journal) if batch else []
     typer.echo(f"{added} pairs added to {out}, which now has {len(done) + added}.")
     for path in written:
         typer.echo(f"To upload, once: {path}")

@@ -125,7 +125,10 @@ def _told(fault: Exception) -> str:
 
 
 def _line(fault: Exception, answer: Function) -> str:
-    """Where in the student's own text the fault arose; '' if it did not arise there."""
+    """Where in the student's own text the fault arose; '' if not there. A fault of another process has it as a note."""
+    notes = getattr(fault, "__notes__", ())  # Python makes the attribute with the first note
+    if notes:
+        return f", {notes[0]}" if notes[0] else ""
     if not inspect.isfunction(answer):
         return ""
     frames = traceback.extract_tb(fault.__traceback__)

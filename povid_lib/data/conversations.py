@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from reprlib import repr as shown
 from typing import Any
 
+from povid_lib.data.pairs import words
+
 TEXTS = ("prompt", "chosen", "rejected")
 _ROLES = {"prompt": ("system", "user", "assistant"), "chosen": ("user", "assistant"), "rejected": ("user", "assistant")}
 _ENCODED = re.compile(r"\s*(?:\[\s*)?\{\s*[\"'](?:role|content|from|value)[\"']\s*:")
@@ -46,7 +48,8 @@ def row_faults(row: Mapping[str, Any]) -> list[str]:
         for name in TEXTS[1:]
         if _parts(row[name], "image")
     ]
-    if list(texts_of(row["chosen"])) == list(texts_of(row["rejected"])):
+    chosen, rejected = ([words(text) for text in texts_of(row[name])] for name in ("chosen", "rejected"))
+    if chosen == rejected:
         faults.append("chosen and rejected are equal, so there is nothing to prefer; take it out")
     return faults
 
@@ -98,11 +101,11 @@ def _message_faults(message: Any, roles: tuple[str, ...]) -> list[str]:
     if encoded(content):
         return [*faults, f"the text is {shown(content)}, messages written as text; give the messages themselves"]
     if isinstance(content, str):
-        return faults if content.strip() else [*faults, "the text is empty; give at least one word"]
+        return faults if words(content) else [*faults, "the text is empty; give at least one word"]
     if not isinstance(content, list | tuple) or not content:
         return [*faults, f"content is {shown(content)}; give text, or a list of parts"]
     faults += [fault for part in content for fault in _part_faults(part)]
-    if not faults and not any(part["type"] == "text" and part["text"].strip() for part in content):
+    if not faults and not any(part["type"] == "text" and words(part["text"]) for part in content):
         faults.append("no part has a text; give at least one word")
     return faults
 

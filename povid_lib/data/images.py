@@ -8,6 +8,7 @@ the same ones.
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import re
@@ -17,7 +18,7 @@ from pathlib import Path, PureWindowsPath
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from povid_lib.files.jsonl import check_file
+from povid_lib.files.jsonl import check_file, digest
 from povid_lib.world import worlds
 from povid_lib.world.scenes import SPLITS, Scene, sample_scene
 from povid_lib.world.worlds import WORLD_KINDS
@@ -149,6 +150,17 @@ def fault(image: str, images: str | Path | None) -> str | None:
     except ValueError as error:
         return str(error)
     return None
+
+
+def file_digest(path: str | Path) -> str:
+    """Of a picture's file as it is now; read once while its size and time stay the same."""
+    now = os.stat(path)
+    return _file_digest(str(path), now.st_size, now.st_mtime_ns)
+
+
+@functools.cache
+def _file_digest(path: str, _size: int, _changed: int) -> str:
+    return digest(path)
 
 
 def check_folder(images: str | Path | None) -> None:

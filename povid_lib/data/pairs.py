@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from reprlib import repr as shown
@@ -25,6 +26,17 @@ TEXTS = {  # of a pair, and what each must be
 }
 
 
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]"
+)  # they leave no mark
+
+
+def words(text: str) -> list[str]:
+    """The words of a text as a reader sees them: none for one of spaces and of characters that leave no mark, and the same
+    whichever way Unicode writes their letters."""
+    return text.split() if text.isascii() else _UNSEEN.sub("", unicodedata.normalize("NFC", text)).split()
+
+
 def text_faults(row: Mapping[str, Any]) -> list[str]:
     """What is wrong with a pair's five texts: each fault with its field, its value and what to do."""
     found = [
@@ -33,14 +45,14 @@ def text_faults(row: Mapping[str, Any]) -> list[str]:
     ]
     faults = [fault for fault in found if fault]
     chosen, rejected = row.get("chosen"), row.get("rejected")
-    if isinstance(chosen, str) and isinstance(rejected, str) and chosen.strip() and chosen.split() == rejected.split():
+    if isinstance(chosen, str) and isinstance(rejected, str) and words(chosen) and words(chosen) == words(rejected):
         faults.append("chosen and rejected are the same; a preference needs two answers")
     return faults
 
 
 def text_fault(name: str, text: object, meaning: str) -> str | None:
     """What is wrong with one text of a pair, or of a truth; None if nothing is."""
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str) or not words(text):
         return f"{name} is {shown(text)}; it must be {meaning}, as text"
     if PLACEHOLDER in text:
         return f"{name} holds {PLACEHOLDER}; take it out: the picture is put in where the pair is used"

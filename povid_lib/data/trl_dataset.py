@@ -10,6 +10,7 @@ import functools
 import hashlib
 import io
 import itertools
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, Features, Image, List, Value
+from PIL import Image as PILImage
 
 from povid_lib.data import conversations, pair_files, parquet
 from povid_lib.data import images as images_module
@@ -197,6 +199,35 @@ def prepare_rows(dataset: Dataset) -> Dataset:
     for name in kinds:
         dataset = dataset.cast_column(name, held[name])
     return dataset.with_transform(functools.partial(_open_held, names=tuple(kinds))) if kinds else dataset
+
+
+def contents(dataset: Dataset) -> Iterator[bytes]:
+    """Of each row, in order, what is trained on: id, texts and pictures; where it names a file, also a digest of what that holds,
+    which may change under one name. Scenes are what their names say, and are not drawn."""
+    plain = dataset.with_format(None)
+    wanted = [name for name in ("id", *conversations.TEXTS, "image", "images") if name in dataset.column_names]
+    transform = dataset.format["format_kwargs"].get("transform")
+    ours = transform.func if isinstance(transform, functools.partial) else transform
+    folder = transform.keywords["images"] if ours is _open_pictures else None
+    for number, row in enumerate(plain.select_columns(wanted)):
+        pictures = conversations.pictures_of(row if ours in (None, _open_pictures, _open_held) else dataset[number])
+        held = [found for each in pictures if (found := _held(each, folder)) is not None]
+        yield json.dumps([row, *held] if held else row, sort_keys=True, default=_pixels).encode()
+
+
+def _held(picture: Any, folder: str | Path | None) -> str | None:
+    """What a picture is besides what its row says of it; None where that is all."""
+    if isinstance(picture, dict):
+        return None if picture.get("bytes") or not picture.get("path") else images_module.file_digest(picture["path"])
+    if isinstance(picture, str):
+        path = images_module.locate(picture, folder)
+        return None if path is None else images_module.file_digest(path)
+    return _pixels(picture)
+
+
+def _pixels(value: Any) -> str:
+    content = value.tobytes() + repr((value.mode, value.size)).encode() if isinstance(value, PILImage.Image) else value
+    return hashlib.sha256(content).hexdigest()
 
 
 def skip_text_only(dataset: Dataset) -> tuple[Dataset, int]:

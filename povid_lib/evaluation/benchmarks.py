@@ -14,6 +14,7 @@ from povid_lib.evaluation.answers import Asked, Names
 from povid_lib.evaluation.evaluate import (
     CAPTION_TOKENS,
     STRICT,
+    Answers,
     Measured,
     Source,
     answered,
@@ -69,7 +70,7 @@ def _judged(name: str, data: Path, source: Source, judge: Judge) -> Measured:
     unread = sum(RATINGS[name](r.text) is None for r in reviews)
     about = {
         "n": len({item.image for item in items}),
-        "answered": len(said),
+        **said.about,
         "vocabulary": None,
         **asked_with(source, "the benchmark's question", [item.image for item in items]),
         "parser": f"{name}'s rating in the review",
@@ -94,14 +95,17 @@ def _amber(data: Path, source: Source) -> Measured:
     queries = amber_files.read_queries(data)
     of_annotations, *of_words = (beside(data, file) for file in BESIDE["amber"])
     annotations, words = amber_files.read_annotations(of_annotations), amber_files.read_word_table(*of_words)
+    if lost := [q.id for q in queries if q.id not in annotations]:
+        told = f"{len(lost)} of {len(queries)} queries have no annotation there, the first is {lost[0]}"
+        raise ValueError(f"{of_annotations}: {told}; use the files of one release.")
     asked = [Asked(q.id, q.image, q.text) for q in queries]
     said = answered(source, asked, Names("id", "response"), amber_files.read_responses, CAPTION_TOKENS)
     images = {q.id: q.image for q in queries}
-    found = amber(annotations, said, images, words)
-    polls = [text for key, text in said.items() if isinstance(annotations[key], amber_files.Poll)]
+    found = amber(annotations, said.texts, images, words)
+    polls = [text for key, text in said.texts.items() if isinstance(annotations[key], amber_files.Poll)]
     about = {
-        "n": len({images[key] for key in said}),
-        "answered": len(said),
+        "n": len({images[key] for key in said.texts}),
+        **said.about,
         "vocabulary": {"name": "AMBER's relation.json", "lemmatiser": "by_pattern", "words": len(words.words)},
         **asked_with(source, "the benchmark's query", [q.image for q in queries]),
         "parser": STRICT,
@@ -112,24 +116,24 @@ def _amber(data: Path, source: Source) -> Measured:
     return Measured({"amber": found}, about)
 
 
-def _mmhal(data: Path, source: Source) -> tuple[list[ToJudge], str, dict[str, str]]:
+def _mmhal(data: Path, source: Source) -> tuple[list[ToJudge], str, Answers]:
     """``data``: MMHal-Bench's ``response_template.json``."""
     questions = mmhal.read_questions(data)
     asked = [Asked(q.id, q.image, q.question) for q in questions]
     names = Names("question_id", "model_answer")
     said = answered(source, asked, names, lambda file: mmhal.read_answers(file, questions), CAPTION_TOKENS)
-    return mmhal.to_judge(questions, said), mmhal.PROMPT_VERSION, said
+    return mmhal.to_judge(questions, said.texts), mmhal.PROMPT_VERSION, said
 
 
-def _llava_bench(data: Path, source: Source) -> tuple[list[ToJudge], str, dict[str, str]]:
+def _llava_bench(data: Path, source: Source) -> tuple[list[ToJudge], str, Answers]:
     """``data``: LLaVA-Bench's ``questions.jsonl``."""
     context, reference = (beside(data, file) for file in BESIDE["llava-bench"])
     questions = llava_bench.read_questions(data, context, reference)
     asked = [Asked(q.id, q.image, q.question) for q in questions]
     said = answered(source, asked, Names("question_id", "text"), llava_bench.read_answers, CAPTION_TOKENS)
-    if lacking := [q.id for q in questions if q.id not in said]:
+    if lacking := [q.id for q in questions if q.id not in said.texts]:
         raise ValueError(f"{len(lacking)} of {len(questions)} questions have no answer; the first is {lacking[0]}.")
-    return llava_bench.to_judge(questions, said), llava_bench.PROMPT_VERSION, said
+    return llava_bench.to_judge(questions, said.texts), llava_bench.PROMPT_VERSION, said
 
 
 def _pope(data: Path, captions: Path | None, vocabulary: Vocabulary, source: Source) -> Measured:
@@ -152,9 +156,10 @@ def _pope(data: Path, captions: Path | None, vocabulary: Vocabulary, source: Sou
     data_of, about_of = {}, {}
     for setting, rows in questions.items():
         ids = {q.question_id for q in rows}
-        data_of[setting], about_of[setting] = score_questions(rows, {k: t for k, t in said.items() if k in ids})
+        data_of[setting], about_of[setting] = score_questions(rows, {k: t for k, t in said.texts.items() if k in ids})
     about = {
         **about_of[SETTINGS[0]],
+        **said.about,
         "truth": of,
         "left_out": len(absent),
         "vocabulary": vocabulary.record,

@@ -40,7 +40,8 @@ STRICT, PUBLISHED = "first word is yes or no", "as published"  # how answers to 
 @dataclass(frozen=True)
 class Measured:
     """``data``: the measures. ``about``: what they are of, for the result's config: ``n`` pictures measured, ``vocabulary``,
-    ``prompt``, ``parser``, and ``unclear``: of each kind of answer how many could not be read, and of how many."""
+    ``prompt``, ``parser``, what ``Answers.about`` has, and ``unclear``: of each kind of answer how many could not be read, and of
+    how many. ``left_out``, where there is one: pictures of which there is no truth to ask about."""
 
     data: dict[str, Any]
     about: dict[str, Any]
@@ -63,10 +64,26 @@ class Source:
         return models.load(self.model)
 
 
-def kept_in(said_in: Path, vlm: VLM, asked: Any) -> Path:
-    """The folder for what this model says to this: other weights or other questions have another, so that nothing is mixed."""
-    parts = [reference_cache.key(vlm.model, vlm.processor), asked]
-    return said_in / hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()[:12]
+@dataclass(frozen=True)
+class Answers:
+    """``texts``: id -> answer, of what has one. ``about``: how many were ``asked``, ``answered`` and ``unanswered``, and
+    ``weights``, a digest of the model's; None where a file holds the answers, which does not say."""
+
+    texts: dict[str, str]
+    about: dict[str, Any]
+
+
+def _answers(texts: dict[str, str], asked: int, weights: str | None) -> Answers:
+    counts = {"asked": asked, "answered": len(texts), "unanswered": asked - len(texts)}
+    return Answers(texts, counts | {"weights": weights})
+
+
+def kept_in(said_in: Path, vlm: VLM, asked: Any) -> tuple[Path, str]:
+    """The folder for what this model says to this, and a digest of its weights as they are loaded: other weights or other questions
+    have another folder, so that nothing is mixed."""
+    key = reference_cache.key(vlm.model, vlm.processor)
+    parts = json.dumps([key, asked], sort_keys=True, default=repr)
+    return said_in / hashlib.sha256(parts.encode()).hexdigest()[:12], key["model"]
 
 
 def answered(
@@ -76,22 +93,23 @@ def answered(
     read: Callable[[Path], dict[str, str]],
     tokens: int,
     hint: str = "",
-) -> dict[str, str]:
-    """Id -> answer, of the source. ``read``: how its file of answers is read; ``hint``: a line after each question for a model that
+) -> Answers:
+    """What the source answers. ``read``: how its file of answers is read; ``hint``: a line after each question for a model that
     is not the pocket one.
 
     Raises ``ValueError``, before a model is loaded, for faults of a file and for pictures that are missing or cannot be read.
     """
     if source.answers is not None:
-        return read(source.answers)
+        return _answers(read(source.answers), len(asked), None)
     pictures = pictures_of(source.images, asked)
     vlm = source.ready()
     if hint and not vlm.is_pocket:
         asked = [Asked(a.id, a.image, f"{a.prompt}\n{hint}") for a in asked]
     seen = {image: digest((source.images or Path()) / name) for image, name in pictures.items()}
-    folder = kept_in(source.said_in, vlm, [tokens, *((a.id, seen[a.image], a.prompt) for a in asked)])
+    folder, weights = kept_in(source.said_in, vlm, [tokens, *((a.id, seen[a.image], a.prompt) for a in asked)])
     file = folder / ("captions.jsonl" if names == CAPTIONS else "answers.jsonl")
-    return ask_all(vlm, asked, source.images or Path(), pictures, file, names, tokens)
+    texts = ask_all(vlm, asked, source.images or Path(), pictures, file, names, tokens)
+    return _answers(texts, len(asked), weights)
 
 
 # --- the three kinds of data -------------------------------------------------------------------------------------
@@ -104,7 +122,7 @@ def evaluate_world(vlm: VLM, split: str, n: int, said_in: Path) -> Measured:
     """
     check_choice("The pocket world's split", split, SPLITS)
     batch, rng = held_out(split, n), np.random.default_rng(5)
-    folder = kept_in(said_in, vlm, batch)
+    folder, weights = kept_in(said_in, vlm, batch)
     heard = listen(vlm, batch, keep=folder)
     said = {str(i): text for i, text in enumerate(heard.captions)}
     truth = {str(i): scene.names for i, scene in enumerate(batch)}
@@ -124,6 +142,7 @@ def evaluate_world(vlm: VLM, split: str, n: int, said_in: Path) -> Measured:
     unclear["judge"] = _share(sum(v.unreadable > 0 for row in judged for v in row), judged)
     data = {"chair": chair(score_captions(said, truth, vocabulary.mentioned)), "pope": polls}
     about = {"n": len(batch), "vocabulary": vocabulary.record, "prompt": PROMPT, "parser": STRICT, "unclear": unclear}
+    about |= _answers(said, len(batch), weights).about
     return Measured(data | {"judge": judge.summarise(judged)}, about)
 
 
@@ -145,27 +164,28 @@ def evaluate_truth_file(path: Path, captions: Path | None, vocabulary: Vocabular
     asked = [Asked(image, image, PROMPT) for image in truth]
     said = answered(source, asked, CAPTIONS, lambda file: files.read_captions(file, truth), CAPTION_TOKENS)
     about = {
-        "n": len(said),
+        "n": len(said.texts),
+        **said.about,
         "truth": of,
         "vocabulary": vocabulary.record,
         **asked_with(source, PROMPT, truth),
         "parser": None,
         "unclear": {},
     }
-    return Measured({"chair": chair(score_captions(said, truth, vocabulary.mentioned))}, about)
+    return Measured({"chair": chair(score_captions(said.texts, truth, vocabulary.mentioned))}, about)
 
 
 def evaluate_question_file(path: Path, source: Source) -> Measured:
     """POPE on a file of questions. Raises as ``answered`` does."""
     questions = files.read_questions(path)
     said = answered_questions(questions, source)
-    both, about = score_questions(questions, said)
+    both, about = score_questions(questions, said.texts)
     asked = asked_with(source, "the question, with a hint unless pocket", [q.image for q in questions])
-    return Measured({"pope": both}, about | asked)
+    return Measured({"pope": both}, about | said.about | asked)
 
 
-def answered_questions(questions: Sequence[PopeQuestion], source: Source) -> dict[str, str]:
-    """Question id -> the source's answer. Raises as ``answered`` does."""
+def answered_questions(questions: Sequence[PopeQuestion], source: Source) -> Answers:
+    """The source's answers to POPE's questions. Raises as ``answered`` does."""
     asked = [Asked(q.question_id, q.image, q.text) for q in questions]
     return answered(
         source, asked, ANSWERS, lambda file: files.read_answers(file, questions), ANSWER_TOKENS, YES_NO_HINT
@@ -210,9 +230,14 @@ def table(data: Any, path: str = "") -> list[tuple[str, Estimate]]:
 
 
 def lines(measured: Measured) -> list[str]:
-    """The result as it is printed: every measure with its n, then how many answers could not be read."""
+    """The result as it is printed: every measure with its n, then how much of the benchmark was answered, and how many answers
+    could not be read."""
+    about = measured.about
     scores = [f"{label:<44} {estimate}   n = {estimate.n}" for label, estimate in table(measured.data)]
-    unclear = [
-        f"{f'unclear answers, {what}':<44} {s['unclear']} of {s['of']}" for what, s in measured.about["unclear"].items()
-    ]
-    return scores + unclear
+    answered = [f"{'answered':<44} {about['answered']} of {about['asked']}"]
+    if about["unanswered"]:
+        answered[0] += f": {about['unanswered']} have no answer, and are in no figure"
+    if about.get("left_out"):
+        answered.append(f"{'pictures without a truth, left out':<44} {about['left_out']}")
+    unclear = [f"{f'unclear answers, {what}':<44} {s['unclear']} of {s['of']}" for what, s in about["unclear"].items()]
+    return scores + answered + unclear

@@ -48,12 +48,23 @@ class Faults:
         return None
 
     def text_of(self, row: Any, keys: tuple[str, ...]) -> str:
-        """The row's text under the first of the keys that it has; "" is a text. "", and a fault more, if there is none."""
-        for key in keys if isinstance(row, dict) else ():
-            if isinstance(row.get(key), str):
-                return str(row[key])
-        self.add(f"no {' or '.join(keys)}{_instead(row)}; give it as text", f"no {keys}")
+        """The row's text under the first of the keys that it has; "" is a text. "", and a fault more, if there is none, or what
+        stands there is no text: another key may hold the question."""
+        found = next((key for key in keys if key in row), None) if isinstance(row, dict) else None
+        if found is not None and isinstance(row[found], str):
+            return str(row[found])
+        if found is None:
+            self.add(f"no {' or '.join(keys)}{_instead(row)}; give it as text", f"no {keys}")
+        else:
+            self.add(f"{found} is {shown(row[found])}; give it as text", f"no {keys}")
         return ""
+
+    def name_of(self, row: Any, key: str) -> str:
+        """As ``text_of`` for the name of a picture, which may not be empty."""
+        name = self.text_of(row, (key,))
+        if isinstance(row, dict) and isinstance(row.get(key), str) and not name.strip():
+            self.add(f"{key} is {name!r}; give the picture's name", f"empty {key}")
+        return name
 
     def repeated(self, key: str, value: str) -> bool:
         """Whether a value of the key stood at an earlier place, and then a fault more."""

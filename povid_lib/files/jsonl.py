@@ -162,6 +162,17 @@ def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
+def read_record(path: str | Path, remedy: str) -> dict[str, Any]:
+    """The object of a file that the library has written. Raises ``ValueError`` with the remedy if it is not there, or damaged."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}); {remedy}.") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is damaged (it holds {shown(found)}, no object); {remedy}.")
+    return found
+
+
 def read_rows(path: str | Path) -> tuple[list[Row], Faults]:
     """The rows of JSON lines, or the items of one JSON list, and the faults so far."""
     text, faults = decode(path)

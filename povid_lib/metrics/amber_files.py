@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from povid_lib.files.jsonl import read_members, read_rows, read_texts, words_of
+from povid_lib.files.jsonl import decode, read_members, read_rows, read_texts, words_of
 from povid_lib.metrics.lemmas import pattern_singular
 
 Nouns = Callable[[str], Sequence[str]]
@@ -60,7 +60,7 @@ def read_word_table(relation: Path, safe_words: Path) -> WordTable:
     """Read ``relation.json`` ({object: [related words]}) and ``safe_words.txt`` (one a line), in lower case.
 
     Of an object that stands there twice the later list counts, as ``json.load`` has it. Raises ``ValueError`` with every fault of
-    ``relation.json`` and its line.
+    a file and its line.
     """
     members, faults = read_members(relation, "an object -> related words table")
     related: dict[str, tuple[str, ...]] = {}
@@ -69,7 +69,10 @@ def read_word_table(relation: Path, safe_words: Path) -> WordTable:
             faults.at(where).add(f"what is related to {name} is not a list of words", "related")
         else:
             related[name.lower()] = tuple(word.lower() for word in words)
-    safe = frozenset(w.strip().lower() for w in safe_words.read_text(encoding="utf-8").splitlines() if w.strip())
+    text, of_text = decode(safe_words)
+    if of_text:
+        of_text.fail()
+    safe = frozenset(word.strip().lower() for word in text.splitlines() if word.strip())
     return WordTable(faults.sound(related), safe)
 
 

@@ -113,7 +113,7 @@ def read_questions(path: str | Path) -> list[PopeQuestion]:
     for where, row in rows:
         at = faults.at(where)
         key = at.id_of(row, "question_id")
-        image, text, label = (at.text_of(row, (name,)) for name in ("image", "text", "label"))
+        image, text, label = at.name_of(row, "image"), *(at.text_of(row, (name,)) for name in ("text", "label"))
         if isinstance(row, dict) and isinstance(row.get("label"), str) and label not in ("yes", "no"):
             at.add(f"label is {label!r}; it must be yes or no")
         if key is not None and not at.repeated("question_id", key):

@@ -52,7 +52,7 @@ def read_questions(questions: Path, context: Path, reference: Path) -> list[Ques
     for where, row in rows:
         at = faults.at(where)
         key = at.id_of(row, "question_id")
-        image, category, text = (at.text_of(row, (field,)) for field in ("image", "category", "text"))
+        image, category, text = at.name_of(row, "image"), *(at.text_of(row, (field,)) for field in ("category", "text"))
         if key is None or at.repeated("question_id", key):
             continue
         for path, table, needed in ((context, captions, image), (reference, first, key)):
@@ -67,12 +67,12 @@ def _read_context(path: Path) -> dict[str, str]:
     found = {}
     for where, row in rows:
         at = faults.at(where)
-        image = at.text_of(row, ("image",))
+        image = at.name_of(row, "image")
         if image and at.repeated("image", image):
             continue
         captions = row.get("caption") if isinstance(row, dict) else None
         parts = [captions] if isinstance(captions, str) else words_of(captions)
-        if parts is None:
+        if not parts:
             at.add("no caption; give it as text, or as a list of texts")
         found[image] = "\n".join(parts or ())
     return faults.sound(found)

@@ -52,9 +52,9 @@ def read_questions(path: Path) -> list[Question]:
     rows, faults = read_rows(path)
     questions = []
     for number, (where, row) in enumerate(rows, start=1):
-        fields = ("image_id", "question_type", "question", "gt_answer")
-        at = faults.at(where)
-        image, category, question, reference = (at.text_of(row, (field,)) for field in fields)
+        at, fields = faults.at(where), ("question_type", "question", "gt_answer")
+        image = at.name_of(row, "image_id")
+        category, question, reference = (at.text_of(row, (field,)) for field in fields)
         objects = words_of(row.get("image_content")) if isinstance(row, dict) else None
         if objects is None:
             at.add("no image_content; give it as a list of words")

@@ -9,18 +9,12 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from povid_lib.remote.reading import spoken
+
 _MARKS = re.compile(r"^[ \t]*>+|[*_`#$\"'“”‘’«»()\[\]{}]+", re.MULTILINE)  # around a word they say nothing
 _TAG = re.compile(r"</?[a-z][\w-]{0,20}>", re.IGNORECASE)
 _SET = re.compile(r"<\s?(\d[\d./]{0,8})\s?>|\\(?:boxed|text|textbf|mathrm|mathbf)\s?(?=\{)")  # <3>, TeX
-_THOUGHT = re.compile(r"<(/?)(?:think|thinking|thoughts?|reasoning)>", re.IGNORECASE)
 _HEAD = 300  # characters within which an answer must begin, a line of scores end
-
-
-def spoken(text: str) -> str:
-    """A text without what its model has thought aloud before it, ended or broken off."""
-    marks = list(_THOUGHT.finditer(text))
-    start = max((mark.end() for mark in marks if mark[1]), default=0)
-    return text[start : min((mark.start() for mark in marks if mark.start() >= start), default=len(text))]
 
 
 # --- yes or no ---------------------------------------------------------------------------------------------------

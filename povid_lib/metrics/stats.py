@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from povid_lib.metrics.arrays import crossed, influence_of, listed
+
 LEVEL = 0.95
 FEW_PICTURES = 30  # so few cannot show that answers about a picture agree better than independent ones
 FEW_TRAININGS = 3  # with fewer, intervals cover down to 90% where seeds differ much
@@ -71,7 +73,7 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Estimat
     Warns (``UserWarning``) where a nominal 95% covers less than 93%: what is no share, and so skewed that the pictures are too few.
     Raises ``ValueError`` if the lists are empty, differ in length, or the denominators sum to zero.
     """
-    top, bottom = _pairs("ratio", numerators, denominators)
+    top, bottom = listed("ratio", numerators, denominators)
     return _estimate(top[None], bottom[None])
 
 
@@ -83,7 +85,7 @@ def mean(values: Sequence[float]) -> Estimate:
 def grouped_ratio(groups: Sequence[str], numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
     """``ratio`` where several rows are about one picture: rows of one group are summed first. Raises as ``ratio`` does, or if
     the lists differ in length."""
-    top, bottom = _pairs("grouped_ratio", numerators, denominators)
+    top, bottom = listed("grouped_ratio", numerators, denominators)
     if len(groups) != len(top):
         raise ValueError(f"grouped_ratio: {len(groups)} groups for {len(top)} rows; name the group of each.")
     number = {group: i for i, group in enumerate(dict.fromkeys(groups))}
@@ -109,12 +111,12 @@ def compare(
 
     Raises ``ValueError`` as ``ratio`` does, or if the two differ in length.
     """
-    a, b = _pairs("compare", *first), _pairs("compare", *second)
+    a, b = listed("compare", *first), listed("compare", *second)
     if len(a[0]) != len(b[0]):
         raise ValueError(f"compare: {len(a[0])} pictures against {len(b[0])}; give both models the same ones.")
     differing = (a[0] != b[0]) | (a[1] != b[1])
     whole = ((a[0][None], a[1][None]), (b[0][None], b[1][None]))
-    variance, freedom = _variance_of_difference(_influence(*whole[0]), _influence(*whole[1]))
+    variance, freedom = _variance_of_difference(influence_of(*whole[0]), influence_of(*whole[1]))
     difference = _difference(*whole, variance, freedom)
     if differing.sum() <= _FEW:
         p_value = _exchanged(a, b, differing)
@@ -129,7 +131,7 @@ def crossed_ratio(numerators: NDArray[np.float64], denominators: NDArray[np.floa
     The interval holds what a new seed and what new pictures would change. With one training it is ``ratio``'s and about that one
     model; two are warned about. Raises ``ValueError`` for arrays of another shape, or denominators that sum to zero.
     """
-    return _estimate(*_crossed("crossed_ratio", numerators, denominators))
+    return _estimate(*crossed("crossed_ratio", numerators, denominators))
 
 
 def crossed_compare(
@@ -141,22 +143,17 @@ def crossed_compare(
     counts as that one model; with one each it is ``compare``. Warns and raises as ``crossed_ratio`` does, and raises if the numbers
     of pictures differ.
     """
-    a, b = _crossed("crossed_compare", *first), _crossed("crossed_compare", *second)
+    a, b = crossed("crossed_compare", *first), crossed("crossed_compare", *second)
     if a[0].shape[1] != b[0].shape[1]:
         raise ValueError(f"crossed_compare: {a[0].shape[1]} pictures against {b[0].shape[1]}; give both the same ones.")
     if len(a[0]) == len(b[0]) == 1:
         return compare((a[0][0].tolist(), a[1][0].tolist()), (b[0][0].tolist(), b[1][0].tolist()))
-    variance, freedom = _variance_of_difference(_influence(*a), _influence(*b))
+    variance, freedom = _variance_of_difference(influence_of(*a), influence_of(*b))
     difference = _difference(a, b, variance, freedom)
     return Comparison(difference, _p_value(difference.value, variance, freedom, difference.n))
 
 
 # --- a ratio and its variance ------------------------------------------------------------------------------------
-
-
-def _influence(top: NDArray, bottom: NDArray) -> NDArray:
-    """What each training and picture adds to the ratio's deviation, (trainings, pictures); its mean is zero."""
-    return (top - top.sum() / bottom.sum() * bottom) / bottom.mean()
 
 
 def _variance(influence: NDArray) -> tuple[float, float]:
@@ -216,7 +213,7 @@ def _estimate(top: NDArray, bottom: NDArray) -> Estimate:
     value, pictures = float(top.sum() / bottom.sum()), top.shape[1]
     if pictures == 1:
         return Estimate(value, float("nan"), float("nan"), 1)
-    influence = _influence(top, bottom)
+    influence = influence_of(top, bottom)
     variance, freedom = _variance(influence)
     out = float(student.ppf((1 + LEVEL) / 2, freedom))
     if not ((top >= 0) & (top <= bottom)).all():
@@ -257,7 +254,7 @@ def _wilson(value: float, worth: float, out: float) -> tuple[float, float]:
 def _difference(a: tuple[NDArray, NDArray], b: tuple[NDArray, NDArray], variance: float, freedom: float) -> Estimate:
     """Second ratio less the first with its interval."""
     first, second = _estimate(*a), _estimate(*b)
-    value, x, y = second.value - first.value, _influence(*a).mean(0), _influence(*b).mean(0)
+    value, x, y = second.value - first.value, influence_of(*a).mean(0), influence_of(*b).mean(0)
     if first.n == 1:
         return Estimate(value, float("nan"), float("nan"), 1)
     if (x != y).sum() > _FEW and variance > 0:
@@ -288,32 +285,3 @@ def _exchanged(a: tuple[NDArray, NDArray], b: tuple[NDArray, NDArray], differing
     top_a, bottom_a, top_b, bottom_b = (one.sum() + signs @ (other - one)[where] for one, other in exchanged)
     found = top_b / np.maximum(bottom_b, 1e-300) - top_a / np.maximum(bottom_a, 1e-300)
     return float((np.abs(found) >= abs(found[0]) * (1 - _LEAST) - 1e-15).mean())
-
-
-def _crossed(caller: str, numerators: NDArray, denominators: NDArray) -> tuple[NDArray, NDArray]:
-    top, bottom = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
-    if top.shape != bottom.shape or top.ndim != 2 or 0 in top.shape:
-        raise ValueError(
-            f"{caller}: two arrays (trainings, pictures) of one shape are needed, not {top.shape} and {bottom.shape}."
-        )
-    return _sound(caller, top, bottom)
-
-
-def _pairs(caller: str, numerators: Sequence[float], denominators: Sequence[float]) -> tuple[NDArray, NDArray]:
-    """Both as float arrays, checked."""
-    top, bottom = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
-    if top.shape != bottom.shape or top.ndim != 1 or len(top) == 0:
-        raise ValueError(f"{caller}: two non-empty lists of one length are needed, not {top.shape} and {bottom.shape}.")
-    return _sound(caller, top, bottom)
-
-
-def _sound(caller: str, top: NDArray, bottom: NDArray) -> tuple[NDArray, NDArray]:
-    if not (np.isfinite(top).all() and np.isfinite(bottom).all()):
-        raise ValueError(
-            f"{caller}: nan or infinity among the numbers; leave those pictures out, or mend where they come from."
-        )
-    if (bottom < 0).any():
-        raise ValueError(f"{caller}: a denominator is negative; it is what a picture's numerator is a share of.")
-    if bottom.sum() == 0:
-        raise ValueError(f"{caller}: the denominators sum to zero, so there is nothing to take a share of.")
-    return top, bottom

@@ -72,26 +72,46 @@ def idle_faults(tensors: Mapping[str, Tensor]) -> list[str]:
 def file_faults(folder: Path) -> list[str]:
     """What is said of a model's files: weights that are no floating-point numbers, and a tensor that two files hold. Only the heads
     of the files are read; what is damaged is left to the loading."""
-    single = folder / "model.safetensors"
-    files = [single] if single.is_file() else sorted(folder.glob("model-*.safetensors"))
-    kinds, places = dict[str, str](), Counter[str]()
-    for path in files:
+    held = _heads(folder)
+    twice = sorted(name for name, count in Counter(name for name, _ in held).items() if count > 1)
+    whole = [f"{name}: {kind}" for name, kind in sorted(set(held)) if not kind.startswith(("F", "BF"))]
+    found = [f"{len(twice)} tensors stand in more than one file ({_few(twice)})"] if twice else []
+    return found + (
+        [f"{len(whole)} weights are no floating-point numbers ({_few(whole)})"]
+        if whole and not _quantised(folder)
+        else []
+    )
+
+
+def _heads(folder: Path) -> list[tuple[str, str]]:
+    """Name and type of each tensor of a model's files, but for those that a model makes anew; [] if one is damaged."""
+    single, held = folder / "model.safetensors", list[tuple[str, str]]()
+    for path in [single] if single.is_file() else sorted(folder.glob("model-*.safetensors")):
         try:
             with safe_open(path, framework="pt") as file:
-                kinds |= {name: str(file.get_slice(name).get_dtype()) for name in file.keys()}  # noqa: SIM118 no mapping
-                places.update(file.keys())
+                held += [(name, str(file.get_slice(name).get_dtype())) for name in file.keys()]  # noqa: SIM118 no mapping
         except (SafetensorError, OSError):
             return []
-    twice = [name for name, count in sorted(places.items()) if count > 1]
-    whole = [f"{name}: {kind}" for name, kind in sorted(kinds.items()) if not kind.startswith(("F", "BF"))]
-    whole = [said for said in whole if not said.split(":")[0].endswith(_BUFFERS)]
-    found = [f"{len(twice)} tensors stand in more than one file ({_few(twice)})"] if twice else []
-    quantised = whole and "quantization_config" in (folder / "config.json").read_text(
-        encoding="utf-8", errors="replace"
-    )
-    return found + (
-        [f"{len(whole)} weights are no floating-point numbers ({_few(whole)})"] if whole and not quantised else []
-    )
+    return [(name, kind) for name, kind in held if not name.endswith(_BUFFERS)]
+
+
+def _quantised(folder: Path) -> bool:
+    return "quantization_config" in (folder / "config.json").read_text(encoding="utf-8", errors="replace")
+
+
+def _names_twice(folder: Path, model: LlavaForConditionalGeneration) -> list[str]:
+    held = _heads(folder)
+    if not held or _quantised(folder):
+        return []
+    places = len({tensor.data_ptr() or id(tensor) for tensor in model.state_dict().values()})  # tied ones have one
+    # transformers ties a head only to embeddings that it equals, so that its copy in the file is no other tensor
+    tied = model.lm_head.weight is model.get_input_embeddings().weight
+    return _name_twice(len(held) - (tied and any(name.endswith("lm_head.weight") for name, _ in held)), places)
+
+
+def _name_twice(found: int, wanted: int) -> list[str]:
+    """What is said of files with more tensors than a model has, though it knows every name: of two, one would win by chance."""
+    return [f"{found} tensors are there for {wanted} places, so that some have two names"] if found > wanted else []
 
 
 def read(path: Path, largest: float = LARGEST) -> dict[str, Tensor]:
@@ -110,7 +130,7 @@ def load_model(where: str, **how: Any) -> LlavaForConditionalGeneration:
     """A LLaVA from a folder or hub id, as ``from_pretrained`` loads it with ``how``.
 
     Raises ``ValueError`` for files that are missing or damaged, and if any tensor is missing, unexpected, of another shape,
-    of whole numbers, in two files, a matrix of zeros, or holds impossible numbers.
+    of whole numbers, in two files, under two names, a matrix of zeros, or holds impossible numbers.
     """
     wanted = "Give a whole LLaVA in transformers' layout, such as llava-hf/llava-1.5-7b-hf."
     refuse(f"The model {where!r}", file_faults(Path(where)), wanted)
@@ -137,7 +157,9 @@ def load_model(where: str, **how: Any) -> LlavaForConditionalGeneration:
     other = [f"{name}: {tuple(found)} for {tuple(wanted)}" for name, found, wanted in sorted(info["mismatched_keys"])]
     faults = name_faults(info["missing_keys"], info["unexpected_keys"])
     faults += [f"{len(other)} tensors have another shape ({_few(other)})"] if other else []
-    faults += [] if faults else value_faults(model.state_dict()) or idle_faults(model.state_dict())
+    if not faults:
+        faults = value_faults(model.state_dict()) or idle_faults(model.state_dict())
+        faults += _names_twice(Path(where), model)
     refuse(f"The model {where!r}", faults, wanted)
     return model
 
@@ -162,7 +184,9 @@ def add_adapter(model: LlavaForConditionalGeneration, folder: Path) -> PeftModel
         found = adapted.load_adapter(str(folder), "default")
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"The adapter {folder} does not fit the model ({_first_line(error)}). {remedy}") from error
-    refuse(f"The adapter {folder}", name_faults(found.missing_keys, found.unexpected_keys), remedy)
+    places = sum(".lora_" in name for name, _ in adapted.named_parameters())
+    faults = name_faults(found.missing_keys, found.unexpected_keys) or _name_twice(len(tensors), places)
+    refuse(f"The adapter {folder}", faults, remedy)
     return adapted
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from povid_lib.files.jsonl import read_record
 from povid_lib.files.settings import Count, NotNegative, Positive, Remedy, Share, Whole, check, one_of
 from povid_lib.world.worlds import EDITIONS, World
 
@@ -67,7 +67,11 @@ class PocketConfig:
 
 def read_config(path: Path) -> PocketConfig:
     """The recipe that ``povid pocket train`` leaves beside a model. Raises ``ValueError`` for one that cannot be."""
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = read_record(path, "copy the model's folder again")
+    if other := sorted(found.keys() - {f.name for f in fields(PocketConfig)}):
+        raise ValueError(
+            f"{path} has {', '.join(other)}, which are no settings of a pocket model; copy the folder again."
+        )
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
     return PocketConfig(**values)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 from povid_lib.files.jsonl import parse, parse_at
@@ -11,6 +12,15 @@ from povid_lib.files.jsonl import parse, parse_at
 MOST_TOKENS = 100_000_000  # more than any model reads or writes at once
 _DIGITS = 20  # of a number that is read as a whole one
 _PLACES = 5  # opening braces at which an object is looked for: a text of nothing else must not take long
+_EVENTS = ("data:", "event:", "id:", "retry:", ":")  # what a line of a stream begins with
+_THOUGHT = re.compile(r"<(/?)(?:think|thinking|thoughts?|reasoning)>", re.IGNORECASE)
+
+
+def spoken(text: str) -> str:
+    """A text without what its model has thought aloud before it, ended or broken off."""
+    marks = list(_THOUGHT.finditer(text))
+    start = max((mark.end() for mark in marks if mark[1]), default=0)
+    return text[start : min((mark.start() for mark in marks if mark.start() >= start), default=len(text))]
 
 
 def usage_of(text: str) -> tuple[int, int] | None:
@@ -33,10 +43,10 @@ def is_completion(text: str) -> bool:
 
 
 def is_broken_off(text: str) -> bool:
-    """Whether a body is the beginning of JSON and no more, or a stream of events, which was not asked for: the server may have
-    charged for what did not arrive, or is not read."""
+    """Whether a body is the beginning of JSON and no more, or a stream of events: the server may have charged for what did not
+    arrive, or is not read."""
     start = text.lstrip()
-    return start.startswith(("data:", "event:", ":")) or (start[:1] in ("{", "[") and not _parsed(text))
+    return start.startswith(_EVENTS) or (start[:1] in ("{", "[") and not _parsed(text))
 
 
 def content_of(body: str) -> str:
@@ -82,10 +92,10 @@ def json_in(text: str, keys: set[str]) -> Any:
 
     Raises ``ValueError`` or ``RecursionError`` as ``files.jsonl.parse`` does if there is none.
     """
-    text = text.rpartition("</think>")[2]
     try:
         return parse(text.strip())
     except (ValueError, RecursionError) as error:
+        text = spoken(text)
         at = -1
         for _ in range(_PLACES):
             if (at := text.find("{", at + 1)) < 0:
@@ -103,12 +113,46 @@ _DECODER = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) 
 
 
 def _parsed(body: str) -> dict[str, Any]:
-    """The object that a body is; empty if it is none. A number of any length is read: an odd one must not cost a paid answer."""
+    """The object that a body is, or that its stream of events spells out; empty if there is none. A number of any length is read:
+    an odd one must not cost a paid answer."""
+    return _joined(body) if body.lstrip().startswith(_EVENTS) else _object(body)
+
+
+def _object(text: str) -> dict[str, Any]:
     try:
-        found = _DECODER.raw_decode(body.lstrip())[0]  # what stands behind it must not cost the answer
+        found = _DECODER.raw_decode(text.lstrip())[0]  # what stands behind it must not cost the answer
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _joined(stream: str) -> dict[str, Any]:
+    """The completion of a stream of events, which some servers send unasked: its pieces put together, and its last usage. Empty if
+    it did not end, as it may have been charged for more than it counts until then."""
+    said: dict[str, list[str]] = {"content": [], "refusal": []}
+    found, finish, ended, begun = dict[str, Any](), None, False, False
+    for line in stream.split("\n"):
+        name, _, data = line.strip().partition(":")
+        if name != "data":
+            continue
+        ended = ended or data.strip() == "[DONE]"
+        chunk = _object(data)
+        found |= {key: chunk[key] for key in ("usage", "error") if chunk.get(key)}
+        choices = chunk.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+        if choice.get("index", 0) != 0:  # a second answer, which was not asked for
+            continue
+        finish = choice.get("finish_reason") or finish
+        piece = choice.get("delta") or choice.get("message")
+        if isinstance(piece, dict):
+            begun = True
+            for key, texts in said.items():
+                if isinstance(text := _text(piece.get(key)), str):
+                    texts.append(text)
+    if not (ended or finish):
+        return {}
+    message = {key: "".join(texts) or None for key, texts in said.items()}
+    return found | ({"choices": [{"message": message, "finish_reason": finish}]} if begun else {})
 
 
 def _choice(body: str) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from povid_lib.metrics.arrays import influence_of
 from povid_lib.metrics.stats import Estimate, crossed_ratio
 
 Sums = tuple[NDArray[np.float64], NDArray[np.float64]]  # numerators and denominators, each (trainings, pictures)
@@ -59,17 +60,12 @@ def beyond(method: Point, curve: Sequence[Point]) -> Beyond | None:
     share = (chair - x0) / (x1 - x0)
     slope, at = (y1 - y0) / (x1 - x0), y0 + share * (y1 - y0)
     # of the curve's height at a fixed place: its two ends move up and down, and, along the slope, to and fro
-    moves = (1 - share) * (_influence(left.recall) - slope * _influence(left.chair_s))
-    moves = moves + share * (_influence(right.recall) - slope * _influence(right.chair_s))
-    influence = _influence(method.recall) - slope * _influence(method.chair_s) - moves
-    found = crossed_ratio(SHIFT + recall - at + influence, np.ones_like(influence))
+    moves = (1 - share) * (influence_of(*left.recall) - slope * influence_of(*left.chair_s))
+    moves = moves + share * (influence_of(*right.recall) - slope * influence_of(*right.chair_s))
+    deviation = influence_of(*method.recall) - slope * influence_of(*method.chair_s) - moves
+    found = crossed_ratio(SHIFT + recall - at + deviation, np.ones_like(deviation))
     return Beyond(at, Estimate(found.value - SHIFT, found.low - SHIFT, found.high - SHIFT, found.n))
 
 
 def _value(sums: Sums) -> float:
     return float(sums[0].sum() / sums[1].sum())
-
-
-def _influence(sums: Sums) -> NDArray[np.float64]:
-    top, bottom = sums
-    return (top - _value(sums) * bottom) / bottom.mean()

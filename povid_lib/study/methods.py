@@ -197,6 +197,8 @@ def faults(values: Mapping[str, Any]) -> list[Fault]:
         wrong = [fault.under("phase") for fault in config.faults(phase)]
         shared = shared if wrong else replace(shared, phase=phase)
         found += wrong
+    if groups == {}:
+        found.append(Fault("groups", " is empty; give a mapping: group -> its methods and what they share"))
     names = list[str]()
     for group, content in groups.items() if isinstance(groups, dict) else ():
         found += [fault.under(f"groups.{group}") for fault in _group_faults(group, content, shared)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -15,6 +14,7 @@ from statsmodels.stats.multitest import multipletests
 from povid_lib.data import pair_files
 from povid_lib.evaluation.held_out import SPLITS
 from povid_lib.files import results
+from povid_lib.files.jsonl import read_record
 from povid_lib.metrics.stats import Comparison, Estimate, crossed_compare, crossed_ratio
 from povid_lib.study.beyond_constant import Point, beyond
 from povid_lib.study.methods import Method, Study
@@ -48,7 +48,7 @@ def report(study: Study, name: str) -> str:
             f"{len(missing)} runs are not made yet, first {', '.join(missing[:5])}; run povid study again."
         )
     runs = {
-        m.name: [json.loads(study.measured(m, s).read_text(encoding="utf-8")) for s in range(m.seeds)]
+        m.name: [read_record(study.measured(m, s), "delete it, and run povid study again") for s in range(m.seeds)]
         for m in study.methods
     }
     data = summarise(study.methods, runs, study.compare)

@@ -136,7 +136,7 @@ def _training(recipe: recipes.Recipe) -> dict[str, Any]:
     found = {}
     for phase in recipes.PHASES:
         if getattr(recipe, phase) is not None:
-            report = json.loads((Path(recipe.out) / phase / "report.json").read_text(encoding="utf-8"))
+            report = jsonl.read_record(Path(recipe.out) / phase / "report.json", "delete the run's folder")
             log = [entry for entry in report["log"] if "loss" in entry]
             found[phase] = {"first": log[0], "last": log[-1], "steps": report["steps"], "rows": report["rows"]}
             found[phase]["seconds"] = report["log"][-1]["train_runtime"]

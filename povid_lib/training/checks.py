@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +205,17 @@ def check_optimizer(model: nn.Module, optimizer: Any) -> None:
         raise ValueError(
             f"The optimiser misses {len(wanted - held)} of {len(wanted)} matrices of the adapters and holds {len(held - wanted)} "
             "others; make it of the trainable ones of trainer.model.parameters()."
+        )
+
+
+def check_best(metric: str, sets: Sequence[str | None], metrics: Collection[str]) -> None:
+    """``metric_for_best_model`` must be of an evaluation. ``sets``: the names of its data sets, None of one without a name;
+    ``metrics``: what the objective reports. Raises ``ValueError`` with all that there are otherwise."""
+    own = ("loss", *sorted(metrics), "runtime", "samples_per_second", "steps_per_second", "tokens_per_second")
+    known = [f"eval_{name}" if of is None else f"eval_{of}_{name}" for of in sets for name in own]
+    if metric not in known and f"eval_{metric}" not in known:
+        raise ValueError(
+            f"metric_for_best_model is {metric!r}, which no evaluation here gives; choose one of {', '.join(known)}."
         )
 
 

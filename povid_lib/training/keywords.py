@@ -163,6 +163,12 @@ def _callback_faults(callbacks: Any) -> list[str]:
     return faults
 
 
+def may_add_metrics(callbacks: Sequence[TrainerCallback]) -> bool:
+    """Whether a callback of the user's own looks at evaluations, whose figures it can add to."""
+    looking = [type(each) for each in callbacks if type(each).on_evaluate is not TrainerCallback.on_evaluate]
+    return any(not kind.__module__.startswith("transformers.") for kind in looking)
+
+
 def _adapter_faults(given: Any) -> list[str]:
     if given is None:
         return []

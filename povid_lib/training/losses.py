@@ -63,7 +63,7 @@ def dpo(policy: Logps, reference: Logps, beta: float = 0.1, label_smoothing: flo
 
 def noised_dpo(policy: Logps, reference: Logps, beta: float = 0.1) -> tuple[Tensor, Metrics]:
     """``dpo`` against the noised answer in place of the rejected one: ``povid_mean``'s half for the image, and its ablation."""
-    return dpo(_against(policy, "noised"), _against(reference, "noised"), beta)
+    return dpo(_against("noised_dpo", policy, "noised"), _against("noised_dpo", reference, "noised"), beta)
 
 
 def ipo(policy: Logps, reference: Logps, beta: float = 0.1) -> tuple[Tensor, Metrics]:
@@ -123,7 +123,7 @@ def mdpo(policy: Logps, reference: Logps, beta: float = 0.1, anchor: float = 0.0
     The ``weakened`` answer is the *chosen* response when the picture is weakened (the paper crops it).
     """
     text, metrics = dpo(policy, reference, beta)
-    image, of_weakened = dpo(_against(policy, "weakened"), _against(reference, "weakened"), beta)
+    image, of_weakened = dpo(_against("mdpo", policy, "weakened"), _against("mdpo", reference, "weakened"), beta)
     (rho_w,) = _log_ratios("mdpo", policy, reference, "chosen")
     kept = -F.logsigmoid(beta * rho_w - anchor).mean()
     return text + image + kept, metrics | _of("weakened", policy, of_weakened["rewards/rejected"])
@@ -164,9 +164,9 @@ def _answer(where: str, logps: Logps, name: str) -> Tensor:
     return found
 
 
-def _against(logps: Logps, name: str) -> Logps:
+def _against(where: str, logps: Logps, name: str) -> Logps:
     """The record with another answer in the rejected one's place."""
-    return Logps(logps.chosen, _answer("dpo", logps, name))
+    return Logps(logps.chosen, _answer(where, logps, name))
 
 
 def _log_ratios(where: str, policy: Logps, reference: Logps, *answers: str) -> list[Tensor]:

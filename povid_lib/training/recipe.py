@@ -127,13 +127,13 @@ def find_recipe(name: str | Path) -> Path:
     Raises ``FileNotFoundError`` that lists the shipped ones.
     """
     path = Path(name)
-    own = path if path.suffix else path.with_suffix(".yaml")
+    own = path if path.suffix or not path.name else path.with_suffix(".yaml")
     shipped = RECIPES / own
     for file in (path, own, *([shipped] if shipped.parent == RECIPES else [])):
         if file.is_file():
             return file
     known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yaml")))
-    raise FileNotFoundError(f"{path} is no file here, and no shipped recipe: {known}.")
+    raise FileNotFoundError(f"{str(name)!r} is no file here, and no shipped recipe: {known}.")
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -175,7 +175,7 @@ def prepare(recipe: Recipe) -> Any:
     state, out = PartialState(), Path(recipe.out)
     record = out / "recipe.json"
     before = _read_json(record) if record.is_file() else asdict(recipe)
-    if not isinstance(before, dict) or {key: before[key] for key in before if key != "inputs"} != asdict(recipe):
+    if {key: before[key] for key in before if key != "inputs"} != asdict(recipe):
         raise ValueError(f"{out} holds a run of another recipe; give another `out`, or delete the folder.")
     data = recipe.pairs or str(out / "pairs.jsonl")
     with state.main_process_first():
@@ -308,11 +308,8 @@ def _load(model: str, four_bit: bool) -> VLM:
     return models.load(model, device=device, dtype=dtype, four_bit=four_bit)
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({error}); delete the run's folder, or give another `out`.") from error
+def _read_json(path: Path) -> dict[str, Any]:
+    return jsonl.read_record(path, "delete the run's folder, or give another `out`")
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

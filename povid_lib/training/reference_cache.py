@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
+from povid_lib.data import trl_dataset
 from povid_lib.files.jsonl import replacing
 from povid_lib.training.collator import SIDES, Batch, PairCollator, as_bytes
 from povid_lib.training.logprobs import image_features, pair_logits, response_logps
@@ -86,7 +87,8 @@ def build(
     """Read every row that ``folder`` does not hold yet once with the adapters switched off, and write what is wanted to it.
 
     Each process takes every n-th row. A run that stops in between keeps the files that it has written. Raises ``ValueError`` as
-    ``RowCache`` does if the folder is of something else.
+    ``RowCache`` does if the folder is of something else, and, before anything is read, if the text or the picture of any row has
+    changed since it was written there.
     """
     main, wanted = accelerator.is_main_process, key | {"hidden": str(hidden), "features": str(features)}
     if main and not (folder / _KEY).is_file():
@@ -97,14 +99,17 @@ def build(
             part.write_text(json.dumps(wanted), encoding="utf-8")
     accelerator.wait_for_everyone()
     held = RowCache(folder, key, hidden, features)
-    ids = dataset.with_format(None)["id"]
+    ids = list(dataset.with_format(None)["id"])
+    contents = dict(zip(ids, (_hash(row) for row in trl_dataset.contents(dataset)), strict=True))
+    held.check_contents(contents)
     missing = [at for at, row_id in enumerate(ids) if row_id not in held]
     accelerator.wait_for_everyone()  # all have looked before one writes
     mine = Subset(dataset, missing[accelerator.process_index :: accelerator.num_processes])
     if missing:
         _write_rows(
-            folder, held.next_shard, model, collator, mine, accelerator, hidden, features, batch_size, shared_prefix
-        )
+            folder, held.next_shard, model, collator, mine, contents, accelerator, hidden, features, batch_size,
+            shared_prefix,
+        )  # fmt: skip
     accelerator.wait_for_everyone()
 
 
@@ -114,6 +119,7 @@ def _write_rows(
     model: PeftModel | LlavaForConditionalGeneration,
     collator: PairCollator,
     mine: Subset[Any],
+    contents: Mapping[str, str],
     accelerator: Accelerator,
     hidden: bool,
     features: bool,
@@ -132,7 +138,8 @@ def _write_rows(
         at += len(batch["row_ids"])
         if len(ids) >= _SHARD or at == len(mine):
             with replacing(folder / f"{accelerator.process_index:04d}-{shard:05d}.safetensors") as part:
-                save_file(tensors, part, metadata={"ids": json.dumps(ids)})
+                of_rows = {"ids": ids, "contents": [contents[row_id] for row_id in ids]}
+                save_file(tensors, part, metadata={name: json.dumps(values) for name, values in of_rows.items()})
             shard, tensors, ids = shard + 1, {}, []
 
 
@@ -186,14 +193,27 @@ class RowCache:
                 "again) or give another cache_dir."
             )
         self._where: dict[str, tuple[Path, int]] = {}
+        self._contents: dict[str, str] = {}
         self.next_shard = 0  # a number that no file has yet
         for path in sorted(folder.glob("*.safetensors")):
             self.next_shard = max(self.next_shard, int(path.stem.split("-")[1]) + 1)
-            for at, row_id in enumerate(json.loads(self._open(path).metadata()["ids"])):
-                self._where[row_id] = (path, at)
+            told = self._open(path).metadata()
+            ids = json.loads(told["ids"])
+            self._where |= {row_id: (path, at) for at, row_id in enumerate(ids)}
+            self._contents |= zip(ids, json.loads(told.get("contents", "[]")), strict=False)  # earlier ones have none
 
     def __contains__(self, row_id: str) -> bool:
         return row_id in self._where
+
+    def check_contents(self, contents: Mapping[str, str]) -> None:
+        """Whether the rows are still those that were read for the cache, told by hashes of their contents (see
+        ``trl_dataset.contents``). Raises ``ValueError`` with their number and the first of those that are not."""
+        other = [row_id for row_id, now in contents.items() if self._contents.get(row_id, now) != now]
+        if other:
+            raise ValueError(
+                f"Row {other[0]!r} has changed since the cache {self.folder} was built (text or picture), and {len(other) - 1} "
+                f"others; {_AGAIN}."
+            )
 
     def rows(self, batch: Batch) -> Cached:
         """The batch's rows. Raises ``ValueError`` for a row that the cache does not hold, or holds for other tokens or pixels."""
@@ -235,5 +255,5 @@ class RowCache:
         return frozenset(self._open(path).keys())
 
 
-def _hash(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+def _hash(text: str | bytes) -> str:
+    return hashlib.blake2b(text.encode() if isinstance(text, str) else text, digest_size=16).hexdigest()

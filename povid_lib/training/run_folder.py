@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from peft import LoraConfig
-from PIL import Image
 from transformers import LlavaForConditionalGeneration
 
+from povid_lib.data import trl_dataset
 from povid_lib.files import jsonl
 from povid_lib.files.lock import LOCK
 from povid_lib.training.config import POVIDConfig
@@ -85,13 +85,10 @@ def record_of(settings: POVIDConfig, peft_config: LoraConfig | None = None) -> d
 
 
 def data_digest(dataset: Any) -> str:
-    """Of a data set's rows in their order: ids, texts, and the names of pictures, or those themselves where the rows hold them."""
+    """Of a data set's rows in their order: ids, texts and pictures, see ``trl_dataset.contents``."""
     found = hashlib.sha256()
-    wanted = [
-        name for name in ("id", "prompt", "chosen", "rejected", "image", "images") if name in dataset.column_names
-    ]
-    for row in dataset.with_format(None).select_columns(wanted):
-        found.update(json.dumps(row, sort_keys=True, default=_of_picture).encode())
+    for row in trl_dataset.contents(dataset):
+        found.update(row)
     return found.hexdigest()[:16]
 
 
@@ -99,11 +96,6 @@ def files_digest(model: str) -> str | None:
     """Of the weights in a folder; None of what is none."""
     files = sorted(Path(model).glob("*.safetensors")) if Path(model).is_dir() else []
     return jsonl.digest(*files) if files else None
-
-
-def _of_picture(value: Any) -> str:
-    content = value.tobytes() + repr((value.mode, value.size)).encode() if isinstance(value, Image.Image) else value
-    return hashlib.sha256(content).hexdigest()
 
 
 def disk_faults(model: LlavaForConditionalGeneration, settings: POVIDConfig, rows: int) -> list[str]:

@@ -95,6 +95,7 @@ class POVIDTrainer(DPOTrainer):
                 whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
                 checkpoints.check(checkpoint, self.accelerator.unwrap_model(self.model), whole)
             checks.check_optimizer(self.model, self.optimizer)
+            self._check_best()
             if self.accelerator.is_main_process:
                 run_folder.write_record(settings, self._record)
             self.accelerator.wait_for_everyone()
@@ -188,10 +189,32 @@ class POVIDTrainer(DPOTrainer):
         )
         return found
 
+    def _first_rows(self) -> tuple[Any, Batch]:
+        """The model at rest, and the batch by which it is tried before any step."""
+        batch = self._prepare_inputs(self.data_collator([self.train_dataset[0], self.train_dataset[1]]))
+        return self.model.to(self.accelerator.device).eval(), batch
+
+    def _check_best(self) -> None:
+        """The metric that chooses the best model must be one that the evaluations give, unless a callback may add it."""
+        settings: POVIDConfig = self.args
+        metric = settings.metric_for_best_model
+        if (
+            metric is None
+            or settings.eval_strategy == "no"
+            or keywords.may_add_metrics(self.callback_handler.callbacks)
+        ):
+            return
+        model, batch = self._first_rows()
+        with torch.no_grad(), self.compute_loss_context_manager():
+            policy, reference, metrics = self.logps(model, batch)
+            lengths = batch["chosen"]["mask"].sum(1)
+            of_loss = objectives.evaluate(settings.row, settings.coefficients, policy, reference, lengths)[1]
+        names = list(self.eval_dataset) if isinstance(self.eval_dataset, dict) else [None]
+        checks.check_best(metric, names, {**metrics, **of_loss})
+
     def _check_equal(self, new: bool) -> None:
         """Policy and reference must agree on the first rows before any step; after some (not ``new``), without the adapters."""
-        batch = self._prepare_inputs(self.data_collator([self.train_dataset[0], self.train_dataset[1]]))
-        model = self.model.to(self.accelerator.device).eval()
+        model, batch = self._first_rows()
         adapters = nullcontext() if new else rescale_adapter_scale(self.accelerator.unwrap_model(model), 0.0)
         with torch.no_grad(), adapters, self.compute_loss_context_manager():
             policy, reference, _ = self.logps(model, batch)

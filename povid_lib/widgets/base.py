@@ -37,12 +37,13 @@ class SpecWidget(anywidget.AnyWidget):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "asset" in vars(cls):  # and not where traitlets makes a subclass, to add the traits that these two become
-            cls._esm = _read("dom.js") + _read(f"{cls.asset}.js")
-            cls._css = _read("shared.css") + _read(f"{cls.asset}.css")
+            cls._esm = read_asset("dom.js") + read_asset(f"{cls.asset}.js")
+            cls._css = read_asset("shared.css") + read_asset(f"{cls.asset}.css")
         super().__init_subclass__(**kwargs)
 
 
-def _read(name: str) -> str:
+def read_asset(name: str) -> str:
+    """One of the scripts and styles beside this file."""
     return (STATIC / name).read_text(encoding="utf-8")
 
 

@@ -29,3 +29,16 @@ function mount(el, name, ...children) {
   el.replaceChildren(...children);
 }
 
+// a group of buttons with one stop of the Tab key: arrow keys go from one to the next, Home and End to the ends
+function roving(box, columns) {
+  const all = [...box.children];
+  const enter = (button) => all.forEach((b) => { b.tabIndex = b === button ? 0 : -1; });
+  enter(all.find((b) => b.tabIndex === 0) ?? all[0]);
+  box.onfocusin = (event) => enter(event.target);
+  box.onkeydown = (event) => {
+    const at = all.indexOf(event.target), by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(), ArrowDown: columns(), Home: -at, End: all.length - 1 - at }[event.key];
+    if (by === undefined || at < 0) return;
+    event.preventDefault();
+    all[Math.min(all.length - 1, Math.max(0, at + by))].focus();
+  };
+}

@@ -1,28 +1,20 @@
 // Cover patches of a scene and watch the probabilities of the model's words.
-// Model: pocket.onnx beside the book's pages, run by onnxruntime-web; in Jupyter the kernel answers instead.
+// Model: the book's own engine (client.js beside the model's file); in Jupyter the kernel answers instead.
 
 const root = () => new URL(document.documentElement.dataset.content_root ?? "./", document.baseURI);
 
+// run(pixels, ids, wanted, told) -> logits of the last `wanted` ids; null outside the book
 async function browserEngine() {
-  const file = await fetch(new URL("_static/models/pocket.onnx", root()));
-  if (!file.ok || (file.headers.get("content-type") ?? "").includes("text/html")) return null; // not in the book
-  const base = new URL("_static/vendor/ort/", root());
-  const ort = await import(new URL("ort.wasm.min.mjs", base).href);
-  ort.env.wasm.wasmPaths = base.href;
-  ort.env.wasm.numThreads = 1; // needs no special headers
-  const session = await ort.InferenceSession.create(new Uint8Array(await file.arrayBuffer()));
-  return async (pixels, ids, side) => {
-    const out = await session.run({
-      pixel_values: new ort.Tensor("float32", pixels, [1, 3, side, side]),
-      input_ids: new ort.Tensor("int64", BigInt64Array.from(ids, BigInt), [1, ids.length]),
-    });
-    return out.logits.data;
-  };
+  const script = new URL("_static/models/client.js", root());
+  const found = await fetch(script, { method: "HEAD" });
+  if (!found.ok || (found.headers.get("content-type") ?? "").includes("text/html")) return null;
+  const { engine } = await import(script.href);
+  return async (pixels, ids, wanted, told) => (await (await engine(told)).ask("read", { pixels, ids, wanted })).logits;
 }
 
 function kernelEngine(model) {
   let count = 0;
-  return (pixels, ids) => new Promise((resolve, reject) => {
+  return (pixels, ids, wanted) => new Promise((resolve, reject) => {
     const request = ++count;
     const timer = setTimeout(() => reject(new Error("the kernel does not answer; is it running?")), 20000);
     const listen = (content, buffers) => {
@@ -30,15 +22,15 @@ function kernelEngine(model) {
       clearTimeout(timer);
       model.off("msg:custom", listen);
       const bytes = buffers[0];
-      resolve(new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)));
+      const logits = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+      resolve(logits.subarray(logits.length / ids.length * (ids.length - wanted)));
     };
     model.on("msg:custom", listen);
     model.send({ request, ids }, undefined, [pixels.buffer]);
   });
 }
 
-let shared = null; // one model a page, however many widgets
-const engineFor = (model) => (shared ??= browserEngine().then((run) => run ?? kernelEngine(model)));
+const engineFor = async (model) => (await browserEngine()) ?? kernelEngine(model);
 
 function softmaxRow(logits, row, width) {
   const part = logits.subarray(row * width, (row + 1) * width);
@@ -76,6 +68,7 @@ function render({ model, el }) {
     patches.append(element("button", { type: "button", "aria-label": name, "aria-pressed": "false",
       onclick: () => { masked.has(i) ? masked.delete(i) : masked.add(i); update(); } }));
   }
+  roving(patches, () => grid);
   mount(el, "look",
     element("div", { class: "look-left" },
       element("label", {}, "Scene ", select),
@@ -119,27 +112,28 @@ function render({ model, el }) {
     return out;
   }
 
-  async function logitsFor(ids) {
-    if (!shared) status.textContent = "Loading the model (28 MB, once) ...";
-    const run = await engineFor(model);
-    const logits = await run(pixels(), ids, side);
-    status.textContent = "";
-    return logits;
+  let run = null;
+  async function logitsFor(ids, wanted) {
+    run ??= await engineFor(model);
+    return run(pixels(), ids, wanted, (part, whole) => {
+      status.textContent = `The model comes: ${(part / 1e6).toFixed(1)}${whole ? ` of ${(whole / 1e6).toFixed(1)}` : ""} MB, once`;
+    });
   }
 
   async function guarded(action) {
     const mine = ++turn;
-    try { await action(() => mine === turn); }
-    catch (error) { status.textContent = `The model could not run: ${error.message}`; throw error; }
+    try {
+      await action(() => mine === turn);
+      if (mine === turn) status.textContent = "";
+    } catch (error) { status.textContent = `The model could not run: ${error.message} The next click tries again.`; }
   }
 
   function update() {
     return guarded(async (current) => {
       await paint();
-      const logits = await logitsFor([...scene.prompt, ...answer]);
+      const logits = await logitsFor([...scene.prompt, ...answer], answer.length + 1);
       if (!current()) return; // a later click has overtaken this one
-      const first = scene.prompt.length - 1;
-      const rows = answer.map((_, i) => softmaxRow(logits, first + i, width));
+      const rows = answer.map((_, i) => softmaxRow(logits, i, width));
       after = rows.map((row, i) => row[answer[i]]);
       draw(rows);
     });
@@ -149,13 +143,12 @@ function render({ model, el }) {
     return guarded(async (current) => {
       const said = [];
       while (said.length < 90) {
-        const ids = [...scene.prompt, ...said];
-        const logits = await logitsFor(ids);
+        const row = await logitsFor([...scene.prompt, ...said], 1);
         if (!current()) return;
-        const row = logits.subarray((ids.length - 1) * width, ids.length * width);
         const next = row.indexOf(row.reduce((a, b) => Math.max(a, b), -Infinity));
         if (next === spec.end) break;
         said.push(next);
+        status.textContent = `It answers: ${said.map((id) => vocabulary[id]).join("")} ...`;
       }
       answer = said;
       chosen = Math.min(chosen, answer.length - 1);
@@ -172,12 +165,15 @@ function render({ model, el }) {
       const label = { true: ", in the picture", false: ", not in the picture", none: "" }[verdict];
       const percent = (100 * after[i]).toFixed(0);
       const chip = element("button", { type: "button", "data-verdict": verdict, "data-percent": percent, "aria-pressed": i === chosen,
-        onclick: () => { chosen = i; draw(rows); if (!rows) update(); } },
+        onclick: () => { chosen = i; draw(rows); words.children[i].focus(); if (!rows) update(); } },
         element("span", {}, vocabulary[id].trim() || "␣"), element("small", {}, percent),
         element("span", { class: "povid-spoken" }, ` percent${label}`));
       chip.style.setProperty("--p", after[i].toFixed(3));
+      chip.tabIndex = i === chosen ? 0 : -1;
       return chip;
     }));
+    roving(words, () => 1);
+    if (!answer.length) { bars.replaceChildren(element("p", {}, "The model says nothing.")); return; }
     if (!rows) { bars.replaceChildren(element("p", {}, "Click a word, or cover a patch, to run the model in this page.")); return; }
     const row = rows[chosen];
     const best = Array.from(row.keys()).sort((a, b) => row[b] - row[a]).slice(0, 7);

@@ -21,7 +21,7 @@ from povid_lib.world.scenes import Scene
 class Look(SpecWidget):
     """Choose a scene, cover patches, and see how the probability of every word of the model's caption moves.
 
-    In the book the page runs ``architecture.onnx`` itself; in Jupyter this object answers with the model that it was given.
+    In the book the page runs the model itself (``engine.js``); in Jupyter this object answers with the model that it was given.
     """
 
     asset = "look"

@@ -1,13 +1,15 @@
 """Rows about mentions: the right word, the right token, the right probability."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from povid_lib import models
+from povid_lib.analysis import mentions
 from povid_lib.analysis.factors import Mention, captions_naming, cooccurrence_of, hellinger
-from povid_lib.analysis.mentions import caption_rows, mention_rows, object_starts, token_at, token_ends
+from povid_lib.analysis.mentions import caption_rows, mention_rows, object_starts, token_at, token_ends, word_distance
 from povid_lib.metrics.vocabulary import coco_vocabulary
 from povid_lib.world.captions import PROMPT
 from povid_lib.world.judge import pocket_vocabulary
@@ -78,3 +80,40 @@ def test_without_any_picture(vlm):
 def test_numbers_must_match(vlm):
     with pytest.raises(ValueError, match="must be as many"):
         mention_rows(vlm, [BATCH[0].image()], None, PROMPT, [], [["fork"]], pocket_vocabulary(), NAMING)
+
+
+def test_a_words_distance_is_over_the_word_and_all_ways_to_leave_it():
+    """Three tokens out of five: the word, and 12 ways to leave it, each with its probability."""
+    rng = np.random.default_rng(0)
+    p, q = rng.dirichlet(np.ones(5), 3), rng.dirichlet(np.ones(5), 3)
+    word = (2, 0, 4)
+
+    def spelt_out(steps):
+        found = [math.prod(steps[k][word[k]] for k in range(3))]
+        for at in range(3):
+            before = math.prod(steps[k][word[k]] for k in range(at))
+            found += [before * steps[at][v] for v in range(5) if v != word[at]]
+        return found
+
+    assert sum(spelt_out(p)) == pytest.approx(1)
+    assert word_distance(p, q, word) == pytest.approx(float(hellinger(spelt_out(p), spelt_out(q))))
+    assert word_distance(p[:1], q[:1], word[:1]) == pytest.approx(float(hellinger(p[0], q[0])))
+    assert word_distance(p, p, word) == 0
+    for tokens in ((), (2, 0)):
+        with pytest.raises(ValueError, match=r"word_distance: . tokens for distributions"):
+            word_distance(p, q, tokens)
+
+
+def test_a_word_of_several_tokens_is_read_whole(vlm, monkeypatch):
+    """As if "fork on" were one word: its log-probability is of both tokens, and so is its distance."""
+    pictures, text = [BATCH[0].image()], "There is a fork on the left."
+    monkeypatch.setattr(mentions, "word_end", lambda caption, start: caption.index(" on") + 3)
+    (row,) = mention_rows(vlm, pictures, None, PROMPT, [text], [["fork"]], pocket_vocabulary(), NAMING)
+    (ids, seen), (_, blind) = (
+        next(models.answer_distributions(vlm, shown, [PROMPT], [text])) for shown in (pictures, None)
+    )
+    p, q = (table[3:5].double().softmax(-1).numpy() for table in (seen, blind))
+    assert vlm.processor.tokenizer.decode(ids[3:5]).strip() == "fork on"
+    assert row.logp == pytest.approx(float(seen[3, ids[3]] + seen[4, ids[4]]), abs=1e-5)
+    assert row.distance == pytest.approx(word_distance(p, q, ids[3:5].tolist()))
+    assert row.distance > float(hellinger(p[0], q[0]))

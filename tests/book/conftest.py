@@ -1,16 +1,31 @@
-"""The built book in Debian's Chromium, with every request off this machine refused and counted."""
+"""The built book, or a folder of its scripts, in Debian's Chromium, with every request off this machine refused and counted."""
 
 import functools
 import http.server
 import os
+import re
 import shutil
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
 
-HTML = Path(__file__).resolve().parents[2] / "_build" / "html"
+from povid_lib.models.llava import TUNED, load_tuned
+from povid_lib.pocket import export
+from povid_lib.widgets.lab import write_lab
+from povid_lib.world.scenes import scenes
+from povid_lib.world.worlds import World, world
+
+ROOT = Path(__file__).resolve().parents[2]
+HTML = ROOT / "_build" / "html"
+SCENES = [  # of the laboratory that `lab_folder` holds
+    *scenes(3, split="validation"),
+    *scenes(2, World("counter_typical"), "test"),
+    *scenes(2, World("mixed"), "test"),
+    *scenes(3, world("second"), "test"),  # with marks, faded and unseen objects
+]
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -18,27 +33,53 @@ FLAGS = [
 
 
 @pytest.fixture(scope="session")
-def site():
-    """``(browser, address)`` of the book, served on this machine."""
+def browser():
+    """Debian's Chromium."""
     chromium = shutil.which("chromium")
     if chromium is None:
         if os.environ.get("CI") == "true":
             pytest.fail("Chromium is missing; CI must run the browser tests (make browser installs it).")
         pytest.skip("LEFT OUT: Chromium is missing; `make browser` installs it where root can.")
-    if not (HTML / "index.html").exists():
-        pytest.fail("The book is not built; run `make book` first.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def served(folder):
+    """The address at which a folder is served on this machine."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *args):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=HTML))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser, f"http://127.0.0.1:{server.server_port}/"
-        browser.close()
+    yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def lab_folder(vlm, tmp_path_factory):
+    """What `povid pocket export` writes, and a page with nothing but the laboratory."""
+    folder = tmp_path_factory.mktemp("lab")
+    export.export(vlm, folder)
+    export.export_adapter(TUNED, folder)
+    write_lab(vlm, load_tuned(), SCENES, folder)
+    [block] = re.findall(r"```{raw} html\n(.*?)```", (ROOT / "book" / "laboratory.md").read_text(), re.DOTALL)
+    head = '<!doctype html><html lang="en"><title>The laboratory</title><meta name="viewport" content="width=device-width">'
+    (folder / "index.html").write_text(f"{head}<main>{block.replace('../_static/models/', '')}</main>")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(browser):
+    """``(browser, address)`` of the book, served on this machine."""
+    if not (HTML / "index.html").exists():
+        pytest.fail("The book is not built; run `make book` first.")
+    with served(HTML) as address:
+        yield browser, address
 
 
 @pytest.fixture

@@ -195,6 +195,31 @@ def test_a_picture_is_a_scene_or_a_file(tmp_path):
     assert (got.mode, got.size, got.getpixel((0, 0))) == ("RGB", (3, 2), (9, 9, 9))
 
 
+ALIKE = [
+    ("Un café.", "Un cafe\u0301."),  # one letter, or a letter and its accent
+    ("A dog.", "A\u200b dog."), ("A dog.", "\ufeffA dog.\u2060"), ("A dog.", "A d\u00adog."), ("가", "\u1100\u1161"),
+    ("A dog.", "A\u00a0dog."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("chosen", "rejected"), ALIKE)
+def test_answers_that_look_the_same_are_no_pair(chosen, rejected):
+    with pytest.raises(ValueError, match="chosen and rejected are the same"):
+        replace(CAT, chosen=chosen, rejected=rejected)
+
+
+@pytest.mark.parametrize("text", ["\u200b", " \ufeff\n", "\u00ad", "\u200e\u2060"])
+@pytest.mark.parametrize("field", ["id", "image", "prompt", "chosen", "rejected"])
+def test_a_text_that_leaves_no_mark_is_empty(field, text):
+    with pytest.raises(ValueError, match=f"{field} is "):
+        replace(CAT, **{field: text})
+
+
+def test_letters_that_look_different_are_a_pair():
+    for chosen, rejected in (("A café.", "A cafe."), ("①", "1"), ("ﬁve", "five"), ("Dog", "dog")):
+        assert replace(CAT, chosen=chosen, rejected=rejected, changes=()).chosen == chosen
+
+
 # --- faults ------------------------------------------------------------------------------------------------------
 
 

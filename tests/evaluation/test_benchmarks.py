@@ -230,12 +230,28 @@ def test_bad_input_is_refused_before_anything_is_asked(cli, args, complaint):
     assert complaint in " ".join(result.output.replace("│", " ").split())
 
 
+def test_a_query_without_a_truth_is_refused_before_anything_is_asked(cli, tmp_path):
+    (tmp_path / "annotations.json").write_text(json.dumps(AMBER["annotations.json"][:2]))
+    result = cli("--benchmark", "amber", "--data", "query/query_all.json", "--model", "m", "--images", ".")
+    assert result.exit_code == 2
+    told = " ".join(result.output.replace("│", " ").split())
+    assert "1 of 3 queries have no annotation there, the first is 3" in told
+
+
 @pytest.mark.parametrize("lost", ["annotations.json", "relation.json", "safe_words.txt"])
 def test_a_file_of_the_benchmark_that_is_not_there_is_named(cli, tmp_path, lost):
     (tmp_path / lost).unlink()
     result = cli("--benchmark", "amber", "--data", "query/query_all.json", "--answers", "responses.json")
     assert result.exit_code == 2
     assert f"needs {lost}, which is neither beside it nor a folder above" in result.output
+
+
+def test_safe_words_that_are_not_utf_8_are_named(cli, tmp_path):
+    (tmp_path / "safe_words.txt").write_bytes(b"sun\nt\xfcr\n")
+    result = cli("--benchmark", "amber", "--data", "query/query_all.json", "--answers", "responses.json")
+    assert result.exit_code == 2
+    assert "safe_words.txt: 1 fault" in result.output
+    assert "line 2: byte 2 (0xfc) is not UTF-8" in result.output
 
 
 def test_answers_that_lack_a_question(cli, tmp_path):

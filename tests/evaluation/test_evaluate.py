@@ -4,6 +4,7 @@ import json
 from io import BytesIO
 
 import pytest
+import torch
 from PIL import Image
 
 from povid_lib import models
@@ -132,6 +133,7 @@ def test_world_answers_are_kept_and_score_as_told(vlm, tmp_path):
 def test_a_result_says_what_it_is(vlm, tmp_path):
     found = evaluate.evaluate_world(vlm, "counter_typical", 4, tmp_path)
     about = found.about
+    assert (about["asked"], about["answered"], about["unanswered"], len(about["weights"])) == (4, 4, 0, 32)
     assert (about["n"], about["prompt"], about["parser"]) == (4, "Describe this image.", "first word is yes or no")
     assert about["vocabulary"]["name"] == "pocket world"
     assert about["vocabulary"]["lemmatiser"] == "as_written"
@@ -254,7 +256,11 @@ def test_each_question_is_asked_about_its_own_picture(vlm, tmp_path, monkeypatch
     questions = [evaluate.PopeQuestion(key, image, key, True) for key, image in (("a", "2"), ("b", "1"), ("c", "2"))]
     hint = "" if pocket else f"\n{YES_NO_HINT}"
     source = evaluate.Source(None, "m", tmp_path, tmp_path / "said")
-    assert evaluate.answered_questions(questions, source) == {"a": f"a{hint} 2", "b": f"b{hint} 1", "c": f"c{hint} 2"}
+    assert evaluate.answered_questions(questions, source).texts == {
+        "a": f"a{hint} 2",
+        "b": f"b{hint} 1",
+        "c": f"c{hint} 2",
+    }
 
 
 def test_a_stopped_run_goes_on_and_asks_nothing_twice(vlm, tmp_path, monkeypatch):
@@ -277,7 +283,7 @@ def test_a_stopped_run_goes_on_and_asks_nothing_twice(vlm, tmp_path, monkeypatch
     assert len(asked) == len(files.read_answers(file)) == 16  # the batch that was answered is kept
     file.write_bytes(file.read_bytes()[:-5])  # and a kill in the middle of a line costs that line
     monkeypatch.setattr(images, "picture", opened)
-    assert evaluate.answered_questions(questions, source) == {f"q{k}": f"? {k}" for k in range(40)}
+    assert evaluate.answered_questions(questions, source).texts == {f"q{k}": f"? {k}" for k in range(40)}
     assert [red for red, _ in asked] == [*range(16), *range(15, 40)]
     evaluate.answered_questions(questions, source)
     assert len(asked) == 41
@@ -309,6 +315,44 @@ def test_results_of_other_files_have_another_hash(cli, tmp_path):
         assert origin["config"]["inputs"].keys() == {"data", "answers"}
         hashes.add(origin["config_hash"])
     assert len(hashes) == 3
+
+
+@pytest.mark.parametrize("benchmark", ["chair", "amber"])
+def test_a_result_says_how_much_of_the_benchmark_was_answered(cli, tmp_path, benchmark):
+    truth = write(tmp_path / "truth.json", '{"1": ["dog"], "2": ["cat"], "3": []}')
+    said = write(tmp_path / "said.jsonl", '{"image_id": 1, "caption": "A dog.", "id": 1, "response": "Yes"}\n')
+    args = ["--data", truth, "--answers", said]
+    if benchmark == "amber":
+        rows = [{"id": i, "image": f"{i}.jpg", "query": "Is it?"} for i in range(1, 4)]
+        args[1] = write(tmp_path / "query.json", json.dumps(rows))
+        kind = "discriminative-relation"
+        write(tmp_path / "annotations.json", json.dumps([{"id": i, "type": kind, "truth": "yes"} for i in range(1, 4)]))
+        write(tmp_path / "relation.json", '{"dog": []}')
+        write(tmp_path / "safe_words.txt", "sun\n")
+        args += ["--benchmark", "amber"]
+    result = cli(*args)
+    assert result.exit_code == 0, result.output
+    assert "1 of 3: 2 have no answer, and are in no figure" in result.output
+    config = json.loads((tmp_path / "results" / "evaluation.json").read_text())["provenance"]["config"]
+    assert (config["asked"], config["answered"], config["unanswered"], config["weights"]) == (3, 1, 2, None)
+
+
+def test_a_result_says_which_weights_answered(vlm, tmp_path, monkeypatch):
+    asked_of(monkeypatch, vlm)
+    Image.new("RGB", (1, 1)).save(tmp_path / "1.png")
+    truth = tmp_path / "truth.json"
+    write(truth, '{"1": ["dog"]}')
+    source, weights = evaluate.Source(None, "m", tmp_path, tmp_path / "said"), []
+    own = vlm.model.lm_head.weight[0, 0].detach().clone()
+    for value in (own, own, own + 1):
+        with torch.no_grad():
+            vlm.model.lm_head.weight[0, 0] = value
+        about = evaluate.evaluate_truth_file(truth, None, coco_vocabulary(), source).about
+        assert (about["asked"], about["answered"], about["unanswered"]) == (1, 1, 0)
+        weights.append(about["weights"])
+    with torch.no_grad():
+        vlm.model.lm_head.weight[0, 0] = own
+    assert weights[0] == weights[1] != weights[2]
 
 
 def test_table_finds_every_estimate():

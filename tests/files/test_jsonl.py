@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from povid_lib.files import jsonl
 from povid_lib.files.jsonl import part_of, replacing
 
 
@@ -89,3 +90,14 @@ def test_a_second_writer_waits_for_the_first(tmp_path):
     assert seen == ["first"]
     assert target.read_text() == "second"
     assert os.listdir(tmp_path) == ["made"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[1]", b'"a"', b'{"a": "\xff"}', b"[" * 100_000])
+def test_a_damaged_record_of_our_own_is_named(tmp_path, content):
+    path = tmp_path / "record.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"record\.json is damaged \(.*\); delete the folder\."):
+        jsonl.read_record(path, "delete the folder")
+    path.write_text('{"a": 1}')
+    assert jsonl.read_record(path, "delete the folder") == {"a": 1}

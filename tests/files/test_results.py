@@ -40,6 +40,7 @@ def test_a_config_keeps_every_digit_and_figures_nine(place):
     small, other = (results.provenance({"learning_rate": rate}, 0) for rate in (1e-7, 4e-7))
     assert small["config"] == {"learning_rate": 1e-7}
     assert small["config_hash"] != other["config_hash"]
+    assert results.provenance({"share": 2 / 3}, 0)["config"] == {"share": 2 / 3}
     results.save("x", {"p": 1.23456789012e-9, "share": 2 / 3, "size": 123456.789}, {}, 0)
     found = results.read("x")
     assert (found["p"], found["share"], found["size"]) == (1.23456789e-9, 0.666666667, 123456.789)

@@ -215,7 +215,10 @@ def test_every_fault_of_a_file_is_named_with_its_line(files):
         f"line 6, entry 6: type ['taste'] is not generative or one of {kinds}",
         'line 7, entry 7: truth is \'maybe\'; "yes" or "no" is needed',
     ]
-    with pytest.raises(ValueError, match=r"(?s)r.json: 2 faults.*entry 1: no response.*entry 2: id 1 already stands"):
+    with pytest.raises(
+        ValueError,
+        match=r"(?s)r.json: 2 faults.*entry 1: response is None; give it as text.*entry 2: id 1 already stands",
+    ):
         read_responses(files("r.json", [{"id": 1, "response": None}, {"id": 1, "response": "No"}]))
     with pytest.raises(ValueError, match=r"(?s)q.json: 1 fault.*line 1: no JSON"):
         read_queries(files("q.json", '[{"id": 1'))

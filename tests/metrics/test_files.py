@@ -270,6 +270,14 @@ def test_answers(write):
     ]
 
 
+@pytest.mark.parametrize("answer", ["null", "3", "[]", '{"text": "Yes"}'])
+def test_the_question_is_not_taken_for_an_answer_that_is_none(write, answer):
+    row = f'{{"question_id": 1, "answer": {answer}, "text": "Is there a cat?"}}'
+    (fault,) = faults(read_answers, write(row), QUESTIONS)
+    assert fault.startswith("line 1: answer is ")
+    assert fault.endswith("; give it as text")
+
+
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 IDS = st.text("abc019_.", min_size=1, max_size=8)
 

@@ -1,6 +1,7 @@
 """LLaVA-Bench by hand."""
 
 import json
+import re
 
 import pytest
 
@@ -84,3 +85,18 @@ def test_every_fault_is_named(files):
     files[1].write_text('{"image": "1.jpg", "caption": 3}\n')
     with pytest.raises(ValueError, match="line 1: no caption; give it as text, or as a list of texts"):
         llava_bench.read_questions(*files[:3])
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"image": "", "caption": "A cat."}, "image is ''; give the picture's name"),
+        ({"image": " ", "caption": "A cat."}, "image is ' '; give the picture's name"),
+        ({"image": "1.jpg", "caption": []}, "no caption; give it as text, or as a list of texts"),
+    ],
+)
+def test_a_description_without_picture_or_words_is_refused(tmp_path, row, said):
+    path = tmp_path / "context.jsonl"
+    path.write_text(json.dumps(row))
+    with pytest.raises(ValueError, match=re.escape(said)):
+        llava_bench._read_context(path)

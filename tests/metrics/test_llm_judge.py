@@ -166,11 +166,56 @@ def test_hidden_thoughts_are_counted():
 
 
 @pytest.mark.parametrize(
-    "body", [f"data: {json.dumps({'usage': USAGE})}\n\ndata: [DONE]", ": ping\n\ndata: {}", "event: x\ndata: {}", '{"a']
+    "body",
+    [
+        f"data: {json.dumps({'usage': USAGE})}\n\n",
+        ": ping\n\ndata: {}",
+        "event: x\ndata: {}",
+        '{"a',
+        "id: 3\ndata: [",
+        "data: " * 9999,
+    ],
 )
 def test_what_may_have_been_charged_is_booked_at_most(body):
     with FaultServer() as server:
         assert client.settled(judge(server), body, 0.5) == ("failed", {"dollars": 0.5, "usage": None, "text": body})
+
+
+def events(*chunks, end="data: [DONE]\n\n"):
+    return "".join(f"data: {json.dumps(chunk)}\r\n\r\n" for chunk in chunks) + end
+
+
+def piece(text, index=0, **more):
+    return {"choices": [{"index": index, "delta": {"content": text}, "finish_reason": None} | more]}
+
+
+STREAM = (piece(""), piece("fi"), piece("worse", 1), piece("ne", finish_reason="stop"), {"choices": [], "usage": USAGE})
+
+
+@pytest.mark.parametrize("before", ["", ": ping\n\n", "\ufeffevent: message\nid: 1\n"])
+@pytest.mark.parametrize("end", ["data: [DONE]\n\n", ""])
+def test_a_stream_that_nobody_asked_for_is_read_and_booked_as_it_counts(tmp_path, monkeypatch, before, end):
+    body = (before + events(*STREAM, end=end)).encode()
+    monkeypatch.setattr(fault_server, "completion", lambda *_: body)
+    with FaultServer() as server:
+        assert ask(judge(server), said("a"), tmp_path / "c") == ["fine"]
+        assert len(server.log) == 1
+    assert read_journal(tmp_path / "c").spent == pytest.approx((10 * 2.5 + 5 * 10) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "dollars"),
+    [
+        (events(*STREAM[:4]), "answer", 0.5),  # it does not say what it counts
+        (events(piece("fi") | {"usage": USAGE}, end=""), "failed", 0.5),  # cut off: it counts more than it says so far
+        (events({"usage": USAGE}), "failed", (10 * 2.5 + 5 * 10) / 1e6),
+        (events(piece("fi"), {"error": {"code": 502}}), "failed", 0.5),
+    ],
+)
+def test_what_a_stream_does_not_say_is_booked_at_most(body, name, dollars):
+    with FaultServer() as server:
+        event, fields = client.settled(judge(server), body, 0.5)
+    assert (event, fields["dollars"]) == (name, pytest.approx(dollars))
 
 
 @pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])

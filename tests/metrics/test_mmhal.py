@@ -65,7 +65,6 @@ def test_faults_are_named_with_their_lines(tmp_path):
     path.write_text(json.dumps([ROW | {"model_answer": None}, ROW | {"question": "What?"}]))
     assert faults(mmhal.read_answers, path, questions) == [
         "2 rows for 3 questions; give an answer to each, in their order",
-        "line 1, entry 1: no model_answer (its keys: image_id, question_type, image_content, question, gt_answer, model_answer); "
-        "give it as text",
+        "line 1, entry 1: model_answer is None; give it as text",
         "line 1, entry 2: not the question that stands there in the template; keep its order",
     ]

@@ -52,6 +52,24 @@ def test_answers_about_one_picture_are_not_independent():
     assert (often.low, often.high) == pytest.approx((once.low, once.high))
 
 
+@pytest.mark.parametrize("odd", [10**400, 1j, "1", None, [1], b"1"])
+def test_what_is_no_number_is_refused(odd):
+    for values in ([odd, 1], [1, odd]):
+        for call in (
+            lambda v: ratio(v, [1, 1]),
+            lambda v: ratio([1, 1], v),
+            lambda v: grouped_ratio(["a", "b"], v, [1, 1]),
+            lambda v: compare(([1, 0], [1, 1]), (v, [1, 1])),
+            lambda v: crossed_ratio([v], [[1, 1]]),
+            lambda v: crossed_compare(([v], [[1, 1]]), ([[1, 0]], [[1, 1]])),
+        ):
+            with pytest.raises(
+                ValueError, match=r"\w+: .*(is no number|no number, or none that a float holds|makes no array)"
+            ):
+                call(values)
+    assert mean([True, np.float32(0.5), np.int64(1)]).value == pytest.approx(2.5 / 3)
+
+
 def test_a_small_p_value_is_not_held_up():
     rng = np.random.default_rng(0)
     first, second = rng.random(400), rng.random(400) + 2

@@ -90,6 +90,16 @@ def cut(tensors):
     return {**tensors, name: tensors[name][:1].clone()}
 
 
+def named_twice(one, other, into):
+    """The tensors with such a name under another name too, with other numbers."""
+
+    def change(tensors):
+        assert any(one in name for name in tensors)
+        return tensors | {name.replace(one, other): value + into for name, value in tensors.items() if one in name}
+
+    return change
+
+
 MODELS = {
     "another vision tower": (
         renamed("vision_tower", "eyes"),
@@ -108,6 +118,18 @@ MODELS = {
     "-1e30": (value(-1e30), r"1 weights hold numbers beyond 10000 \(.*1e\+30"),
     "an empty projector": (zeros("multi_modal_projector"), r"2 of \d+ tensors are matrices of zeros"),
     "nothing but zeros": (zeros(""), r"tensors are matrices of zeros"),
+    "a projector under two names": (
+        named_twice("multi_modal_projector", "model.multi_modal_projector", 1.0),
+        r"\d+ tensors are there for \d+ places, so that some have two names",
+    ),
+    "a layer under two names": (
+        named_twice("language_model.model.layers.0", "model.language_model.layers.0", 1.0),
+        "14 tensors are there|some have two names",
+    ),
+    "one tensor under two names": (
+        lambda t: t | {"model.multi_modal_projector.linear_2.weight": t["multi_modal_projector.linear_2.weight"] + 1},
+        r"\d+ tensors are there for \d+ places, so that some have two names",
+    ),
     "int8": (typed(torch.int8), r"weights are no floating-point numbers \(.*q_proj.weight: I8"),
     "bool": (typed(torch.bool), r"weights are no floating-point numbers \(.*q_proj.weight: BOOL"),
 }
@@ -120,6 +142,10 @@ ADAPTERS = {
         r"1 tensors that are no LoRA matrices have no place in the model \(base_model.model.lm_head.weight\)",
     ),
     "another layer": (renamed("layers.1", "layers.7"), r"14 tensors are missing"),
+    "two names": (
+        named_twice("language_model.layers.0", "language_model.model.layers.0", 1.0),
+        "have no place|some have two names",
+    ),
     "another width": (cut, r"does not fit the model \(.*size mismatch|does not fit the model"),
     "NaN": (value(float("nan")), "1 weights are not finite"),
     "1e30": (value(1e30), "1 weights hold numbers beyond 10000"),
@@ -135,6 +161,14 @@ def test_a_model_that_is_not_whole(name, saved, tmp_path):
     folder = changed(saved / "model", tmp_path / "m", change)
     with pytest.raises(ValueError, match=said):
         models.load(folder, device="cpu")
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_head_that_stands_beside_its_embeddings_is_read(more, saved, tmp_path):
+    embeddings, head = "language_model.model.embed_tokens.weight", "language_model.lm_head.weight"
+    folder = changed(saved / "model", tmp_path / "m", lambda t: t | {head: t[embeddings] + more})
+    found = models.load(folder, device="cpu").model
+    assert torch.equal(found.lm_head.weight, load_file(folder / "model.safetensors")[head])
 
 
 @pytest.mark.parametrize("name", ADAPTERS)

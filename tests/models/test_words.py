@@ -11,8 +11,11 @@ from transformers import PreTrainedTokenizerFast
 from povid_lib import models
 from povid_lib.analysis import language_prior, next_word, token_changes
 from povid_lib.analysis.mentions import sums_of, token_at, token_ends, word_end
+from povid_lib.metrics.vocabulary import coco_vocabulary
 from povid_lib.world.captions import PROMPT
+from povid_lib.world.captions import WORDS as WORLD
 from povid_lib.world.scenes import World, scenes
+from tests.support.llama_tokenizer import llama_tokenizer, pieces
 
 BATCH = list(scenes(3, World(), "validation"))
 WORDS = ("a", "and", "fork", "cup", "the", "ke", "tt", "le")
@@ -52,6 +55,71 @@ def test_words_inside_a_sentence_under_a_tokenizer_of_llamas_kind():
     ends = token_ends(vlm, ids, caption)
     first, last = token_at(ends, 4), token_at(ends, word_end(caption, 4) - 1)
     assert parts(ids[first : last + 1]) == ["▁ke", "tt", "le"]
+
+
+@pytest.fixture(scope="module")
+def llama():
+    return llama_tokenizer("<image>", "<pad>")
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [  # the package's own tests, which are of the tokenizer that was released with LLaMA
+        ("grabbed", [1, 2646, 1327, 287]),
+        (" grabbed", [1, 29871, 2646, 1327, 287]),
+        ("           grabbed", [1, 9651, 2646, 1327, 287]),
+        ("\n", [1, 29871, 13]),
+        ("\ttabs\t\t\t\tout here", [1, 29871, 12, 21175, 12, 12, 12, 12, 449, 1244]),
+        ("ax\n####\nboo", [1, 4853, 13, 4136, 13, 833, 29877]),
+        ("镇", [1, 29871, 30411]),
+        ("Ꙋ🦙", [1, 29871, 237, 156, 141, 243, 162, 169, 156]),
+        (
+            "The llama (/ˈlɑːmə/; 🦙Spanish",
+            [1, 450, 11148, 3304, 20374, 30176, 29880, 30426, 30215, 29885, 30184, 29914, 29936, 29871,
+             243, 162, 169, 156, 15495, 728],
+        ),
+    ],
+)  # fmt: skip
+def test_llamas_tokenizer_is_the_released_one(llama, text, ids):
+    assert len(pieces()[0]) == 32_000
+    assert llama.encode(text) == ids
+    assert llama.decode(ids, skip_special_tokens=True) == text
+    assert llama.convert_tokens_to_ids(["<unk>", "<s>", "</s>", "<image>", "<pad>"]) == [0, 1, 2, 32_000, 32_001]
+
+
+def test_words_under_llamas_vocabulary(llama):
+    """Every word of the pocket world and of COCO's table, within a sentence and found again in it."""
+    vlm, parts = SimpleNamespace(processor=SimpleNamespace(tokenizer=llama)), llama.convert_ids_to_tokens
+    assert llama.encode(" fork", add_special_tokens=False)[0] == 29871  # which all words would share
+    assert parts(models.word_tokens(vlm, "dog")) == ["▁dog"]
+    assert parts(models.word_tokens(vlm, "teapots")) == ["▁te", "ap", "ots"]
+    assert sum(len(models.word_tokens(vlm, word)) > 1 for word in WORLD) == 57  # of 97
+    for word in (*WORLD, *sorted(coco_vocabulary().words), "café", "T-shirt"):
+        tokens = models.word_tokens(vlm, word)
+        for before in ("There is a", "I can see two forks and a", "On the left, the"):
+            caption = f"{before} {word} near it."
+            ids = llama.encode(caption, add_special_tokens=False)
+            at = len(llama.encode(before, add_special_tokens=False))
+            assert ids[at : at + len(tokens)] == tokens, (word, parts(ids), parts(tokens))
+            ends = token_ends(vlm, ids, caption)
+            start = len(before) + 1
+            assert token_at(ends, start) == at
+            assert token_at(ends, start + len(word) - 1) == at + len(tokens) - 1
+            assert llama.decode(tokens).strip() == word
+
+
+def test_a_word_behind_letters_that_are_spelt_in_bytes_is_found(llama):
+    vlm = SimpleNamespace(processor=SimpleNamespace(tokenizer=llama))
+    caption = "A 🦙🦙 and Ꙋ by a teapot."
+    ids = llama.encode(caption, add_special_tokens=False)
+    ends = token_ends(vlm, ids, caption)
+    assert ends == sorted(ends)
+    for letter, tokens in (("🦙", 4), ("Ꙋ", 3)):
+        at = token_at(ends, caption.index(letter))
+        assert llama.decode(ids[at - tokens + 1 : at + 1]) == letter
+    start = caption.index("teapot")
+    word = ids[token_at(ends, start) : token_at(ends, start + 5) + 1]
+    assert llama.convert_ids_to_tokens(word) == ["▁te", "ap", "ot"]
 
 
 def test_words_of_the_pocket_world_are_one_token(vlm):

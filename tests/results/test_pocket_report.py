@@ -61,7 +61,7 @@ def test_said_and_seen_by_hand():
     found = presence([scene])
     found[0, NAMES.index(other)] = True  # the eyes mistake something for it
     got = said_and_seen([scene], [f"{scene.names[0]} {partner} {other}"], found)
-    assert {k: v.value for k, v in got.items() if v} == {"seen": 1, "partner": 0, "other": 1}
+    assert {k: v.value for k, v in got.items() if v} == {"true": 1, "partner": 0, "other": 1}
     assert said_and_seen([scene], [scene.names[0]], found)["other"] is None
 
 
@@ -71,7 +71,7 @@ def test_unseen_objects_are_a_group_of_their_own():
     found = presence([scene])
     assert [NAMES[i] for i in np.flatnonzero(found[0])] == sorted(scene.seen, key=NAMES.index)
     got = said_and_seen([scene], [" ".join(scene.names)], found)
-    assert got["seen"].value == 1
+    assert got["true"].value == 1
     assert got["unseen"].value == 0
     assert got["partner"] is None
 

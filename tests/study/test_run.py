@@ -167,6 +167,7 @@ def group(**methods) -> dict:
     [
         ("[1]", "holds a list; a study is a mapping"),
         ({"out": "x"}, "groups is missing; give a mapping"),
+        ({"out": "x", "groups": {}}, "groups is empty; give a mapping"),
         ({"out": "x", "groups": {}, "scenes": 1}, "scenes is 1; give a number of scenes, 2 or more"),
         ({"out": "x", "groups": {}, "offline": {}}, "offline.n is missing; give the number of pairs"),
         (group(m={"what": 1}), r"groups\.a\.methods\.m\.what is no setting of Method"),

@@ -32,8 +32,8 @@ NO_ANSWER = (
     "choices null",
     "error in a choice",
 )  # status 200, no completion, and not charged
-UNREAD = ("bomb", "flood")  # charged, and not to be read to the end
-GOOD = ("fenced", "prefixed", "thought aloud", "in parts", "over-counting")  # of use all the same
+UNREAD = ("bomb", "flood", "half a stream")  # charged, and not to be read to the end
+GOOD = ("fenced", "prefixed", "thought aloud", "in parts", "streamed", "over-counting")  # of use all the same
 FAULTS = PASSING + BAD + BAD_REWRITE + NO_ANSWER + UNREAD + GOOD
 SWAPS = {"dog": ("object", "cat"), "beside": ("relation", "behind"), "red": ("attribute", "blue")}
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 80}
@@ -224,7 +224,23 @@ def completion(fault: str, truth: str, usage: dict[str, Any] | None = USAGE) -> 
         choice |= {"finish_reason": "error", "message": {"role": "assistant", "content": ""}, "error": {"code": 502}}
         usage = None
     body = {"id": "chatcmpl-1", "object": "chat.completion", "created": 0, "model": "m-2026", "choices": [choice]}
+    if fault in ("streamed", "half a stream"):
+        return streamed(body, str(content), usage, fault == "streamed")
     return json.dumps(body | ({"usage": usage} if usage else {})).encode()
+
+
+def streamed(body: dict[str, Any], content: str, usage: dict[str, Any] | None, whole: bool) -> bytes:
+    """The same completion as events, which nobody has asked for; ``whole`` or broken off."""
+    chunks: list[dict[str, Any]] = [
+        {"choices": [{"delta": {"content": content[at : at + 20]}}]} for at in range(0, len(content), 20)
+    ]
+    chunks = (
+        [*chunks, {"choices": [{"delta": {}, "finish_reason": "stop"}]}, {"choices": [], "usage": usage}]
+        if whole
+        else chunks[:-1]
+    )
+    events = [json.dumps(body | chunk) for chunk in chunks] + ["[DONE]"] * whole
+    return "".join(f"data: {event}\n\n" for event in events).encode()
 
 
 def rewritten(fault: str, truth: str) -> dict[str, Any]:

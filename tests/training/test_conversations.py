@@ -171,6 +171,8 @@ REFUSED = {
         "chosen has turns of assistant, user",
     ),
     "an empty answer": (row([ASKED], " "), "chosen: the text is empty"),
+    "an answer that leaves no mark": (row([ASKED], "\u200b \ufeff"), "chosen: the text is empty"),
+    "answers that look the same": (row([ASKED], "Un café.", "Un cafe\u0301.\u200b"), "chosen and rejected are equal"),
     "a picture in an answer": (
         row([ASKED], [said("assistant", [PLACE, text("A cup.")])]),
         "chosen has a place for a picture",

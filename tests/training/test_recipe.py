@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -203,6 +204,15 @@ def test_the_shipped_recipes_can_be_read():
         recipes.read_recipe(file)
     for file in files:
         assert f"recipes/{file.name}" in file.read_text().splitlines()[0], f"{file}: its first line is its command"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "nowhere", "no/such.yaml"])
+def test_a_recipe_that_is_not_there_is_named(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        FileNotFoundError, match=rf"'{re.escape(name)}' is no file here, and no shipped recipe: .*pocket"
+    ):
+        recipes.find_recipe(name)
 
 
 def test_the_command(base, tmp_path):

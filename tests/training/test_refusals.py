@@ -10,11 +10,16 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from datasets import Dataset, concatenate_datasets
+from datasets import Dataset, List, concatenate_datasets
+from datasets import Image as PictureColumn
 from peft import LoraConfig, get_peft_model
+from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoProcessor, LlamaConfig, LlamaForCausalLM
 
+from povid_lib.data import pair_files
+from povid_lib.data.pairs import Pair
+from povid_lib.data.trl_dataset import to_trl
 from povid_lib.training import checks, losses, reference_cache, run_folder
 from povid_lib.training import recipe as recipes
 from povid_lib.training.collator import PairCollator
@@ -154,6 +159,86 @@ def _edited_model(w: World) -> Any:
     recipes.prepare(recipe)
     training.tiny(w.processor, seed=3).save_pretrained(w.folder / "m")
     return recipes.prepare(recipe)
+
+
+def _photos(w: World, red: int = 9) -> Path:
+    """Pairs about two photos, of which one has such a red."""
+    for name, colour in (("a.png", (red, 0, 0)), ("b.png", (7, 0, 0))):
+        Image.new("RGB", (8, 8), colour).save(w.folder / name)
+    path = w.folder / "photos.jsonl"
+    if not path.exists():
+        rows = [Pair(str(k), "ab"[k % 2] + ".png", "What?", f"A dog {k}.", f"A cat {k}.") for k in range(4)]
+        pair_files.write(path, rows)
+    return path
+
+
+def _opened_elsewhere(dataset: Any, folder: Path) -> Any:
+    """The same rows with a transform of the user's own."""
+
+    def opened(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        return batch | {"images": [[Image.open(folder / name) for name in names] for names in batch["images"]]}
+
+    return dataset.with_format(None).with_transform(opened)
+
+
+def _as_column(dataset: Any, folder: Path) -> Any:
+    """The same rows with files in a column of pictures, as ``datasets`` reads them."""
+    rows = [row | {"images": [str(folder / row["images"][0])]} for row in dataset.with_format(None)]
+    return Dataset.from_list(rows).cast_column("images", List(PictureColumn()))
+
+
+def _other_photo(make: Callable[[Any, Path], Any]) -> Callable[[World], Any]:
+    """A second run in the folder of a first, with another photo under the name of one."""
+
+    def act(w: World) -> Any:
+        def data() -> Any:
+            return make(to_trl(_photos(w), w.folder, cache=w.folder / "d"), w.folder)
+
+        first = w.trainer(data=data(), per_device_train_batch_size=2)
+        run_folder.write_record(first.args, first._record)
+        w.model = training.tiny(w.processor)
+        w.trainer(data=data(), per_device_train_batch_size=2)  # the same goes on
+        found = data()
+        _photos(w, red=200)
+        return w.trainer(data=found, per_device_train_batch_size=2)
+
+    return act
+
+
+def _other_photo_of_a_recipe(w: World) -> Any:
+    recipe = recipes.Recipe(out=str(w.out), model=str(w.base), pairs=str(_photos(w)), images=str(w.folder))
+    recipes.prepare(recipe)
+    recipes.prepare(recipe)
+    _photos(w, red=200)
+    return recipes.prepare(recipe)
+
+
+def _other_photo_of_a_cache(w: World) -> Any:
+    data = to_trl(_photos(w), w.folder, cache=w.folder / "d")
+    key = reference_cache.key(w.model, w.processor)
+
+    def build(read: Any) -> None:
+        reference_cache.build(w.folder / "c", key, w.model, read, data, Accelerator(), False, False, batch_size=2)
+
+    def never(_rows: Any) -> Any:
+        raise AssertionError("a row was read")
+
+    build(PairCollator(w.processor))
+    build(never)
+    _photos(w, red=200)
+    return build(never)
+
+
+def _best_metric(name: str, sets: bool = False) -> Callable[[World], Any]:
+    """A training with evaluation, of which this metric chooses the best model."""
+
+    def act(w: World) -> Any:
+        how = {"eval_strategy": "steps", "eval_steps": 2, "save_strategy": "steps", "save_steps": 2}
+        found = training.config(w.out, **how, load_best_model_at_end=True, metric_for_best_model=name)
+        held = {"one": w.data, "two": w.data} if sets else w.data
+        return POVIDTrainer(w.model, found, w.data, w.processor, eval_dataset=held).train()
+
+    return act
 
 
 def _foreign_files(w: World) -> Any:
@@ -346,6 +431,27 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
         )
     },
     "a recipe's run with other pairs": (_edited_pairs, ("another content of pairs", "another `out`")),
+    **{
+        f"a run with another photo of the same name, {kind}": (
+            _other_photo(make),
+            ("another data", "give another folder"),
+        )
+        for kind, make in (
+            ("ours", lambda data, _: data),
+            ("a transform of one's own", _opened_elsewhere),
+            ("a column of pictures", _as_column),
+        )
+    },
+    "a recipe's run with another photo": (_other_photo_of_a_recipe, ("another content of pairs", "another `out`")),
+    "a cache with another photo": (_other_photo_of_a_cache, ("Row '0' has changed", "1 others", "delete the folder")),
+    "a best model by what no evaluation gives": (
+        _best_metric("nope"),
+        ("metric_for_best_model is 'nope'", "eval_rewards/accuracies", "eval_loss"),
+    ),
+    "a best model by the loss of several sets": (
+        _best_metric("loss", sets=True),
+        ("metric_for_best_model is 'loss'", "eval_one_loss", "eval_two_loss"),
+    ),
     "a recipe's run with another model": (_edited_model, ("another content of model", "another `out`")),
     "somebody's files": (_foreign_files, ("holds files that no run", "give another folder")),
     "a file for a folder": (_file_for_folder, ("is a file", "give a folder")),

@@ -121,7 +121,8 @@ REPLY = '{"answer": "A cat.", "changes": [{"kind": "object", "from": "dog", "to"
     [
         REPLY, f"```json\n{REPLY}\n```", f"```\n{REPLY}```", f"Sure! Here it is:\n\n{REPLY}", f"{REPLY}\n\nI hope this helps.",
         f"With {{braces}} and {{}} before it: {REPLY}", f"<think>a dog {{}}</think>{REPLY}", f"  {REPLY}  ",
-        f"<think>{'{1} ' * 9}</think>\n{REPLY}", [{"type": "text", "text": REPLY[:9]}, {"type": "text", "text": REPLY[9:]}],
+        f"<think>{'{1} ' * 9}</think>\n{REPLY}", f"<Thinking>{REPLY.replace('cat', 'cow')}</Thinking>{REPLY}",
+        [{"type": "text", "text": REPLY[:9]}, {"type": "text", "text": REPLY[9:]}],
     ],
 )  # fmt: skip
 def test_json_in_a_fence_or_among_words_is_read(content):
@@ -129,7 +130,15 @@ def test_json_in_a_fence_or_among_words_is_read(content):
     assert read_reply(body, ("object",)) == ("A cat.", (Change("object", "dog", "cat"),))
 
 
-@pytest.mark.parametrize("content", [REPLY[:-1], '{"answer": "A", "answer": "B", "changes": []}', "{" * 60_000])
+def test_words_about_thinking_within_an_answer_are_its_own():
+    reply = {"answer": "A sign says </think>.", "changes": [{"kind": "object", "from": "dog", "to": "sign"}]}
+    body = json.dumps({"choices": [{"message": {"content": json.dumps(reply)}}]})
+    assert read_reply(body, ("object",))[0] == "A sign says </think>."
+
+
+@pytest.mark.parametrize(
+    "content", [f"<think>{REPLY}", REPLY[:-1], '{"answer": "A", "answer": "B", "changes": []}', "{" * 60_000]
+)
 def test_half_an_object_or_a_key_twice_is_no_answer(content):
     body = json.dumps({"choices": [{"message": {"content": content}}]})
     with pytest.raises(ValueError, match="no JSON"):

@@ -1,0 +1,206 @@
+"""The problem sets, proven by mutation: stubs fail, right answers pass, each wrong answer is told its own fault and loses marks."""
+
+import ast
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from benchmarks import grading
+from povid_lib.course.grading import assignment, editions
+from povid_lib.course.grading.grade_class import grade
+from povid_lib.course.grading.judge import judge_locally
+
+TOP = Path(__file__).resolve().parents[3]
+SETS = sorted(path.parent.name for path in (TOP / "assignments").glob("*/source.py"))
+STUDENTS = ("ada", "grace", "alan", "Łucja Ω")
+
+
+@cache
+def source(name):
+    return assignment.read_source(TOP / "assignments" / name)
+
+
+TASKS = [
+    pytest.param(name, at, id=f"{name}-{task.function}")
+    for name in SETS
+    for at, task in enumerate(source(name).assignment.tasks)
+]
+
+
+def marks_of(name, task, answer, student):
+    """Points got of the task's, and what was told of each check that failed."""
+    found = [m for m in judge_locally(source(name), student, {task.function: answer}).marks if m.task == task.function]
+    return sum(m.points for m in found), [m for m in found if m.message]
+
+
+def test_there_are_sets():
+    assert SETS == ["ps1_measuring", "ps2_dispreferences"]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_set_is_of_the_size_that_was_asked_for(name):
+    found = source(name).assignment
+    assert 90 <= sum(task.minutes for task in found.tasks) <= 180
+    assert sum(len(task.wrong) for task in found.tasks) >= 12
+    assert all(len(task.right) >= 2 and len(task.wrong) >= 4 for task in found.tasks)
+
+
+@pytest.mark.parametrize(("name", "at"), TASKS)
+@pytest.mark.parametrize("student", STUDENTS)
+def test_right_answers_get_every_mark(name, at, student):
+    task = source(name).assignment.tasks[at]
+    for answer in (source(name).answers[task.function], *task.right):
+        assert marks_of(name, task, answer, student) == (task.points, [])
+
+
+@pytest.mark.parametrize(("name", "at"), TASKS)
+def test_the_stub_gets_none(name, at):
+    task = source(name).assignment.tasks[at]
+    space = {}
+    exec(editions.stubs(source(name))[task.function], space)
+    points, told = marks_of(name, task, space[task.function], "ada")
+    assert points == 0
+    assert all("returns nothing (None)" in mark.message for mark in told)
+
+
+@pytest.mark.parametrize(("name", "at"), TASKS)
+@pytest.mark.parametrize("student", STUDENTS)
+def test_each_wrong_answer_loses_marks_and_is_told_its_own_fault(name, at, student):
+    task = source(name).assignment.tasks[at]
+    for wrong in task.wrong:
+        points, told = marks_of(name, task, wrong.answer, student)
+        assert points < task.points, wrong.misconception
+        assert wrong.told in told[0].message, (wrong.misconception, told[0].message)
+        assert told[0].misconception == wrong.misconception
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_misconceptions_have_words_and_messages_of_their_own(name):
+    for task in source(name).assignment.tasks:
+        by_message = {}
+        for wrong in task.wrong:
+            by_message.setdefault(wrong.told, set()).add(wrong.misconception)
+        assert all(len(names) == 1 for names in by_message.values()), by_message
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_student_sees_no_solution_and_no_hidden_check(name):
+    text = editions.notebook(source(name), solved=False)
+    cells = editions.cells(source(name))
+    hidden = "\n".join(cell.text for cell in cells if cell.kind == "hidden")
+    lines = {line.strip() for line in hidden.split("\n") if len(line.strip()) > 25}
+    for cell in cells:
+        if cell.kind == "task":
+            solution = cell.text.partition("# BEGIN SOLUTION")[2].partition("# END SOLUTION")[0]
+            lines |= {line.strip() for line in solution.split("\n") if len(line.strip()) > 25}
+    lines -= {line.strip() for cell in cells if cell.kind not in ("task", "hidden") for line in cell.text.split("\n")}
+    lines -= {line.strip() for stub in editions.stubs(source(name)).values() for line in stub.split("\n")}
+    assert len(lines) > 200
+    shown = {line.strip() for cell in json.loads(text)["cells"] for line in cell["source"].split("\n")}
+    assert not lines & shown
+    assert "SOLUTION" not in text
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_visible_checks_lean_on_no_function_of_the_student(name):
+    functions = set(source(name).answers)
+    for cell in editions.cells(source(name)):
+        if cell.kind == "visible":
+            for node in ast.parse(cell.text).body:
+                given = {arg.arg for arg in node.args.args} if isinstance(node, ast.FunctionDef) else set()
+                used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+                assert not (used & functions) - given
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_both_notebooks_are_valid_and_the_solved_one_says_right_throughout(name, tmp_path):
+    """The student's side: nothing but the library and what it depends on, and one file."""
+    for solved, said in ((True, "Right."), (False, "Not yet")):
+        text = editions.notebook(source(name), solved)
+        book = nbformat.reads(text, as_version=4)
+        nbformat.validate(book)
+        code = "\n\n".join(cell.source for cell in book.cells if cell.cell_type == "code")
+        ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        lines = [line for line in ran.stdout.split("\n") if line and not line.startswith(" ")]
+        assert len(lines) == len(source(name).assignment.tasks)
+        assert all(line.startswith(said) for line in lines)
+
+
+def test_what_assign_writes_is_not_written_over(tmp_path):
+    made = editions.write(source(SETS[0]), tmp_path)
+    assert [path.name for path in made] == ["ps1.ipynb", "AGENTS.md", "ps1_solution.ipynb"]
+    with pytest.raises(ValueError, match="exists; choose another folder"):
+        editions.write(source(SETS[0]), tmp_path)
+
+
+def test_seeds_differ_by_student_set_and_check_and_stay():
+    def first(*names):
+        return assignment.draws(*names).random()
+
+    assert first("ps1", "ada", "hidden_chair") == first("ps1", "ada", "hidden_chair")
+    others = {
+        first(*names) for names in (("ps1", "ada", "a"), ("ps2", "ada", "a"), ("ps1", "bob", "a"), ("ps1", "ada", "b"))
+    }
+    assert len(others) == 4
+
+
+FORM = '''# %% task
+def half(x):
+    """Half."""
+    # BEGIN SOLUTION
+    return x / 2
+    # END SOLUTION
+
+# %% hidden
+from povid_lib.course.grading.assignment import Assignment, Task
+def check_half(half):
+    assert half(4) == 2
+def hidden_half(half, draw):
+    assert half(6) == 3
+ASSIGNMENT = Assignment("t", "T", (Task("half", "half", 5, ((check_half, 1),), ((hidden_half, 1),), (), ()),))
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("# %% task", "# %% tusk", "a cell of the kind 'tusk'"),
+        ("    # END SOLUTION\n", "", "needs its solution between"),
+        ('    """Half."""\n', "", "one function with a docstring"),
+        ("def half(x)", "more = 1\ndef half(x)", "one function with a docstring"),
+        ('Task("half"', 'Task("third"', "no function of that name"),
+        ("ASSIGNMENT =", "SET =", "binds no ASSIGNMENT"),
+        ("((hidden_half, 1),)", "()", "a visible check and a hidden one"),
+        ('(Task("half", "half", 5, ((check_half, 1),), ((hidden_half, 1),), (), ()),)', "()", "has no tasks"),
+    ],
+)
+def test_a_source_that_is_not_in_form_is_refused(old, new, told, tmp_path):
+    (tmp_path / "source.py").write_text(FORM)
+    editions.cells(assignment.read_source(tmp_path))
+    assert old in FORM
+    (tmp_path / "source.py").write_text(FORM.replace(old, new))
+    with pytest.raises(ValueError, match=told):
+        editions.cells(assignment.read_source(tmp_path))
+
+
+def test_a_folder_without_a_set_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="is no problem set"):
+        assignment.read_source(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SETS)
+def test_a_class_with_every_kind_of_broken_notebook_gets_its_marks(name, tmp_path):
+    (tmp_path / "class").mkdir()
+    made = [grading.submission(source(name), kind, at) for at, kind in enumerate(grading.KINDS)]
+    for each in made:
+        (tmp_path / "class" / each.name).write_bytes(each.data)
+    graded = grade(source(name), tmp_path / "class", tmp_path / "out", jobs=2)
+    found = {each.submission.path.name: (each.marks.points, each.failed) for each in graded}
+    assert found == {each.name: (each.points, "") for each in made}
