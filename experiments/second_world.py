@@ -123,7 +123,7 @@ def main(model: str, split: str, n: int, name: str) -> None:
     data = {**found, "marks": marks(vlm)}
     print(data["marks"])
     config = {"model": model, "split": split, "n": n}
-    print(results.save(name, data, config, time.time() - start, code=[main, train]))
+    print(results.save(name, data, config, time.time() - start, code=[__file__, train]))
 
 
 if __name__ == "__main__":

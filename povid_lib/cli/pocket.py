@@ -58,19 +58,20 @@ def pocket_report(
     name: Annotated[str, typer.Option(help="Name of the file in results/.")] = "pocket",
     n: Annotated[int, typer.Option(help="Scenes of each held-out split.")] = 500,
 ) -> None:
-    """Measure a pocket model on the held-out splits and write results/NAME.json."""
+    """Measure a pocket model on the held-out splits of its world and write results/NAME.json."""
     from povid_lib.evaluation.held_out import SPLITS
     from povid_lib.evaluation.pocket_report import full_report
     from povid_lib.files import results
     from povid_lib.models.llava import load
+    from povid_lib.pocket.lessons import recipe_of
     from povid_lib.pocket.train import train as make
     from povid_lib.training.reference_cache import key
 
     start = time.time()
     results.check_name(name)
-    vlm = load(model)
-    data = full_report(vlm, n)
-    config = {"model": model, "weights": key(vlm.model, vlm.processor)["model"], "n": n}
+    recipe, vlm = recipe_of(model), load(model)
+    data = full_report(vlm, recipe, n)
+    config = {"model": model, "weights": key(vlm.model, vlm.processor)["model"], "edition": recipe.edition, "n": n}
     path = results.save(name, data, config, time.time() - start, code=[full_report, make])
     for split in SPLITS:
         found = data[split]["answers"].chair

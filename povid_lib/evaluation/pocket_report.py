@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from povid_lib.analysis.caption_profile import MEASURES
 from povid_lib.analysis.language_prior import blind_answers, image_dependence, language_prior, under_noise, views
 from povid_lib.analysis.vision_probe import eyes, fit_probe, said_and_seen
 from povid_lib.evaluation.held_out import SPLITS, Heard, ask, held_out, listen
@@ -22,7 +23,8 @@ from povid_lib.metrics.pope import Pope, pope
 from povid_lib.metrics.stats import Estimate, mean, ratio
 from povid_lib.models import weights
 from povid_lib.models.llava import VLM
-from povid_lib.pocket import architecture
+from povid_lib.pocket import architecture, lessons
+from povid_lib.pocket.config import PocketConfig
 from povid_lib.world.objects import KINDS, NAMES, STRENGTHS
 from povid_lib.world.questions import Question, attribute_questions
 from povid_lib.world.scenes import Scene
@@ -130,29 +132,47 @@ def outcome(answer: str) -> str:
     return answer.split("Result:")[-1].strip().rstrip(".").lower()
 
 
-def full_report(vlm: VLM, n: int = 500) -> dict[str, Any]:
-    """All of the above, as one dictionary for ``results``.
+def profile(batch: Sequence[Scene], texts: Sequence[str]) -> dict[str, Estimate | None]:
+    """Every measure of ``caption_profile`` with its interval over scenes; None where nothing counts."""
+    found: dict[str, Estimate | None] = {}
+    for measure in MEASURES:
+        over, under = zip(*(measure(scene, text) for scene, text in zip(batch, texts, strict=True)), strict=True)
+        found[measure.__name__] = ratio(over, under) if any(under) else None
+    return found
+
+
+def taught(config: PocketConfig, batch: Sequence[Scene]) -> dict[str, Estimate | None]:
+    """The profile of what the annotator of a recipe writes about the scenes."""
+    author, rng = lessons.author(config), np.random.default_rng(0)
+    return profile(batch, [author.caption(scene, rng) for scene in batch])
+
+
+def full_report(vlm: VLM, config: PocketConfig, n: int = 500) -> dict[str, Any]:
+    """All of the above, as one dictionary for ``results``. ``config``: the model's recipe, see ``lessons.recipe_of``.
 
     If the model's folder still holds the weights of stage (b), its language model is measured as it was then ("alone").
     """
-    probe, data = fit_probe(vlm), dict[str, Any]()
+    probe, data = fit_probe(vlm, config.edition), dict[str, Any]()
     for split in SPLITS:
-        batch = held_out(split, n)
+        batch = held_out(split, n, edition=config.edition)
         heard, found, shown = listen(vlm, batch), probe.found(vlm, batch), views(batch)
         texts = heard.captions
         data[split] = {
             "eyes": eyes(batch, found),
             "answers": split_report(vlm, heard),
+            "profile": profile(batch, texts),
+            "taught": taught(config, batch),
             "said_and_seen": said_and_seen(batch, texts, found),
             "image_dependence": image_dependence(vlm, batch, texts, shown),
             "p_yes": blind_answers(vlm, batch, shown),
         }
         if split == "typical":
             data["noise"] = under_noise(vlm, batch[:150], texts[:150])
-    prior = {"joined": language_prior(vlm, held_out("typical", n))}
+    batch = held_out("typical", n, edition=config.edition)
+    prior = {"joined": language_prior(vlm, batch)}
     if (stage := Path(vlm.name) / "prior.safetensors").exists():
         before = architecture.build_model(len(vlm.processor.tokenizer)).eval()
         weights.fill(before, stage, [name for name, _ in before.named_parameters() if "vision_tower" not in name])
         before.tie_weights()
-        prior["alone"] = language_prior(VLM(vlm.name, before, vlm.processor), held_out("typical", n))
+        prior["alone"] = language_prior(VLM(vlm.name, before, vlm.processor), batch)
     return data | {"language_prior": prior}

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from povid_lib.pocket.config import PocketConfig
+from povid_lib.models.llava import FOLDER
+from povid_lib.pocket.config import PocketConfig, read_config
 from povid_lib.pocket.data import conversation
 from povid_lib.world import worlds
 from povid_lib.world.annotators import Annotator, truthful
@@ -33,6 +35,17 @@ class Lesson:
     def detailed(self) -> bool:
         """Whether the caption has a sentence for each object; else it is one enumeration."""
         return self.caption.prompt in DETAILED_PROMPTS
+
+
+def recipe_of(model: str | Path) -> PocketConfig:
+    """The recipe by which a pocket model was made: its edition, and its instruction data, which can be read again from it.
+
+    ``model``: "pocket", or a folder. Raises ``ValueError`` if there is no recipe in the folder.
+    """
+    path = (FOLDER if model == "pocket" else Path(model)) / "pocket_config.json"
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; the recipe that povid pocket train leaves there is needed.")
+    return read_config(path)
 
 
 def author(config: PocketConfig) -> Annotator:

@@ -20,8 +20,7 @@ from povid_lib.evaluation.held_out import SPLITS
 from povid_lib.files import settings
 from povid_lib.files.code_hash import code_hash
 from povid_lib.files.settings import Count, Fault, Name, Remedy, Share, one_of
-from povid_lib.models.llava import FOLDER
-from povid_lib.pocket.config import PocketConfig, read_config
+from povid_lib.pocket.lessons import recipe_of
 from povid_lib.study.caption_pairs import CaptionPairs
 from povid_lib.study.measure import DECODINGS, WITH_CONSTANT
 from povid_lib.training import config, reference_cache
@@ -145,7 +144,7 @@ class Study:
             "seed": seed,
             "model": _weights(self.model),
             "edition": self.edition,
-            "pairs": self.offline if self.edition == "first" else [self.captions, asdict(taught(self.model))],
+            "pairs": self.offline if self.edition == "first" else [self.captions, asdict(recipe_of(self.model))],
             "phase": self.phase,
         }
         parts["code"] = code_of("train")
@@ -169,19 +168,6 @@ def code_of(what: str) -> str:
 def _weights(model: str) -> str:
     vlm = models.load(model, device="cpu")
     return reference_cache.key(vlm.model, vlm.processor)["model"]
-
-
-def taught(model: str) -> PocketConfig:
-    """The recipe by which a pocket model was made, so that its instruction data can be read again.
-
-    Raises ``ValueError`` if there is none in its folder.
-    """
-    path = (FOLDER if model == "pocket" else Path(model)) / "pocket_config.json"
-    if not path.is_file():
-        raise ValueError(
-            f"{path} is missing; a study of taught captions needs the recipe that povid pocket train leaves there."
-        )
-    return read_config(path)
 
 
 def read_study(path: str | Path) -> Study:

@@ -16,6 +16,7 @@ from povid_lib.evaluation.held_out import SPLITS
 from povid_lib.files import results
 from povid_lib.files.jsonl import read_record
 from povid_lib.metrics.stats import Comparison, Estimate, crossed_compare, crossed_ratio
+from povid_lib.study.beyond_constant import Point, beyond
 from povid_lib.study.methods import Method, Study
 from povid_lib.study.run import run_one
 
@@ -23,6 +24,7 @@ TESTED = (
     "chair_s",
     "chair_i",
     "recall",
+    "recall_seen",
     "words",
     "adversarial",
     "description",
@@ -51,6 +53,7 @@ def report(study: Study, name: str) -> str:
     }
     data = summarise(study.methods, runs, study.compare)
     data["primary"] = primary(runs, study.primary)
+    data["beyond"] = over_the_constant(study.methods, runs)
     for method in (m for m in study.methods if m.is_trained):
         data["methods"][method.name]["pairs"] = [about_pairs(study, method, seed) for seed in range(method.seeds)]
     seconds = sum(sum(run["seconds"]) for of in runs.values() for run in of)
@@ -136,6 +139,33 @@ def primary(runs: dict[str, list[dict[str, Any]]], declared: Sequence[Sequence[s
     ]
 
 
+def over_the_constant(
+    methods: Sequence[Method], runs: dict[str, list[dict[str, Any]]]
+) -> dict[str, dict[str, dict[str, float] | None]]:
+    """What each method adds to a constant on the end token: method -> split -> the recall of seen objects that the constant leaves
+    at the method's CHAIR_s (``curve``), and the method's own less that, with its interval. None where the curve does not reach.
+
+    Empty in a study without such constants. The curve begins at the untuned model.
+    """
+    known = [m.name for m in methods if m.decode == "ending"]
+    if not known:
+        return {}
+    found: dict[str, dict[str, dict[str, float] | None]] = {}
+    for name in (m.name for m in methods if m.name not in (BASE, *known)):
+        found[name] = {}
+        for split in SPLITS:
+            least = min(sums(runs[each], split, "chair_s")[0].shape[1] for each in (name, BASE, *known))
+            method, *curve = (_point(runs[each], split, least) for each in (name, BASE, *known))
+            margin = beyond(method, curve)
+            found[name][split] = None if margin is None else {"curve": margin.curve, **asdict(margin.margin)}
+    return found
+
+
+def _point(of: Sequence[dict[str, Any]], split: str, scenes: int) -> Point:
+    chair_s, recall = (sums(of, split, measure) for measure in ("chair_s", "recall_seen"))
+    return Point(*((top[:, :scenes], bottom[:, :scenes]) for top, bottom in (chair_s, recall)))
+
+
 def power(difference: Estimate, true: float = FOUND) -> float:
     """How likely a two-sided test at .05 finds a difference ``true``, from the width of the interval that was found: the
     normal approximation. nan where the interval has no width."""
@@ -177,7 +207,7 @@ def verdict(test: dict[str, float], better: int) -> str:
 
 def table(data: dict[str, Any]) -> str:
     """The main measures of every method on typical scenes, a line each."""
-    names = ("chair_s", "chair_i", "recall", "words", "adversarial")
+    names = ("chair_s", "chair_i", "recall_seen", "words", "adversarial")
     lines = [f"{'method':<16}{'seeds':>6}" + "".join(f"{name:>24}" for name in names)]
     for method, row in data["methods"].items():
         cells = [row["typical"][name] for name in names]

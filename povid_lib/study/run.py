@@ -20,10 +20,11 @@ from povid_lib.data.corrupt_text import Offline, pairs
 from povid_lib.data.pairs import Pair
 from povid_lib.files import jsonl
 from povid_lib.models.llava import VLM
+from povid_lib.pocket.lessons import recipe_of
 from povid_lib.study import caption_pairs, pair_variants
 from povid_lib.study.caption_pairs import CaptionPairs
 from povid_lib.study.measure import as_json, measure
-from povid_lib.study.methods import Method, Study, code_of, taught
+from povid_lib.study.methods import Method, Study, code_of
 from povid_lib.training import recipe as recipes
 
 MORE = 1.4  # prompts tried for each pair that is wanted, where some prompts give none
@@ -124,7 +125,7 @@ def truth(study: Study, method: Method, seed: int, n: int) -> list[Pair]:
         return list(pairs(n, Offline(**{name: value for name, value in settings.items() if name != "n"})))
     settings = {**study.captions, **method.captions, "seed": seed}
     config = CaptionPairs(**{name: value for name, value in settings.items() if name != "n"})
-    found = list(caption_pairs.pairs(n, taught(study.model), config))
+    found = list(caption_pairs.pairs(n, recipe_of(study.model), config))
     if len(found) < n:
         raise ValueError(f"{method.name}: the taught captions allow {len(found)} pairs, {n} are wanted.")
     return found

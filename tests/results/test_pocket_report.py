@@ -5,11 +5,12 @@ import pytest
 
 from povid_lib.analysis.vision_probe import eyes, presence, said_and_seen
 from povid_lib.evaluation import held_out, pocket_report
+from povid_lib.evaluation.pocket_report import profile
 from povid_lib.files import results
 from povid_lib.world.annotators import Annotator
 from povid_lib.world.objects import KINDS, NAMES
 from povid_lib.world.scenes import scenes
-from povid_lib.world.worlds import World
+from povid_lib.world.worlds import World, world
 
 BATCH = list(scenes(40, World(), "validation"))
 
@@ -60,8 +61,30 @@ def test_said_and_seen_by_hand():
     found = presence([scene])
     found[0, NAMES.index(other)] = True  # the eyes mistake something for it
     got = said_and_seen([scene], [f"{scene.names[0]} {partner} {other}"], found)
-    assert {k: v.value for k, v in got.items()} == {"true": 1, "partner": 0, "other": 1}
+    assert {k: v.value for k, v in got.items() if v} == {"true": 1, "partner": 0, "other": 1}
     assert said_and_seen([scene], [scene.names[0]], found)["other"] is None
+
+
+def test_unseen_objects_are_a_group_of_their_own():
+    second = list(scenes(50, world("second"), "validation"))
+    scene = next(s for s in second if s.unseen)
+    found = presence([scene])
+    assert [NAMES[i] for i in np.flatnonzero(found[0])] == sorted(scene.seen, key=NAMES.index)
+    got = said_and_seen([scene], [" ".join(scene.names)], found)
+    assert got["true"].value == 1
+    assert got["unseen"].value == 0
+    assert got["partner"] is None
+
+
+def test_the_profile_has_intervals_over_scenes():
+    second = list(scenes(40, world("second"), "validation"))
+    texts = [" ".join(s.seen) for s in second]
+    got = profile(second, texts)
+    assert got["recall_seen"].value == 1
+    assert got["recall_unseen"].value == 0
+    assert got["chair_s"].value == 0
+    assert got["place_false"] is None
+    assert got["words"].value == pytest.approx(np.mean([len(s.seen) for s in second]))
 
 
 def test_eyes_by_hand():

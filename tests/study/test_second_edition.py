@@ -7,8 +7,8 @@ import pytest
 
 from povid_lib.data import pair_files
 from povid_lib.pocket.config import PocketConfig
-from povid_lib.pocket.lessons import lessons
-from povid_lib.study import measure, methods, run
+from povid_lib.pocket.lessons import lessons, recipe_of
+from povid_lib.study import measure, run
 from povid_lib.study.methods import Study
 from tests.support import training
 
@@ -96,8 +96,8 @@ def test_keys_follow_the_world_the_split_and_the_constant(study):
 
 
 def test_a_model_without_its_recipe_is_refused(study, tmp_path):
-    with pytest.raises(ValueError, match=r"pocket_config\.json is missing; a study of taught captions"):
-        methods.taught(str(tmp_path))
+    with pytest.raises(ValueError, match=r"pocket_config\.json is missing; the recipe that povid pocket train"):
+        recipe_of(str(tmp_path))
 
 
 @pytest.mark.parametrize(
