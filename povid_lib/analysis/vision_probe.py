@@ -86,8 +86,8 @@ def said_and_seen(batch: Sequence[Scene], texts: Sequence[str], found: np.ndarra
     """Of the objects that captions name, the share that the eyes find too: imitation and bad eyes told apart.
 
     For true objects that can be made out (``true``) and that cannot (``unseen``), for missing partners and for other false objects.
-    A false object that the eyes do not find was not misseen: it was made up on the way from the eyes to the words. None where no such
-    object was named.
+    A false object that the eyes do not find was not misseen: it was made up on the way from the eyes to the words. None where no
+    such object was named.
     """
     rows: dict[str, tuple[list[int], list[int]]] = {k: ([], []) for k in ("true", "unseen", "partner", "other")}
     for scene, text, by_eye in zip(batch, texts, found, strict=True):
