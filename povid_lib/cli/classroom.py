@@ -33,7 +33,7 @@ def grade(
     submissions: Annotated[Path, typer.Argument(help="Folder of the class: a file or a folder a student.")],
     assignment: Annotated[Path, typer.Option(help='The set\'s folder, such as "assignments/ps1_measuring".')],
     out: Annotated[Path, typer.Option(help="Folder for marks, reports and tables.")],
-    jobs: Annotated[int, typer.Option(help="Submissions judged at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Submissions judged at a time.")] = 1,
 ) -> None:
     """Mark a class's submissions: notebooks or .py files, as handed in or as Canvas and Moodle download them.
 

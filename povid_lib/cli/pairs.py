@@ -92,7 +92,7 @@ def audit(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Write results/NAME.json too.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the halves of the shortcut test.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the halves of the shortcut test.")] = 0,
 ) -> None:
     """Say what is wrong with pairs as a set, before anything is trained on them: lengths, edits, kinds, repeats, pictures.
 

@@ -69,7 +69,7 @@ def pocket_report(
 
     start = time.time()
     results.check_name(name)
-    recipe, vlm = recipe_of(model), load(model)
+    vlm, recipe = load(model), recipe_of(model)
     data = full_report(vlm, recipe, n)
     config = {"model": model, "weights": key(vlm.model, vlm.processor)["model"], "edition": recipe.edition, "n": n}
     path = results.save(name, data, config, time.time() - start, code=[full_report, make])

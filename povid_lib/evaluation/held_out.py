@@ -28,7 +28,9 @@ Decode = Callable[[VLM, Sequence[Image.Image], Sequence[str]], list[str]]  # pic
 
 def held_out(kind: str, n: int = 500, split: str = "test", edition: str = "first") -> list[Scene]:
     """The first ``n`` held-out scenes of a kind, "typical" or "counter_typical". ``split``: "validation" for what is chosen,
-    "test" for what is reported. ``edition``: of the world."""
+    "test" for what is reported. ``edition``: of the world. Raises ``ValueError`` for fewer than one."""
+    if n < 1:
+        raise ValueError(f"held_out: n is {n}; ask for one scene or more.")
     return list(scenes(n, world(edition, kind), split))
 
 

@@ -152,9 +152,9 @@ def full_report(vlm: VLM, config: PocketConfig, n: int = 500) -> dict[str, Any]:
 
     If the model's folder still holds the weights of stage (b), its language model is measured as it was then ("alone").
     """
+    batches = {split: held_out(split, n, edition=config.edition) for split in SPLITS}
     probe, data = fit_probe(vlm, config.edition), dict[str, Any]()
-    for split in SPLITS:
-        batch = held_out(split, n, edition=config.edition)
+    for split, batch in batches.items():
         heard, found, shown = listen(vlm, batch), probe.found(vlm, batch), views(batch)
         texts = heard.captions
         data[split] = {
@@ -168,11 +168,10 @@ def full_report(vlm: VLM, config: PocketConfig, n: int = 500) -> dict[str, Any]:
         }
         if split == "typical":
             data["noise"] = under_noise(vlm, batch[:150], texts[:150])
-    batch = held_out("typical", n, edition=config.edition)
-    prior = {"joined": language_prior(vlm, batch)}
+    prior = {"joined": language_prior(vlm, batches["typical"])}
     if (stage := Path(vlm.name) / "prior.safetensors").exists():
         before = architecture.build_model(len(vlm.processor.tokenizer)).eval()
         weights.fill(before, stage, [name for name, _ in before.named_parameters() if "vision_tower" not in name])
         before.tie_weights()
-        prior["alone"] = language_prior(VLM(vlm.name, before, vlm.processor), batch)
+        prior["alone"] = language_prior(VLM(vlm.name, before, vlm.processor), batches["typical"])
     return data | {"language_prior": prior}

@@ -11,6 +11,7 @@ import torch
 from povid_lib import models
 from povid_lib.arguments import check_choice
 from povid_lib.data import pair_files
+from povid_lib.evaluation import pocket_report
 from povid_lib.files import jsonl
 from povid_lib.models import llava
 from povid_lib.remote import asking
@@ -120,6 +121,16 @@ def test_unknown_model_is_named(tmp_path):
     result = povid("pocket", "report", "--model", str(tmp_path / "none"))
     assert result.exit_code == 2
     assert "cannot be had" in " ".join(result.output.replace("│", " ").split())
+
+
+def test_a_report_of_no_scenes_is_refused_before_anything_is_measured(monkeypatch):
+    def measured(*_, **__):
+        raise AssertionError("measured")
+
+    monkeypatch.setattr(pocket_report, "fit_probe", measured)
+    result = povid("pocket", "report", "--n", "0")
+    assert result.exit_code == 2
+    assert "n is 0; ask for one scene or more" in " ".join(result.output.replace("│", " ").split())
 
 
 @pytest.mark.parametrize(

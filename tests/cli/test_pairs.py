@@ -365,6 +365,13 @@ def test_audit_of_photographs_asks_what_is_in_them(tmp_path):
     assert "`present` lacks 39 pictures" in told(result)
 
 
+def test_audit_takes_no_seed_below_zero(tmp_path):
+    result = run("audit", tmp_path / "pairs.jsonl", "--seed", -1)
+    assert result.exit_code == 2
+    assert "Invalid value for '--seed'" in told(result)
+    assert "greater than or equal to 0" in told(result)
+
+
 def test_audit_refuses_what_it_cannot_read(tmp_path):
     write(tmp_path / "one.jsonl", [PAIR])
     result = run("audit", tmp_path / "one.jsonl")

@@ -63,3 +63,9 @@ def test_bad_input():
         listen(None, BATCH, ("hard",), decode=echo)
     with pytest.raises(ValueError, match="shorter"):
         ask(None, BATCH, [[]], echo)
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_no_scene_is_no_measurement(n):
+    with pytest.raises(ValueError, match=f"held_out: n is {n}; ask for one scene or more"):
+        held_out("typical", n)
