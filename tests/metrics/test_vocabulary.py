@@ -267,6 +267,21 @@ def test_the_wordnet_reading_without_its_data_says_what_to_do(monkeypatch, tmp_p
         LEMMATISERS["wordnet"](["dogs"])
 
 
+@pytest.mark.parametrize(
+    ("text", "objects"),
+    [
+        ("A bus on the street.", ["bus"]),
+        ("There is a stop sign outside of a bus window.", ["stop sign"]),
+        ("Two buses at a bus stop.", ["bus"]),
+        ("The bus driver waves.", ["person"]),
+        ("A pickup is parked.", ["truck"]),
+        ("A train at a pickup/drop off point.", ["train"]),
+    ],
+)
+def test_what_is_named_by_a_bus_or_a_pickup_is_neither(text, objects):
+    assert [mention.object for mention in COCO.mentions(text)] == objects
+
+
 # --- against the reference evaluator -----------------------------------------------------------------------------
 
 
