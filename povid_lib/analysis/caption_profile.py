@@ -142,12 +142,19 @@ MEASURES: tuple[Callable[[Scene, str], Counts], ...] = (
 )  # fmt: skip
 
 
+def counted(
+    measure: Callable[[Scene, str], Counts], batch: Sequence[Scene], texts: Sequence[str]
+) -> tuple[list[float], list[float]]:
+    """A measure's numerators and denominators, caption by caption. Raises ``ValueError`` if scenes and texts differ in number."""
+    rows = [measure(scene, text) for scene, text in zip(batch, texts, strict=True)]
+    return [float(over) for over, _ in rows], [float(under) for _, under in rows]
+
+
 def profile(batch: Sequence[Scene], texts: Sequence[str]) -> dict[str, float]:
     """Every measure over all captions (nan where nothing counts), and the share of sentences of each form."""
     found = {}
     for measure in MEASURES:
-        rows = [measure(scene, text) for scene, text in zip(batch, texts, strict=True)]
-        over, under = (sum(column) for column in zip(*rows, strict=True))
+        over, under = map(sum, counted(measure, batch, texts))
         found[measure.__name__] = over / under if under else float("nan")
     sentences = [form_of(s.strip()) for text in texts for s in text.split(".") if s.strip()]
     return found | {f"form: {form}": sentences.count(form) / len(sentences) for form in sorted(set(sentences))}

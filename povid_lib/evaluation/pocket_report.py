@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from povid_lib.analysis.caption_profile import MEASURES
+from povid_lib.analysis.caption_profile import MEASURES, counted
 from povid_lib.analysis.language_prior import blind_answers, image_dependence, language_prior, under_noise, views
 from povid_lib.analysis.vision_probe import eyes, fit_probe, said_and_seen
 from povid_lib.evaluation.held_out import SPLITS, Heard, ask, held_out, listen
@@ -136,7 +136,7 @@ def profile(batch: Sequence[Scene], texts: Sequence[str]) -> dict[str, Estimate 
     """Every measure of ``caption_profile`` with its interval over scenes; None where nothing counts."""
     found: dict[str, Estimate | None] = {}
     for measure in MEASURES:
-        over, under = zip(*(measure(scene, text) for scene, text in zip(batch, texts, strict=True)), strict=True)
+        over, under = counted(measure, batch, texts)
         found[measure.__name__] = ratio(over, under) if any(under) else None
     return found
 

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from povid_lib.files.jsonl import replacing
 from povid_lib.models import weights
 from povid_lib.models.llava import VLM, chat, encode
 from povid_lib.world.annotators import Annotator
@@ -201,5 +202,7 @@ def logits(vlm: VLM, split: str, instead: Mapping[str, Tensor], n: int = 4) -> T
 
 def _write(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"povid": json.dumps(meta)}))
+    content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"povid": json.dumps(meta)})
+    with replacing(path) as part:
+        part.write_bytes(content)
     return path

@@ -5,7 +5,7 @@ Kept by scene, so that two models, or five seeds of each, can be compared on the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from povid_lib import models
 from povid_lib.analysis.caption_profile import (
-    Counts,
+    counted,
     followed,
     followed_new,
     in_place,
@@ -129,13 +129,8 @@ def _captions(heard: Heard) -> Rows:
         "others": [[float(len(f - m)) for f, m in zip(false, missing, strict=True)], ones],
         "description": [[v.score for v in verdicts], ones],
         **{f"false_{error}": _false(verdicts, error) for error in dict.fromkeys(ERRORS.values())},
-        **{read.__name__: _read(read, batch, texts) for read in PROFILE},
+        **{measure.__name__: list(counted(measure, batch, texts)) for measure in PROFILE},
     }
-
-
-def _read(read: Callable[[Scene, str], Counts], batch: Sequence[Scene], texts: Sequence[str]) -> list[list[float]]:
-    counts = [read(scene, text) for scene, text in zip(batch, texts, strict=True)]
-    return [[float(top) for top, _ in counts], [float(bottom) for _, bottom in counts]]
 
 
 def _claimed(false: Sequence[set[str]], missing: Sequence[set[str]], strength: float) -> list[list[float]]:

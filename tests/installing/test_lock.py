@@ -106,13 +106,14 @@ COLAB = {
 
 def test_colab_keeps_its_own_versions():
     project = tomllib.loads(PYPROJECT)["project"]
-    listed = [Requirement(line) for line in project["dependencies"] + project["optional-dependencies"]["colab"]]
+    extras = project["optional-dependencies"]
+    (own,) = (Requirement(line) for line in extras["colab"])
+    assert own.name == project["name"]
+    listed = [Requirement(line) for line in sum((extras[name] for name in own.extras), project["dependencies"])]
     asked = {canonicalize_name(one.name): one.specifier for one in listed}
     replaced = {name: version for name, version in COLAB.items() if not asked[name].contains(version)}
     assert not replaced, "pip would replace these on Colab"
-    assert set(asked) >= {
-        canonicalize_name(Requirement(line).name) for line in project["optional-dependencies"]["notebook"]
-    }
+    assert set(asked) >= {canonicalize_name(Requirement(line).name) for line in extras["notebook"]}
 
 
 def test_one_version_number():

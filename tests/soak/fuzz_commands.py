@@ -106,10 +106,7 @@ def tiny(folder: Path) -> None:
     base = training.tiny(processor)
     base.config._name_or_path = "tiny"
     adapted = get_peft_model(base, config)
-    with torch.no_grad():
-        for name, p in adapted.named_parameters():
-            if "lora_B" in name:
-                p += 0.1
+    training.move_adapters(adapted, 0.1)
     adapted.save_pretrained(folder / "adapter")
     (folder / "photos").mkdir()
     for name in ("5.jpg", "6.png"):

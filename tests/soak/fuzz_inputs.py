@@ -59,23 +59,6 @@ class Reader:
         return json.dumps(rows if self.form == "list" else rows[0]).encode()
 
 
-def _faulty(found: tuple[int, list[str]]) -> None:
-    if found[1]:
-        raise ValueError(found[1][0])
-
-
-def _free(path: Path) -> Path:
-    path.unlink(missing_ok=True)
-    return path
-
-
-def _ended(result: Any) -> None:
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise RuntimeError(repr(result.exception)) from result.exception
-    if result.exit_code:
-        raise ValueError(result.output)
-
-
 def places(value: Any, at: Path_ = ()) -> Iterator[Path_]:
     """Every place in a JSON value."""
     yield at

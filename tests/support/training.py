@@ -48,3 +48,11 @@ def config(folder: Path, **settings) -> POVIDConfig:
 
 def adapters(model) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in model.named_parameters() if "lora_" in name}
+
+
+def move_adapters(model, by: float) -> None:
+    """Make the adapters do something: B, which begins at zero, is moved."""
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if "lora_B" in name:
+                p += by

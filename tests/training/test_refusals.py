@@ -281,10 +281,7 @@ def _no_lora(w: World) -> Any:
 
 def _old_adapters(w: World) -> Any:
     trainer = w.trainer(cache_reference=False)
-    with torch.no_grad():
-        for name, p in trainer.model.named_parameters():
-            if "lora_B" in name:
-                p += 0.3
+    training.move_adapters(trainer.model, 0.3)
     return trainer.train()
 
 
