@@ -16,6 +16,18 @@ from pathlib import Path
 from typing import Any
 
 Cell = dict[str, Any]
+NOT_YET = {  # chapters still in the old form, which have no student's edition; one that is rewritten leaves this list
+    "00_pocket_world",
+    "01_inside_a_vlm",
+    "02_measuring",
+    "03_why",
+    "04_text",
+    "05_image",
+    "07_povid_loss",
+    "08_training",
+    "09_does_it_work",
+    "10_where",
+}
 PURPOSES = ("exercise", "hint", "solution", "guard", "quiz")
 _STATEMENT = re.compile(r"^[`~:]{3,}\{exercise\} ?(.*)$", re.MULTILINE)
 _TITLE = re.compile(r"(?P<title>.+); (?P<difficulty>easy|medium|hard), (?P<minutes>\d+) minutes")

@@ -19,7 +19,7 @@ import nbformat
 import yaml
 from pybtex.database import Entry, parse_file
 
-from scripts.chapter_form import Cell, Exercise, exercises, purpose, source
+from scripts.chapter_form import NOT_YET, Cell, Exercise, exercises, purpose, source
 from scripts.plain_markdown import Book, Macros, equations, glued, plain
 
 ROOT = Path(__file__).parent.parent
@@ -194,11 +194,11 @@ def macros(config: Path) -> Macros:
 
 
 def make(executed: Path, out: Path, root: Path = ROOT) -> list[Path]:
-    """Write the editions of all executed notebooks of a folder; returns the paths of the students'.
+    """Write the editions of the executed notebooks of a folder; returns the paths of the students'. Those of ``NOT_YET`` are left out.
 
     Raises ``FileNotFoundError`` if there are none, and ``ValueError`` that names the notebook and what is wrong in it.
     """
-    notebooks = sorted(executed.glob("*.ipynb"))
+    notebooks = sorted(path for path in executed.glob("*.ipynb") if path.stem not in NOT_YET)
     if not notebooks:
         raise FileNotFoundError(f"{executed} holds no executed notebooks; run `make book` first.")
     (out / "solved").mkdir(parents=True, exist_ok=True)
@@ -247,3 +247,5 @@ def _unused_imports(folder: Path) -> None:
 if __name__ == "__main__":
     made = make(Path(sys.argv[1]), Path(sys.argv[2]))
     print(f"{len(made)} notebooks in {sys.argv[2]}, and with solutions in {sys.argv[2]}/solved.")
+    if NOT_YET:
+        print(f"LEFT OUT, not in the form yet: {', '.join(sorted(NOT_YET))}.")
