@@ -12,7 +12,7 @@ CHAPTERS := $(wildcard notebooks/*.ipynb)
 PAGES := $(wildcard book/*.md book/*.bib) _config.yml _toc.yml $(wildcard _ext/*.py book/drawings/* assets/css/* assets/js/*) scripts/status.py scripts/api_pages.py
 START := $(shell date +%s)
 
-.PHONY: help book test quick setup lint library-tests browser browser-tests wheel lock coverage mutants links student clean pocket results
+.PHONY: help book test quick setup lint library-tests browser browser-tests student-tests wheel lock coverage mutants links student clean pocket results
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -41,7 +41,10 @@ library-tests: .venv/.done assets/vendor/.done  ## the library's own tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore tests/book -q -n 2 --dist loadfile
 
 browser-tests: book browser  ## the built pages in headless Chromium
-	$(BIN)/pytest tests/book -q -n 2
+	$(BIN)/pytest tests/book -q -n 2 -m "not slow"
+
+student-tests: book  ## run every chapter's student's edition, untouched and solved
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/book/test_student_edition.py -q -n 2
 
 coverage: .venv/.done assets/vendor/.done  ## which lines of the library its tests do not reach
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore tests/book -q -n 2 --dist loadfile --cov povid_lib --cov-branch --cov-report term-missing:skip-covered
@@ -49,8 +52,7 @@ coverage: .venv/.done assets/vendor/.done  ## which lines of the library its tes
 mutants: .venv/.done  ## break losses, log-probabilities, metrics and corrupted texts in many small ways; print what no test notices
 	$(BIN)/python scripts/mutants.py
 
-student: scratch/.executed  ## the student's edition of the notebooks, and with solutions, in _build/student
-	$(BIN)/python -m scripts.student_edition scratch/notebooks _build/student
+student: _build/student/.made  ## the student's edition of the notebooks, and with solutions, in _build/student
 
 links: $(HTML)/index.html  ## do the book's links lead anywhere? Needs the network
 	$(BIN)/jupyter-book build scratch --path-output _build/links --builder linkcheck --quiet
@@ -110,8 +112,15 @@ scratch/.executed: .venv/.done $(CHAPTERS) $(LIBRARY) $(wildcard results/*.json)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --durations=0 --junitxml=scratch/times.xml --nbmake --overwrite scratch/notebooks
 	touch $@
 
-$(HTML)/index.html: scratch/.executed assets/vendor/.done assets/models/pocket.safetensors $(PAGES)
+_build/student/.made: scratch/.executed $(wildcard scripts/*.py) book/references.bib
+	rm -rf _build/student
+	$(BIN)/python -m scripts.student_edition scratch/notebooks _build/student
+	touch $@
+
+$(HTML)/index.html: scratch/.executed _build/student/.made assets/vendor/.done assets/models/pocket.safetensors $(PAGES)
 	cp -r book assets _ext _config.yml _toc.yml README.md scratch/
+	mkdir -p scratch/assets/student
+	cp _build/student/*.ipynb scratch/assets/student/
 	$(BIN)/python scripts/status.py scratch/times.xml scratch/book/status.md
 	$(BIN)/python scripts/api_pages.py scratch/book/api
 	$(BIN)/jupyter-book build scratch --path-output . --all -W -n --keep-going --quiet

@@ -12,6 +12,7 @@ import json
 import re
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def purpose(cell: Cell) -> str:
 def exercises(cells: list[Cell]) -> list[Exercise]:
     """A notebook's exercises, in order. Raises ``ValueError`` that names the exercise and what its form lacks."""
     starts = [i for i, cell in enumerate(cells) if cell["cell_type"] == "markdown" and _STATEMENT.search(source(cell))]
-    found = [_exercise(cells, at, nxt) for at, nxt in zip(starts, [*starts[1:], len(cells)], strict=True)]
+    found = [_exercise(cells, at, nxt) for at, nxt in pairwise([*starts, len(cells)])]
     stubs = {exercise.stub for exercise in found}
     stray = [i for i, cell in enumerate(cells) if purpose(cell) == "exercise" and i not in stubs]
     if stray:

@@ -69,8 +69,11 @@ class _NoGlue(ast.NodeTransformer):
         if isinstance(node, ast.Expr) and _glues(node.value):
             return None
         self.generic_visit(node)
-        empty = isinstance(node, ast.For | ast.If | ast.With | ast.While) and not node.body
-        return None if empty else node
+        if isinstance(node, ast.stmt) and getattr(node, "body", None) == []:
+            if isinstance(node, ast.For | ast.If | ast.With) and not getattr(node, "orelse", []):
+                return None
+            node.body = [ast.Pass()]
+        return node
 
 
 def _glues(node: ast.AST) -> bool:
@@ -194,7 +197,7 @@ def macros(config: Path) -> Macros:
 
 
 def make(executed: Path, out: Path, root: Path = ROOT) -> list[Path]:
-    """Write the editions of the executed notebooks of a folder; returns the paths of the students'. Those of ``NOT_YET`` are left out.
+    """Write the editions of a folder's executed notebooks, but those of ``NOT_YET``; returns the paths of the students'.
 
     Raises ``FileNotFoundError`` if there are none, and ``ValueError`` that names the notebook and what is wrong in it.
     """
