@@ -9,7 +9,7 @@ BIN := .venv/bin
 HTML := _build/html
 LIBRARY := $(shell find povid_lib -name '*.py' -o -name '*.js' -o -name '*.safetensors' -o -name '*.json' -o -name '*.yaml' -o -name '*.css')
 CHAPTERS := $(wildcard notebooks/*.ipynb)
-PAGES := $(wildcard book/*.md book/*.bib) _config.yml _toc.yml $(wildcard _ext/*.py book/drawings/* assets/css/* assets/js/*) scripts/status.py scripts/api_pages.py
+PAGES := $(wildcard book/*.md book/*.bib) _config.yml _toc.yml $(wildcard _ext/*.py book/drawings/* assets/css/* assets/js/*) scripts/status.py scripts/api_pages.py scripts/exercise_table.py
 START := $(shell date +%s)
 
 .PHONY: help book test quick setup lint library-tests browser browser-tests student-tests wheel lock coverage mutants links student clean pocket results
@@ -123,5 +123,6 @@ $(HTML)/index.html: scratch/.executed _build/student/.made assets/vendor/.done a
 	cp _build/student/*.ipynb scratch/assets/student/
 	$(BIN)/python scripts/status.py scratch/times.xml scratch/book/status.md
 	$(BIN)/python scripts/api_pages.py scratch/book/api
+	$(BIN)/python -m scripts.exercise_table scratch/book/instructors.md
 	$(BIN)/jupyter-book build scratch --path-output . --all -W -n --keep-going --quiet
 	touch $@

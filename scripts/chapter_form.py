@@ -30,8 +30,8 @@ NOT_YET = {  # chapters still in the old form, which have no student's edition; 
     "10_where",
 }
 PURPOSES = ("exercise", "hint", "solution", "guard", "quiz")
-_STATEMENT = re.compile(r"^[`~:]{3,}\{exercise\} ?(.*)$", re.MULTILINE)
-_TITLE = re.compile(r"(?P<title>.+); (?P<difficulty>easy|medium|hard), (?P<minutes>\d+) minutes")
+STATEMENT = re.compile(r"^[`~:]{3,}\{exercise\} ?(.*)$", re.MULTILINE)
+TITLE = re.compile(r"(?P<title>.+); (?P<difficulty>easy|medium|hard), (?P<minutes>\d+) minutes")
 SHEET = ("Question", "Answer", "Formulas", "Numbers", "Terms", "Watch out", "Next")
 WORDS_OF_A_SHEET = 250
 PRIVATE = {  # of the book's first edition: what to write instead
@@ -71,7 +71,7 @@ def purpose(cell: Cell) -> str:
 
 def exercises(cells: list[Cell]) -> list[Exercise]:
     """A notebook's exercises, in order. Raises ``ValueError`` that names the exercise and what its form lacks."""
-    starts = [i for i, cell in enumerate(cells) if cell["cell_type"] == "markdown" and _STATEMENT.search(source(cell))]
+    starts = [i for i, cell in enumerate(cells) if cell["cell_type"] == "markdown" and STATEMENT.search(source(cell))]
     found = [_exercise(cells, at, nxt) for at, nxt in pairwise([*starts, len(cells)])]
     stubs = {exercise.stub for exercise in found}
     stray = [i for i, cell in enumerate(cells) if purpose(cell) == "exercise" and i not in stubs]
@@ -82,11 +82,11 @@ def exercises(cells: list[Cell]) -> list[Exercise]:
 
 def _exercise(cells: list[Cell], at: int, nxt: int) -> Exercise:
     statement = source(cells[at])
-    titles = _STATEMENT.findall(statement)
+    titles = STATEMENT.findall(statement)
     told = titles[0].strip()
     if len(titles) > 1:
         raise ValueError(f"exercise {told!r}: another exercise stands in the same cell.")
-    title, label = _TITLE.fullmatch(told), _LABEL.search(statement)
+    title, label = TITLE.fullmatch(told), _LABEL.search(statement)
     if not title or not label:
         raise ValueError(
             f"exercise {told!r}: write `{{exercise}} Title; easy, 10 minutes` (or medium, hard) and a `:label:` below it."
