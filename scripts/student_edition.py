@@ -69,7 +69,7 @@ class _NoGlue(ast.NodeTransformer):
         if isinstance(node, ast.Expr) and _glues(node.value):
             return None
         self.generic_visit(node)
-        if isinstance(node, ast.stmt) and getattr(node, "body", None) == []:
+        if isinstance(node, ast.For | ast.While | ast.If | ast.With | ast.Try | ast.FunctionDef) and not node.body:
             if isinstance(node, ast.For | ast.If | ast.With) and not getattr(node, "orelse", []):
                 return None
             node.body = [ast.Pass()]
