@@ -29,13 +29,14 @@ quick: lint assets/vendor/.done  ## lint, types, and the library tests that take
 
 setup: .venv/.done assets/vendor/.done  ## Python environment and front-end files, nothing else
 
-lint: .venv/.done  ## ruff, mypy, imports one way, notebooks without outputs, spelling
+lint: .venv/.done  ## ruff, mypy, imports one way, notebooks without outputs, spelling, prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache | tail -6
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 	$(BIN)/typos
+	$(BIN)/python scripts/prose.py
 
 library-tests: .venv/.done assets/vendor/.done  ## the library's own tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore tests/book -q -n 2 --dist loadfile
