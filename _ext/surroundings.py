@@ -1,4 +1,4 @@
-"""What surrounds a page: repository, issue and edit buttons from one setting, the way to cite, and pictures that open by a touch."""
+"""What surrounds a page: buttons of the repository from one setting, the way to cite, and pictures that open by a touch."""
 
 from __future__ import annotations
 

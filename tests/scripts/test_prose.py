@@ -32,7 +32,11 @@ def figure(alt="Bars that fall from left to right.", source="draw()", **options)
 
 
 def test_plain_prose_has_no_fault(page):
-    text = "# A page\n\n" + SHORT + "\n\nIt has {glue:text}`a/value:.2f` [{glue:text}`a/low`, {glue:text}`a/high`] of LLaVA-1.5-7B."
+    text = (
+        "# A page\n\n"
+        + SHORT
+        + "\n\nIt has {glue:text}`a/value:.2f` [{glue:text}`a/low`, {glue:text}`a/high`] of LLaVA-1.5-7B."
+    )
     assert prose.faults(page(text)) == []
 
 
