@@ -75,7 +75,7 @@ TAKE = """([name, pages, pictures]) => {
     return body;
   };
   const xhtml = new XMLSerializer().serializeToString(copy("epub"));
-  const styles = [...document.querySelectorAll("style")].flatMap((s) => [...s.sheet.cssRules].map((r) => r.cssText)).join("\\n");
+  const styles = [...document.querySelectorAll("style")].flatMap((s) => [...s.sheet.cssRules].map((r) => r.cssText));
   const heading = document.querySelector(".bd-article h1").cloneNode(true);
   heading.querySelectorAll(".headerlink").forEach((e) => e.remove());
   return { title: heading.textContent.trim(), xhtml, html: copy("pdf").innerHTML, styles };
@@ -91,7 +91,7 @@ class Taken:
     part: str
     html: str
     xhtml: str
-    styles: str
+    styles: list[str]
 
 
 def contents(toc: dict[str, Any]) -> list[tuple[str, str]]:
@@ -151,7 +151,7 @@ def single_page(taken: list[Taken], book: dict[str, Any]) -> str:
         for name in ("styles/pydata-sphinx-theme.css", "pygments.css", "styles/sphinx-book-theme.css", "exercise.css",
                      "sphinx-design.min.css", "css/course.css")
     )  # fmt: skip
-    styles = "\n".join(dict.fromkeys(rule for one in taken for rule in one.styles.splitlines()))
+    styles = "\n".join(dict.fromkeys(rule for one in taken for rule in one.styles))
     pages = "".join(f'<section class="edition-page" id="{one.name}">{one.html}</section>' for one in taken)
     return (
         '<!doctype html><html lang="en" data-theme="light" data-mode="light"><head><meta charset="utf-8">'
@@ -179,7 +179,7 @@ def print_pdf(page: Page, address: str, html: str, pdf: Path) -> None:
 
 
 def make(site: Path, out: Path, browser: Browser, only: tuple[str, ...] = ()) -> tuple[Path, Path]:
-    """Both editions of the built book in ``site``; of the pages ``only``, if some are named. Returns the PDF's and the EPUB's path."""
+    """Both editions of the built book in ``site``, of the pages ``only`` if some are named: the PDF's and the EPUB's path."""
     book = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     listed = [(doc, part) for doc, part in contents(toc) if not only or doc in only]
@@ -193,6 +193,7 @@ def make(site: Path, out: Path, browser: Browser, only: tuple[str, ...] = ()) ->
             page = browser.new_page(
                 viewport={"width": 1100, "height": 1400}, color_scheme="light", device_scale_factor=2
             )
+            page.set_default_timeout(PATIENCE)
             taken = [take(page, address, doc, part, names, pictures) for doc, part in listed]
             print_pdf(page, address, single_page(taken, book), pdf)
             page.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -56,6 +57,16 @@ def _clean(root: ElementTree.Element) -> None:
         if at is not None and (at in seen or not at):
             del element.attrib["id"]
         seen.add(at or "")
+
+
+def _text(root: ElementTree.Element) -> str:
+    """The element as text, formulas and drawings without prefixes: some readers know them by their bare names only."""
+    text = ElementTree.tostring(root, encoding="unicode")
+    for prefix, name, top in (("m", MATHML, "math"), ("svg", SVG, "svg")):
+        text = text.replace(f' xmlns:{prefix}="{name}"', "")
+        text = re.sub(rf"<{prefix}:{top}\b", f'<{top} xmlns="{name}"', text)
+        text = re.sub(rf"(</?){prefix}:", r"\1", text)
+    return text
 
 
 def _page(title: str, body: str) -> str:
@@ -114,7 +125,7 @@ def write_epub(
         properties[chapter.name] = " ".join(
             k for k, space in held.items() if any(e.tag.startswith(f"{{{space}}}") for e in root.iter())
         )
-        pages[f"{chapter.name}.xhtml"] = _page(chapter.title, ElementTree.tostring(root, encoding="unicode"))
+        pages[f"{chapter.name}.xhtml"] = _page(chapter.title, _text(root))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr(
             "mimetype", "application/epub+zip", zipfile.ZIP_STORED
