@@ -25,6 +25,7 @@ from scripts.epub import Chapter, write_epub
 ROOT = Path(__file__).parent.parent
 LEFT_OUT = ("book/api/", "book/status")  # the library's reference and the build's own record
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+PAPER = 665  # pixels: A4 less the margins
 PATIENCE = 300_000  # milliseconds for one step; a busy machine is slow, and not wrong
 
 # What belongs to the web alone goes; folds open; the widgets' marks tell Python what to take pictures of.
@@ -32,6 +33,7 @@ TIDY = """async () => {
   await window.MathJax?.startup?.promise;
   const body = document.querySelector(".bd-article");
   body.querySelectorAll("script, style, .headerlink, .copybtn, .noprint, button.toggle-button").forEach((e) => e.remove());
+  body.querySelectorAll("details.hide > summary").forEach((e) => e.remove());
   body.querySelectorAll("details").forEach((e) => { e.open = true; });
   body.querySelectorAll(".toggle-hidden").forEach((e) => e.classList.remove("toggle-hidden"));
   const kind = ".povid-widget, #laboratory";
@@ -156,7 +158,8 @@ def single_page(taken: list[Taken], book: dict[str, Any]) -> str:
     return (
         '<!doctype html><html lang="en" data-theme="light" data-mode="light"><head><meta charset="utf-8">'
         f"<title>{book['title']}</title>"
-        f'{sheets}<link rel="stylesheet" href="_static/css/edition.css"><style>{styles}</style></head>'
+        f'{sheets}<link rel="stylesheet" href="_static/css/edition.css"><style>{styles}</style>'
+        '<script src="_static/js/equations.js"></script></head>'
         '<body class="bd-content">'
         f'<section class="edition-title"><h1>{book["title"]}</h1><p>{book["author"]}, {book["copyright"]}</p>'
         f"<p>{book['html']['extra_footer']}</p></section>"
@@ -167,9 +170,11 @@ def single_page(taken: list[Taken], book: dict[str, Any]) -> str:
 
 def print_pdf(page: Page, address: str, html: str, pdf: Path) -> None:
     """Print ``html``, as if it were a page of the site at ``address``, to ``pdf``: A4, page numbers, an outline."""
+    page.set_viewport_size({"width": PAPER, "height": 960})
+    page.emulate_media(media="print")
     page.route("**/_edition.html", lambda route: route.fulfill(body=html, content_type="text/html; charset=utf-8"))
     page.goto(f"{address}_edition.html")
-    page.wait_for_load_state("networkidle")
+    page.wait_for_load_state("networkidle")  # equations.js has made what is too wide for the paper smaller
     foot = '<div style="width: 100%; text-align: center; font: 8pt sans-serif"><span class="pageNumber"></span></div>'
     margins: Any = {"top": "18mm", "bottom": "18mm", "left": "17mm", "right": "17mm"}
     page.pdf(

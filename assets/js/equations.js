@@ -6,19 +6,19 @@ const SMALLEST = 0.6;
 function fit() {
   for (const math of document.querySelectorAll("div.math mjx-container[display='true']")) {
     const box = math.closest("div.math");
-    math.style.fontSize = "";
+    math.dataset.size ??= parseFloat(math.style.fontSize) || 100; // MathJax's own, in percent
+    math.style.fontSize = `${math.dataset.size}%`;
     box.removeAttribute("tabindex");
     for (let scale = 1; box.scrollWidth > box.clientWidth + 1 && scale > SMALLEST;) {
       scale = Math.max(SMALLEST, scale * Math.min(0.98, box.clientWidth / box.scrollWidth));
-      math.style.fontSize = `${100 * scale}%`;
+      math.style.fontSize = `${math.dataset.size * scale}%`;
     }
     if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
   }
 }
 
 async function watch() {
-  if (!window.MathJax?.startup) return;
-  await window.MathJax.startup.promise;
+  await window.MathJax?.startup?.promise;
   fit();
   let width = window.innerWidth;
   window.addEventListener("resize", () => { if (window.innerWidth !== width) { width = window.innerWidth; fit(); } });
