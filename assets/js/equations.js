@@ -1,19 +1,18 @@
-// A displayed equation that is wider than its place is drawn smaller, down to three fifths; what is wider still can be scrolled, also
-// by the keyboard. So nothing of it is ever cut off.
+// A formula that is wider than its place is drawn smaller, down to three fifths; what is wider still can be scrolled, also by the
+// keyboard. So nothing of it is ever cut off. The theme makes a formula's own element the one that scrolls.
 
 const SMALLEST = 0.6;
 
 function fit() {
-  for (const math of document.querySelectorAll("div.math mjx-container[display='true']")) {
-    const box = math.closest("div.math");
+  for (const math of document.querySelectorAll(".math mjx-container")) {
     math.dataset.size ??= parseFloat(math.style.fontSize) || 100; // MathJax's own, in percent
     math.style.fontSize = `${math.dataset.size}%`;
-    box.removeAttribute("tabindex");
-    for (let scale = 1; box.scrollWidth > box.clientWidth + 1 && scale > SMALLEST;) {
-      scale = Math.max(SMALLEST, scale * Math.min(0.98, box.clientWidth / box.scrollWidth));
+    const tooWide = () => math.scrollWidth > math.clientWidth + 1;
+    for (let scale = 1; tooWide() && scale > SMALLEST;) {
+      scale = Math.max(SMALLEST, scale * Math.min(0.98, math.clientWidth / math.scrollWidth));
       math.style.fontSize = `${math.dataset.size * scale}%`;
     }
-    if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
+    if (tooWide()) math.tabIndex = 0;
   }
 }
 
