@@ -1,18 +1,23 @@
 // A formula that is wider than its place is drawn smaller, down to three fifths; what is wider still can be scrolled, also by the
-// keyboard. So nothing of it is ever cut off. The theme makes a formula's own element the one that scrolls.
+// keyboard. So nothing of it is ever cut off.
 
 const SMALLEST = 0.6;
 
 function fit() {
   for (const math of document.querySelectorAll(".math mjx-container")) {
+    const drawn = math.querySelector("mjx-math");
+    const place = math.closest("div.math") ? math : math.parentElement; // in a line of text the span around it is what cuts
+    const share = () => place.clientWidth / drawn.getBoundingClientRect().width;
     math.dataset.size ??= parseFloat(math.style.fontSize) || 100; // MathJax's own, in percent
     math.style.fontSize = `${math.dataset.size}%`;
-    const tooWide = () => math.scrollWidth > math.clientWidth + 1;
-    for (let scale = 1; tooWide() && scale > SMALLEST;) {
-      scale = Math.max(SMALLEST, scale * Math.min(0.98, math.clientWidth / math.scrollWidth));
+    for (let scale = 1; share() < 0.99 && scale > SMALLEST;) {
+      scale = Math.max(SMALLEST, scale * Math.min(0.98, share()));
       math.style.fontSize = `${math.dataset.size * scale}%`;
     }
-    if (tooWide()) math.tabIndex = 0;
+    if (share() < 0.99) {
+      place.tabIndex = 0;
+      place.style.overflowX = "auto";
+    }
   }
 }
 
