@@ -28,6 +28,8 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 PAPER = 665  # pixels: A4 less the margins
 PATIENCE = 300_000  # milliseconds for one step; a busy machine is slow, and not wrong
 
+STARTED = "!document.querySelector('#laboratory') || document.querySelector('#laboratory canvas')"
+
 # What belongs to the web alone goes; folds open; the widgets' marks tell Python what to take pictures of.
 TIDY = """async () => {
   await window.MathJax?.startup?.promise;
@@ -124,7 +126,7 @@ def served(folder: Path) -> Iterator[str]:
 def take(page: Page, address: str, doc: str, part: str, names: dict[str, str], out: Path) -> Taken:
     """Open a page, take its widgets' pictures into ``out``, and read it. Raises ``RuntimeError`` if a widget did not start."""
     page.goto(f"{address}{doc}.html")
-    page.wait_for_load_state("networkidle")
+    page.wait_for_function(STARTED)
     expected = page.locator("script[type='application/vnd.jupyter.widget-view+json']").count()
     for i in range(expected):
         page.locator(".povid-widget").nth(i).wait_for()
@@ -174,7 +176,7 @@ def print_pdf(page: Page, address: str, html: str, pdf: Path) -> None:
     page.emulate_media(media="print")
     page.route("**/_edition.html", lambda route: route.fulfill(body=html, content_type="text/html; charset=utf-8"))
     page.goto(f"{address}_edition.html")
-    page.wait_for_load_state("networkidle")  # equations.js has made what is too wide for the paper smaller
+    page.evaluate("document.fonts.ready")  # by then equations.js has made what is too wide for the paper smaller
     foot = '<div style="width: 100%; text-align: center; font: 8pt sans-serif"><span class="pageNumber"></span></div>'
     margins: Any = {"top": "18mm", "bottom": "18mm", "left": "17mm", "right": "17mm"}
     page.pdf(

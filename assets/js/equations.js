@@ -7,14 +7,15 @@ function fit() {
   for (const math of document.querySelectorAll(".math mjx-container")) {
     const drawn = math.querySelector("mjx-math");
     const place = math.closest("div.math") ? math : math.parentElement; // in a line of text the span around it is what cuts
-    const share = () => place.clientWidth / drawn.getBoundingClientRect().width;
+    const width = () => drawn.getBoundingClientRect().width;
+    const tooWide = () => width() > place.clientWidth + 2; // a letter's slant may lean over its box
     math.dataset.size ??= parseFloat(math.style.fontSize) || 100; // MathJax's own, in percent
     math.style.fontSize = `${math.dataset.size}%`;
-    for (let scale = 1; share() < 0.99 && scale > SMALLEST;) {
-      scale = Math.max(SMALLEST, scale * Math.min(0.98, share()));
+    for (let scale = 1; tooWide() && scale > SMALLEST;) {
+      scale = Math.max(SMALLEST, scale * Math.min(0.98, place.clientWidth / width()));
       math.style.fontSize = `${math.dataset.size * scale}%`;
     }
-    if (share() < 0.99) {
+    if (tooWide()) {
       place.tabIndex = 0;
       place.style.overflowX = "auto";
     }
