@@ -20,7 +20,8 @@ GROUP = re.compile(r":[\w-]+\([^()]*(?:\([^()]*\)[^()]*)*\)")  # :not(.a), :is(.
 COMPOSED = ("bs-",)  # classes that Bootstrap's script puts together
 SIGN = re.compile(r'content:"(?P<sign>\\?[^"]+)"')
 SOURCE = re.compile(r"src:url\(\.\./vendor/fontawesome/webfonts/(?P<font>[\w-]+)\.woff2\)[^;}]*")
-STYLES = ("styles/pydata-sphinx-theme.css", "styles/sphinx-book-theme.css", "sphinx-design.min.css")
+THEME = "styles/pydata-sphinx-theme.css"
+STYLES = (THEME, "styles/sphinx-book-theme.css", "sphinx-design.min.css", "mystnb.*.css")
 
 
 def used(folder: Path) -> set[str]:
@@ -75,9 +76,9 @@ def lighten(folder: Path) -> None:
         )
     (folder / "_static" / "scripts" / "fontawesome.js").unlink(missing_ok=True)
     words = used(folder)
-    for path in (folder / "_static" / name for name in STYLES):
+    for path in (path for name in STYLES for path in (folder / "_static").glob(name)):
         path.write_text(keep(path.read_text(encoding="utf-8"), words), encoding="utf-8")
-    theme = folder / "_static" / STYLES[0]
+    theme = folder / "_static" / THEME
     css = theme.read_text(encoding="utf-8")
     for font in (folder / "_static" / "vendor" / "fontawesome" / "webfonts").glob("*.ttf"):
         font.with_suffix(".woff").write_bytes(cut(font, signs(css)))

@@ -57,9 +57,10 @@ def say_how_to_cite(app: Sphinx, pagename: str, template: str, context: dict[str
 
 
 def open_pictures(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    # On a phone a figure is small: a touch opens the picture by itself.
+    # On a phone a figure is small: a touch opens the picture by itself. Pictures far below are fetched when they are scrolled to.
     if "body" in context:
-        context["body"] = PICTURE.sub(r'<a class="enlarge" href="\g<src>">\g<0></a>', context["body"])
+        picture = r'<img loading="lazy" \g<before>src="\g<src>"\g<after>/>'
+        context["body"] = PICTURE.sub(rf'<a class="enlarge" href="\g<src>">{picture}</a>', context["body"])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

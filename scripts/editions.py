@@ -38,6 +38,9 @@ TIDY = """async () => {
   body.querySelectorAll("details.hide > summary").forEach((e) => e.remove());
   body.querySelectorAll("details").forEach((e) => { e.open = true; });
   body.querySelectorAll(".toggle-hidden").forEach((e) => e.classList.remove("toggle-hidden"));
+  const images = [...body.querySelectorAll("img[loading]")];
+  images.forEach((i) => i.removeAttribute("loading"));
+  await Promise.all(images.map((i) => i.decode()));
   const kind = ".povid-widget, #laboratory";
   const alive = [...body.querySelectorAll(kind)].filter((e) => !e.parentElement.closest(kind));
   alive.forEach((e, i) => e.setAttribute("data-picture", i));

@@ -68,6 +68,6 @@ def test_a_picture_opens_by_a_touch():
     }
     surroundings.open_pictures(None, "notebooks/x", "page.html", context, None)
     assert context["body"].startswith(
-        '<a class="enlarge" href="../_images/a.png"><img alt="Bars." src="../_images/a.png" class="x" /></a>'
+        '<a class="enlarge" href="../_images/a.png"><img loading="lazy" alt="Bars." src="../_images/a.png"'
     )
     assert context["body"].count("<a ") == 1
