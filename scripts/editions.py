@@ -30,6 +30,13 @@ PATIENCE = 300_000  # milliseconds for one step; a busy machine is slow, and not
 
 STARTED = "!document.querySelector('#laboratory') || document.querySelector('#laboratory canvas')"
 
+EXPECTED = """() => {
+  const states = [...document.querySelectorAll("script[type='application/vnd.jupyter.widget-state+json']")];
+  const all = Object.assign({}, ...states.map((s) => JSON.parse(s.textContent).state));
+  const views = [...document.querySelectorAll("script[type='application/vnd.jupyter.widget-view+json']")];
+  return views.filter((v) => all[JSON.parse(v.textContent).model_id].model_module === "anywidget").length;
+}"""
+
 # What belongs to the web alone goes; folds open; the widgets' marks tell Python what to take pictures of.
 TIDY = """async () => {
   await window.MathJax?.startup?.promise;
@@ -130,9 +137,9 @@ def take(page: Page, address: str, doc: str, part: str, names: dict[str, str], o
     """Open a page, take its widgets' pictures into ``out``, and read it. Raises ``RuntimeError`` if a widget did not start."""
     page.goto(f"{address}{doc}.html")
     page.wait_for_function(STARTED)
-    expected = page.locator("script[type='application/vnd.jupyter.widget-view+json']").count()
+    expected = page.evaluate(EXPECTED)
     for i in range(expected):
-        page.locator(".povid-widget").nth(i).wait_for()
+        page.locator("script[data-alive]").nth(i).wait_for(state="attached")
     count = page.evaluate(TIDY)
     if count < expected:
         raise RuntimeError(f"{doc}: {count} of {expected} widgets are alive; open the page in a browser and look.")

@@ -7,6 +7,10 @@ const STATE = "script[type='application/vnd.jupyter.widget-state+json']";
 // What a widget's script gets: the specification to read, and a kernel that does not answer, as there is none.
 const modelOf = (state) => ({ get: (name) => state[name], on() {}, off() {}, send() {} });
 
+// A bar of a run that is over says nothing in a page.
+const bar = (states, id) => (states[id].state.children ?? []).some((child) =>
+  states[child.replace("IPY_MODEL_", "")]?.model_name === "FloatProgressModel");
+
 const say = (el, text) => {
   const note = document.createElement("p");
   note.textContent = text;
@@ -15,6 +19,7 @@ const say = (el, text) => {
 
 async function show(script, states) {
   const { model_id: id } = JSON.parse(script.textContent);
+  if (bar(states, id)) return;
   const { model_module: by, state } = states[id];
   if (by !== "anywidget") throw new Error(`the page holds a widget of ${by}, which this book does not bring to life`);
   const el = document.createElement("div");
@@ -26,6 +31,7 @@ async function show(script, states) {
     const { default: widget } = await import(code);
     el.before(style);
     await widget.render({ model: modelOf(state), el });
+    script.dataset.alive = "";
   } catch (error) {
     say(el, "This widget could not be started. The text does not depend on it.");
     throw error;
