@@ -4,6 +4,7 @@ import base64
 import json
 
 import pytest
+from ipywidgets import FloatProgress, HBox, IntSlider
 from ipywidgets.embed import embed_data
 from myst_nb.core.render import sanitize_script_content
 
@@ -49,14 +50,9 @@ def open_widgets(open_page):
         data = embed_data(views=widgets, drop_defaults=False)
         for widget in widgets:
             change(data["manager_state"]["state"][widget.model_id]["state"])
-        scripts = [
-            "vendor/require.js",
-            "js/widgets-config.js",
-            "vendor/@jupyter-widgets/html-manager/dist/embed-amd.js",
-        ]
         state = sanitize_script_content(json.dumps(data["manager_state"]))
         views = [sanitize_script_content(json.dumps(view)) for view in data["view_specs"]]
-        body = "".join(f'<script src="_static/{name}"></script>' for name in scripts)
+        body = '<script src="_static/js/widgets.js"></script>'
         body += f'<script type="application/vnd.jupyter.widget-state+json">{state}</script>'
         body += "".join(f'<script type="application/vnd.jupyter.widget-view+json">{view}</script>' for view in views)
         html = f"<!doctype html><meta charset=utf-8><title>x</title><body>{body}"
@@ -96,3 +92,27 @@ def test_without_the_escape_the_same_page_would_have_run_it(open_widgets):
 
     page = open_widgets([Score([SCENE], ["x"], HOSTILE[:1])], bare)
     assert page.evaluate("window.ran") is True
+
+
+def test_a_widget_that_cannot_start_says_so_and_stops_no_other(open_widgets):
+    """A script that throws leaves a sentence in its place; the next widget is alive."""
+    broken, whole = Score([SCENE], ["x"], ["x"]), Score([SCENE], ["y"], ["y"])
+
+    def spoil(state):
+        if '"x"' in state["spec"]:
+            state["spec"] = "no JSON"
+
+    page = open_widgets([broken, whole], spoil)
+    page.get_by_text("This widget could not be started.").wait_for()
+    page.wait_for_selector(".score tbody tr")
+    assert page.locator(".score").count() == 1
+    assert len(page.errors) == 1
+
+
+def test_a_bar_of_a_finished_run_is_left_out_and_another_projects_widget_is_an_error(open_widgets):
+    page = open_widgets([HBox([FloatProgress()]), Score([SCENE], ["y"], ["y"])])
+    page.wait_for_selector(".score tbody tr")
+    assert page.errors == []
+    page = open_widgets([IntSlider()])
+    page.wait_for_timeout(500)
+    assert "does not bring to life" in page.errors[0]

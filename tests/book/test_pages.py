@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from scripts import prose
 from tests.book.conftest import HTML
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +50,63 @@ def test_printed_output_fits_a_desktop(open_page, path):
 def test_pictures_have_words(open_page, path):
     alts = open_page(path).eval_on_selector_all(".bd-article img", "all => all.map(i => i.alt)")
     assert all(len(alt) > 20 and not alt.endswith(".png") for alt in alts), alts
+
+
+@pytest.mark.parametrize("path", BUILT)
+def test_no_picture_is_shown_twice(open_page, path):
+    """A cell that ends with a figure and no semicolon shows it twice."""
+    shown = open_page(path).eval_on_selector_all(".bd-article img", "all => all.map(i => i.src)")
+    assert len(shown) == len(set(shown)), [src for src in shown if shown.count(src) > 1]
+
+
+@pytest.mark.parametrize("name", [n for n in prose.RULES["held"] if n.startswith("notebooks/")])
+def test_every_figure_of_a_held_chapter_has_a_number_and_a_caption(open_page, name):
+    page = open_page(name.replace(".ipynb", ".html"))
+    bare = page.eval_on_selector_all(
+        ".bd-article .cell_output img, .bd-article figure",
+        """all => all.filter(e => !e.closest("figure")?.querySelector("figcaption .caption-number"))
+                 .map(e => e.outerHTML.slice(0, 200))""",
+    )
+    assert not bare, bare
+
+
+@pytest.mark.parametrize("width", [1400, 1024, 390])
+@pytest.mark.parametrize("path", BUILT)
+def test_no_equation_is_cut_off(open_page, path, width):
+    """Formulas fit their place. On a phone one that is still too wide scrolls, and can be reached by the keyboard."""
+    page = open_page(path, viewport={"width": width, "height": 900})
+    page.evaluate("window.MathJax?.startup?.promise")
+    page.wait_for_timeout(300)
+    cut = page.eval_on_selector_all(
+        ".bd-article .math mjx-math",
+        """(all, phone) => all.filter(drawn => {
+             const place = drawn.closest("div.math mjx-container") ?? drawn.closest(".math");
+             const scrolls = phone && place.tabIndex === 0 && getComputedStyle(place).overflowX === "auto";
+             return drawn.getBoundingClientRect().width > place.clientWidth + 2 && !scrolls;
+           }).map(drawn => drawn.closest(".math").textContent.slice(0, 80))""",
+        width == 390,
+    )
+    assert not cut, cut
+
+
+def test_search_works_offline(open_page):
+    page = open_page("search.html?q=hallucination")
+    page.locator("#search-results li a").first.wait_for()
+    assert (page.outside, page.errors) == ([], [])
+
+
+LIMITS = {"plain": 600_000, "rich": 2_500_000}  # bytes before a click; rich: with formulas or widgets
+
+
+@pytest.mark.parametrize("path", BUILT)
+def test_a_page_is_light(open_page, path):
+    page = open_page(path)
+    rich = page.locator("mjx-container, .povid-widget, #laboratory").count() > 0
+    size = page.evaluate(
+        "[...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')]"
+        ".reduce((sum, entry) => sum + entry.encodedBodySize, 0)"
+    )
+    assert 0 < size <= LIMITS["rich" if rich else "plain"], size
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
