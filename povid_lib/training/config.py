@@ -129,8 +129,9 @@ class POVIDConfig(DPOConfig):
     ``noised_tokens``, ``scored_under``, ``reference_tokens``: see ``dispreference.ImageDispreference``, whose defaults are these.
 
     Each of these can be switched off and changes nothing but time and disk: ``shared_prefix`` (see ``logprobs``),
-    ``cache_reference`` (the reference reads each pair once, before training), ``cache_features`` (the vision tower too: 4.7 MB a
-    picture for LLaVA-1.5-7B in bfloat16). ``cache_dir``: where (default: in ``output_dir``).
+    ``cache_reference`` (the reference reads each pair once, before training, and each epoch's noised pictures at its beginning),
+    ``cache_features`` (the vision tower too: 4.7 MB a picture for LLaVA-1.5-7B in bfloat16, and as much for a noised one).
+    ``cache_dir``: where (default: in ``output_dir``).
 
     Raises ``ValueError`` for a value outside its range, a combination that means nothing, or a setting of TRL's own loss, which is
     not computed here.
@@ -236,6 +237,12 @@ class POVIDConfig(DPOConfig):
     def needs_noise(self) -> bool:
         """Whether the loss has a term for the image dispreference."""
         return "noised" in self.row.weights
+
+    @property
+    def caches_noised(self) -> bool:
+        """Whether the reference reads other pictures than its own, noised or cropped ones, and is cached."""
+        reads = self.needs_noise and (self.scored_under == "noised" or self.reference_tokens == "own")
+        return self.cache_reference and (reads or "weakened" in self.row.weights)
 
     @property
     def image_dispreference(self) -> ImageDispreference:
