@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from reprlib import repr as shown
@@ -19,6 +20,7 @@ from povid_lib.data import conversations
 from povid_lib.data import images as images_module
 from povid_lib.training.conversations import Read, read
 
+_KNOWN = 4096  # rows whose tokens are kept, some kB each
 Side = Literal["chosen", "rejected"]
 SIDES: tuple[Side, Side] = ("chosen", "rejected")
 
@@ -81,7 +83,7 @@ class PairCollator:
     def read(self, row: Mapping[str, Any]) -> Read:
         """A row as text and tokens. Raises ``ValueError`` that names it, with all that is wrong with it."""
         try:
-            found, picture = read(self.processor, row), conversations.pictures_of(row)[0]
+            found, picture = self._read(row), conversations.pictures_of(row)[0]
             if not isinstance(picture, Image.Image):
                 raise ValueError(
                     f"its picture is {shown(picture)}; give an opened one, as `trl_dataset.prepare_rows` does"
@@ -95,6 +97,23 @@ class PairCollator:
         except ValueError as error:
             raise ValueError(f"Row {row['id']}: {str(error).rstrip('.')}.") from error
         return found
+
+    def _read(self, row: Mapping[str, Any]) -> Read:
+        """``read``, of what was read lately from memory: the checks, every cache and every epoch read the same rows."""
+        if conversations.row_faults(row):
+            return read(self.processor, row)  # raises
+        said = [row[name] for name in conversations.TEXTS]
+        key = json.dumps([said, self.processor.chat_template], sort_keys=True, default=repr)
+        found = self._known.get(key) or read(self.processor, row)
+        self._known.pop(key, None)
+        self._known[key] = found
+        if len(self._known) > _KNOWN:
+            del self._known[next(iter(self._known))]  # the one that was not asked for longest
+        return found
+
+    @functools.cached_property
+    def _known(self) -> dict[str, Read]:
+        return {}
 
     @functools.cached_property
     def _places(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -243,6 +243,20 @@ class POVIDConfig(DPOConfig):
         """Whether the reference reads other pictures than its own, noised or cropped ones, and is cached."""
         reads = self.needs_noise and (self.scored_under == "noised" or self.reference_tokens == "own")
         return self.cache_reference and (reads or "weakened" in self.row.weights)
+
+    @property
+    def caches_hidden(self) -> bool:
+        """Whether the cache holds what the reference says of any token under the clear picture: the policy's are not known yet."""
+        scored = self.scored_under == "clean" and self.reference_tokens == "policy"
+        return self.cache_reference and self.needs_noise and scored
+
+    @property
+    def caches(self) -> dict[str, Any]:
+        """What of the settings the caches depend on: trainings of one model on one data set that agree in it may share a
+        ``cache_dir``."""
+        noise = asdict(self.image_dispreference) if self.needs_noise else self.row.weights
+        noised = [self.seed, noise] if self.caches_noised else None
+        return {"hidden": self.caches_hidden, "features": self.cache_features, "noised": noised}
 
     @property
     def image_dispreference(self) -> ImageDispreference:

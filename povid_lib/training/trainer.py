@@ -251,16 +251,16 @@ class POVIDTrainer(DPOTrainer):
         base = self.accelerator.unwrap_model(self.model).get_base_model()
         if reference_cache.versions(base) != self._versions:  # written to since it was hashed
             self._key = reference_cache.key(base, self.processing_class)
-        hidden = settings.cache_reference and settings.needs_noise and settings.scored_under == "clean"
-        hidden = hidden and settings.reference_tokens == "policy"  # its own tokens are scored in the other cache
-        made = reference_cache.clear(self._key, hidden, settings.cache_features, settings.shared_prefix)
+        wanted = settings.caches_hidden, settings.cache_features, settings.shared_prefix
+        made = reference_cache.clear(self._key, *wanted)
         return self._built("", *made)
 
     def _built(self, name: str, key: dict[str, str], read: reference_cache.Read) -> reference_cache.RowCache:
         settings: POVIDConfig = self.args
         folder = Path(settings.cache_dir or Path(settings.output_dir) / "cache") / name
         self.model.to(self.accelerator.device)
-        with self.compute_loss_context_manager():
+        alone = locked(folder, wait=True) if self.accelerator.is_main_process else nullcontext()
+        with alone, self.compute_loss_context_manager():
             return reference_cache.build(
                 folder, key, self.model, self.data_collator, self.train_dataset, self.accelerator, read,
                 batch_size=settings.per_device_train_batch_size,
