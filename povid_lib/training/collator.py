@@ -123,6 +123,40 @@ class PairCollator:
         return int((ids == self.processor.image_token_id).sum())
 
 
+def parts(batch: Batch, tokens: int | None) -> list[Batch]:
+    """A batch in parts of at most ``tokens`` each, padding counted: rows of like length together, padded to their own longest. A
+    row that is longer is a part of its own. None: the batch as it is, in one part."""
+    if tokens is None:
+        return [batch]
+    texts = [batch[name] for name in ("prompt", *SIDES)]
+    lengths = torch.stack([text["mask"].sum(1) for text in texts], 1).tolist()
+    found: list[list[int]] = []
+    widest = [0, 0, 0]
+    for row in sorted(range(len(lengths)), key=lambda at: sum(lengths[at])):
+        together = [max(pair) for pair in zip(widest, lengths[row], strict=True)]
+        fits = bool(found) and (len(found[-1]) + 1) * sum(together) <= tokens
+        found = [*found[:-1], [*found[-1], row]] if fits else [*found, [row]]
+        widest = together if fits else lengths[row]
+    return [_part(batch, rows) for rows in found]
+
+
+def _part(batch: Batch, rows: list[int]) -> Batch:
+    def cut(text: Tokens, left: bool) -> Tokens:
+        longest = int(text["mask"][rows].sum(1).max())
+        kept = slice(text["mask"].shape[1] - longest, None) if left else slice(longest)
+        return Tokens(ids=text["ids"][rows, kept], mask=text["mask"][rows, kept])
+
+    return Batch(
+        row_ids=[batch["row_ids"][row] for row in rows],
+        digests=batch["digests"][rows],
+        images=[batch["images"][row] for row in rows],
+        pixel_values=batch["pixel_values"][rows],
+        prompt=cut(batch["prompt"], left=True),
+        chosen=cut(batch["chosen"], left=False),
+        rejected=cut(batch["rejected"], left=False),
+    )
+
+
 def _padded(rows: list[list[int]], pad: int) -> Tokens:
     """Lists of ids, padded on the right to the longest."""
     length = max(len(ids) for ids in rows)

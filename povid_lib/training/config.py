@@ -128,7 +128,9 @@ class POVIDConfig(DPOConfig):
     chosen answers; like ``label_smoothing``, it is for your own experiments. ``weakening``, ``masked_share``, ``noise_*``,
     ``noised_tokens``, ``scored_under``, ``reference_tokens``: see ``dispreference.ImageDispreference``, whose defaults are these.
 
-    Each of these can be switched off and changes nothing but time and disk: ``shared_prefix`` (see ``logprobs``),
+    Each of these can be switched off and changes nothing but time, memory and disk: ``shared_prefix`` (see ``logprobs``),
+    ``unpadded`` (all pairs in one row, see ``unpadded``), ``tokens_per_pass`` (a batch in several passes of at most so many tokens,
+    with its own gradient: ``per_device_train_batch_size`` says what an update is, and this what the memory holds),
     ``cache_reference`` (the reference reads each pair once, before training, and each epoch's noised pictures at its beginning),
     ``cache_features`` (the vision tower too: 4.7 MB a picture for LLaVA-1.5-7B in bfloat16, and as much for a noised one).
     ``cache_dir``: where (default: in ``output_dir``).
@@ -152,6 +154,10 @@ class POVIDConfig(DPOConfig):
     scored_under: Literal["noised", "clean"] = "noised"
     reference_tokens: Literal["policy", "own"] = "policy"
     shared_prefix: bool = True
+    unpadded: bool = False
+    tokens_per_pass: Annotated[
+        Count | None, Remedy("give a whole number of tokens, 1 or more, or null for the whole batch in one pass")
+    ] = None
     cache_reference: bool = True
     cache_features: bool = False
     cache_dir: str | None = None
@@ -189,6 +195,10 @@ class POVIDConfig(DPOConfig):
                 f"the cache holds sums over whole answers, and objective {self.objective!r} weighs their tokens; set "
                 "cache_reference to False"
             )
+        if self.unpadded and not self.shared_prefix:
+            yield "unpadded pairs share their prefix; set shared_prefix to True, or unpadded to False"
+        if self.tokens_per_pass and self.deepspeed:
+            yield "DeepSpeed counts its own passes, and tokens_per_pass makes others; leave one of them out"
         if self.needs_noise:
             try:
                 self.image_dispreference  # noqa: B018 checks its values

@@ -30,8 +30,9 @@ def noised(
     ``key``: see ``reference_cache.key``. With ``cache_features`` it holds the features of the noised pictures as well.
     """
     how = settings.image_dispreference if settings.needs_noise else None  # else the picture is cropped
-    # masking hides image tokens, whose features are those of the clear picture
-    features = settings.cache_features and (how is None or how.weakening == "noise")
+    # masking hides image tokens, whose features are those of the clear picture, and its prompts have holes
+    masks = how is not None and how.weakening == "masking"
+    features, unpadded = settings.cache_features and not masks, settings.unpadded and not masks
 
     def read(model: Any, batch: Batch) -> dict[str, list[Tensor]]:
         generators = chances(settings.seed, batch, epoch)
@@ -42,13 +43,14 @@ def noised(
         found: dict[str, list[Tensor]] = {}
         with reference(model) as base, last_hidden(base) as last:
             pictures = image_features(base, shown.pixel_values.to(base.dtype))
-            logits = pair_scores.under(base, shown._replace(features=pictures))
+            logits = pair_scores.under(base, shown._replace(features=pictures), unpadded)
             if how is None:
                 found["weakened"] = list(response_logps(logits, batch, "chosen"))
             elif how.reference_tokens == "policy":
-                found["hidden"] = of_answers(last[0], batch)
+                found["hidden"] = of_answers(last[0], batch, unpadded, rejected=False)
             else:
-                clean = chosen_logits(base, batch, batch["pixel_values"]) if how.scored_under == "clean" else None
+                pixels = batch["pixel_values"]
+                clean = chosen_logits(base, batch, pixels, None, unpadded) if how.scored_under == "clean" else None
                 drawn = chances(settings.seed, batch, epoch, "reference")
                 _, logps = pair_scores.own_answer(batch, ChosenLogits(clean, logits), how, drawn)
                 found["noised"] = list(sequence_logps(logps, batch["chosen"]["mask"]))

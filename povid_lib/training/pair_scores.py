@@ -178,7 +178,7 @@ def pair_logps(
     """
     row, model = settings.row, models.policy
     features = None if cached is None else cached.features
-    chosen, rejected = pair_logits(model, batch, settings.shared_prefix, features)
+    chosen, rejected = pair_logits(model, batch, settings.shared_prefix, features, settings.unpadded)
     policy = _scores(batch, chosen, rejected, row.segments)
     checks.check_finite(step, batch["row_ids"], policy)
     ref_chosen: Tensor | None
@@ -187,7 +187,7 @@ def pair_logps(
         ref_chosen = None if cached.hidden is None else _lm_head(models.adapted, cached.hidden)
     else:
         with torch.no_grad(), models.adapted.disable_adapter():
-            ref_chosen, ref_rejected = pair_logits(model, batch, settings.shared_prefix, features)
+            ref_chosen, ref_rejected = pair_logits(model, batch, settings.shared_prefix, features, settings.unpadded)
         reference = _scores(batch, ref_chosen, ref_rejected, row.segments)
     metrics: Metrics = {}
     held = cached_noised or CachedNoised()
@@ -200,17 +200,17 @@ def pair_logps(
     if "weakened" in row.weights:
         shown = cropped_pictures(batch, processor, chances(settings.seed, batch, epoch))
         shown = shown._replace(features=held.features)
-        policy = policy._replace(weakened=response_logps(under(model, shown), batch, "chosen"))
+        policy = policy._replace(weakened=response_logps(under(model, shown, settings.unpadded), batch, "chosen"))
         if held.weakened is None:
             with torch.no_grad(), models.adapted.disable_adapter():
-                weakened = response_logps(under(model, shown), batch, "chosen")
+                weakened = response_logps(under(model, shown, settings.unpadded), batch, "chosen")
         reference = reference._replace(weakened=weakened if held.weakened is None else held.weakened)
     return policy, reference, metrics
 
 
-def under(model: nn.Module, shown: Shown) -> Tensor:
+def under(model: nn.Module, shown: Shown, unpadded: bool = False) -> Tensor:
     """One model's logits at the places of the chosen answer under the pictures that are ``shown``."""
-    return chosen_logits(model, shown.batch, shown.pixel_values, shown.features)
+    return chosen_logits(model, shown.batch, shown.pixel_values, shown.features, unpadded)
 
 
 def cropped_pictures(batch: Batch, processor: LlavaProcessor, generators: Sequence[torch.Generator]) -> Shown:
@@ -236,6 +236,7 @@ def _noised(
     """The noised answer, with no more passes than the settings ask for and the cache leaves; the reference's log-probabilities are
     summed, (rows,). ``chosen``, ``ref_chosen``: logits under the clean picture."""
     how, mask = settings.image_dispreference, batch["chosen"]["mask"]
+    unpadded = settings.unpadded and how.weakening == "noise"  # masked prompts have holes
     shown = Shown(batch, batch["pixel_values"], held.features)
     if held.features is None:
         shown = weaken(batch, how, processor, chances(settings.seed, batch, epoch))
@@ -243,7 +244,7 @@ def _noised(
             base = cast(LlavaForConditionalGeneration, models.adapted.get_base_model())
             shown = shown._replace(features=image_features(base, shown.pixel_values))
     with torch.no_grad() if how.scored_under == "clean" else nullcontext():
-        under_noise = under(models.policy, shown)
+        under_noise = under(models.policy, shown, unpadded)
     of_policy = ChosenLogits(chosen, under_noise)
     ids, found = own_answer(batch, of_policy, how, chances(settings.seed, batch, epoch, "policy"))
     if held.noised is not None:
@@ -251,7 +252,7 @@ def _noised(
     ref_under_noise = None if held.hidden is None else _lm_head(models.adapted, held.hidden)
     if ref_under_noise is None and (how.scored_under == "noised" or how.reference_tokens == "own"):
         with torch.no_grad(), models.adapted.disable_adapter():
-            ref_under_noise = under(models.policy, shown)
+            ref_under_noise = under(models.policy, shown, unpadded)
     of_reference = ChosenLogits(ref_chosen, ref_under_noise)
     if how.reference_tokens == "own":
         _, logps = own_answer(batch, of_reference, how, chances(settings.seed, batch, epoch, "reference"))

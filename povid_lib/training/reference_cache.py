@@ -33,7 +33,8 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from povid_lib.data import trl_dataset
 from povid_lib.files.jsonl import replacing
-from povid_lib.training.collator import SIDES, Batch, PairCollator, as_bytes
+from povid_lib.training import unpadded as one_row
+from povid_lib.training.collator import SIDES, Batch, PairCollator, as_bytes, parts
 from povid_lib.training.logprobs import image_features, pair_logits, response_logps
 
 _SHARD = 64  # rows a file: so many are read again after a kill
@@ -93,12 +94,15 @@ def build(
     accelerator: Accelerator,
     read: Read,
     batch_size: int,
+    tokens: int | None = None,
 ) -> RowCache:
     """Read every row that ``folder`` does not hold yet once, write what ``read`` gives of it, and open the folder.
 
-    ``key``: what the cache depends on beside its rows, see ``key`` and ``clear``. Each process takes every n-th row. A run that
-    stops in between keeps the files that it has written. Raises ``ValueError`` as ``RowCache`` does if the folder is of something
-    else, and, before anything is read, if the text or the picture of any row has changed since it was written there.
+    ``key``: what the cache depends on beside its rows, see ``key`` and ``clear``. ``tokens``: see ``collator.parts``.
+
+    Each process takes every n-th row. A run that stops in between keeps the files that it has written. Raises ``ValueError`` as
+    ``RowCache`` does if the folder is of something else, and, before anything is read, if the text or the picture of any row has
+    changed since it was written there.
     """
     main = accelerator.is_main_process
     if main and not (folder / _KEY).is_file():
@@ -116,7 +120,7 @@ def build(
     accelerator.wait_for_everyone()  # all have looked before one writes
     mine = Subset(dataset, missing[accelerator.process_index :: accelerator.num_processes])
     if missing:
-        _write_rows(folder, held.next_shard, model, collator, mine, contents, accelerator, read, batch_size)
+        _write_rows(folder, held.next_shard, model, collator, mine, contents, accelerator, read, batch_size, tokens)
     accelerator.wait_for_everyone()
     return RowCache(folder, key) if missing else held
 
@@ -131,6 +135,7 @@ def _write_rows(
     accelerator: Accelerator,
     read: Read,
     batch_size: int,
+    tokens: int | None,
 ) -> None:
     loader: Iterable[Batch] = DataLoader(mine, batch_size=batch_size, collate_fn=collator)
     wait = tqdm(loader, desc="reference", disable=not accelerator.is_local_main_process)
@@ -138,10 +143,11 @@ def _write_rows(
     ids: list[str] = []
     at = 0
     for batch in wait:
-        found = read(model, send_to_device(batch, accelerator.device)) | {"digest": list(batch["digests"])}
-        for row, row_id in enumerate(batch["row_ids"]):
-            tensors |= {f"{len(ids)}.{name}": of[row].cpu().contiguous() for name, of in found.items()}
-            ids.append(row_id)
+        for part in parts(batch, tokens):
+            found = read(model, send_to_device(part, accelerator.device)) | {"digest": list(part["digests"])}
+            for row, row_id in enumerate(part["row_ids"]):
+                tensors |= {f"{len(ids)}.{name}": of[row].cpu().contiguous() for name, of in found.items()}
+                ids.append(row_id)
         at += len(batch["row_ids"])
         if len(ids) >= _SHARD or at == len(mine):
             with replacing(folder / f"{accelerator.process_index:04d}-{shard:05d}.safetensors") as part:
@@ -150,7 +156,9 @@ def _write_rows(
             shard, tensors, ids = shard + 1, {}, []
 
 
-def clear(key: dict[str, str], hidden: bool, features: bool, shared_prefix: bool = True) -> tuple[dict[str, str], Read]:
+def clear(
+    key: dict[str, str], hidden: bool, features: bool, shared_prefix: bool = True, unpadded: bool = False
+) -> tuple[dict[str, str], Read]:
     """The cache of what the reference gives to the answers under their own pictures: its key and its reader.
 
     ``hidden``, ``features``: whether it holds these beside the sums, see ``Cached``.
@@ -159,10 +167,10 @@ def clear(key: dict[str, str], hidden: bool, features: bool, shared_prefix: bool
     def read(model: Any, batch: Batch) -> dict[str, list[Tensor]]:
         with reference(model) as base, last_hidden(base) as last:
             pictures = image_features(base, batch["pixel_values"].to(base.dtype)) if features else None
-            logits = pair_logits(base, batch, shared_prefix, pictures)
+            logits = pair_logits(base, batch, shared_prefix, pictures, unpadded)
         found = {side: list(response_logps(of, batch, side)) for side, of in zip(SIDES, logits, strict=True)}
         if hidden:
-            found["hidden"] = of_answers(last[0], batch)
+            found["hidden"] = of_answers(last[0], batch, unpadded, rejected=True)
         return found if pictures is None else found | {"features": list(pictures)}
 
     return key | {"hidden": str(hidden), "features": str(features)}, read
@@ -193,8 +201,10 @@ def last_hidden(base: LlavaForConditionalGeneration) -> Iterator[list[Tensor]]:
         hook.remove()
 
 
-def of_answers(hidden: Tensor, batch: Batch) -> list[Tensor]:
-    """Of hidden states (rows, C or more, hidden size) those of each chosen answer, (its length, hidden size)."""
+def of_answers(hidden: Tensor, batch: Batch, unpadded: bool, rejected: bool) -> list[Tensor]:
+    """Of hidden states (rows, C or more, hidden size), or of one row (see ``unpadded``) with or without the ``rejected`` answers,
+    those of each chosen answer, (its length, hidden size)."""
+    hidden = one_row.by_row(hidden, one_row.row_of(batch, rejected)) if unpadded else hidden
     return [row[:length] for row, length in zip(hidden, batch["chosen"]["mask"].sum(1).tolist(), strict=True)]
 
 

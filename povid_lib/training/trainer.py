@@ -26,8 +26,9 @@ from povid_lib.training import (
     pair_scores,
     reference_cache,
     run_folder,
+    unpadded,
 )
-from povid_lib.training.collator import Batch
+from povid_lib.training.collator import Batch, parts
 from povid_lib.training.config import POVIDConfig
 from povid_lib.training.losses import Logps, Metrics
 from povid_lib.training.means import Means
@@ -85,10 +86,17 @@ class POVIDTrainer(DPOTrainer):
             peft_config=given.peft_config,
         )
         checks.check_trainable(self.model)
+        if given.args.unpadded:
+            text = given.model.config.text_config
+            unpadded.check_device(
+                self.accelerator.device, given.model.dtype, text.hidden_size // text.num_attention_heads
+            )
+            unpadded.prepare(given.model)
         self._versions = reference_cache.versions(self.model.get_base_model())
         self._cache: reference_cache.RowCache | None = None
         self._noised: tuple[int, reference_cache.RowCache] | None = None  # of one epoch
         self._means = Means(self.accelerator)
+        self._share = 1.0  # of the batch's rows in this pass
 
     # --- what is overridden of Trainer ---------------------------------------------------------------------------
 
@@ -148,6 +156,20 @@ class POVIDTrainer(DPOTrainer):
         found.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in means.items()})
         return found
 
+    def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> Any:
+        """As ``Trainer.training_step``, in as many passes as ``tokens_per_pass`` asks for: every row weighs what it does in one."""
+        found, rows = torch.zeros((), device=self.accelerator.device), len(inputs["row_ids"])
+        some = parts(inputs, self.args.tokens_per_pass)
+        try:
+            for number, part in enumerate(some, start=1):
+                self._share = len(part["row_ids"]) / rows
+                # gradients are summed over the processes once, with the last part
+                with nullcontext() if number == len(some) else self.accelerator.no_sync(model):
+                    found = found + super().training_step(model, part, num_items_in_batch)
+        finally:
+            self._share = 1.0
+        return found
+
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
@@ -167,7 +189,7 @@ class POVIDTrainer(DPOTrainer):
                 "updated; lower learning_rate or the coefficients."
             )
         self._means.add(metrics | of_loss)
-        return loss
+        return loss * self._share
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds to what is logged of training the means since the last log, over all processes, and the tokens a second."""
@@ -251,7 +273,7 @@ class POVIDTrainer(DPOTrainer):
         base = self.accelerator.unwrap_model(self.model).get_base_model()
         if reference_cache.versions(base) != self._versions:  # written to since it was hashed
             self._key = reference_cache.key(base, self.processing_class)
-        wanted = settings.caches_hidden, settings.cache_features, settings.shared_prefix
+        wanted = settings.caches_hidden, settings.cache_features, settings.shared_prefix, settings.unpadded
         made = reference_cache.clear(self._key, *wanted)
         return self._built("", *made)
 
@@ -263,5 +285,5 @@ class POVIDTrainer(DPOTrainer):
         with alone, self.compute_loss_context_manager():
             return reference_cache.build(
                 folder, key, self.model, self.data_collator, self.train_dataset, self.accelerator, read,
-                batch_size=settings.per_device_train_batch_size,
+                batch_size=settings.per_device_train_batch_size, tokens=settings.tokens_per_pass,
             )  # fmt: skip
