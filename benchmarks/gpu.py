@@ -54,6 +54,7 @@ def environment(bench: Bench) -> None:
     if bench.device.type == "cuda":
         seen = torch.cuda.get_device_properties(bench.device)
         card = {"card": seen.name, "gib": round(seen.total_memory / 2**30, 1), "capability": [seen.major, seen.minor]}
+    card["width"] = bench.shape.width
     bench.row("environment", "machine", **card, **versions, python=platform.python_version(), dtype=str(bench.dtype))
 
 

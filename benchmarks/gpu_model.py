@@ -179,7 +179,7 @@ def our_step(bench: Bench, n: int, name: str) -> tuple[Callable[[], Tensor], flo
         lengths = batch["chosen"]["mask"].sum(1)
         return objectives.evaluate(args.row, args.coefficients, policy, reference, lengths)[0]
 
-    return step, seconds
+    return step, seconds if held else 0.0
 
 
 def now(bench: Bench) -> float:
