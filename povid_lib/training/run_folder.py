@@ -109,7 +109,7 @@ def disk_faults(model: LlavaForConditionalGeneration, settings: POVIDConfig, row
     need = 0
     epochs = math.ceil(settings.num_train_epochs)
     if settings.max_steps > 0:
-        epochs = math.ceil(settings.max_steps * _rows_per_update(settings) / rows)
+        epochs = math.ceil(settings.max_steps * _rows_per_update(settings) / max(1, rows))
     noises = epochs if settings.caches_noised else 0  # a cache for each epoch's
     if settings.cache_reference and settings.needs_noise and settings.reference_tokens == "policy":
         answers = rows * 128 * text.hidden_size * size  # a long answer has about 128 tokens
