@@ -18,7 +18,7 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 from povid_lib.data.conversations import pictures_of
 from povid_lib.files.faults import Faults
 from povid_lib.models.chat_template import prompt_text
-from povid_lib.training import run_folder
+from povid_lib.training import run_folder, unpadded
 from povid_lib.training.collator import PairCollator
 from povid_lib.training.config import POVIDConfig
 from povid_lib.training.losses import Logps
@@ -86,7 +86,7 @@ def model_faults(model: nn.Module, settings: POVIDConfig) -> list[str]:
                     f"{name} to 0 in {part} of the model's config.json, and load it again"
                 )
     attention = model.config.text_config._attn_implementation
-    if settings.shared_prefix and attention != "sdpa":
+    if settings.shared_prefix and attention not in ("sdpa", unpadded.NAME):
         faults.append(
             f"the attention is {attention!r}, which cannot take the shared prefix's mask; load the model with "
             "attn_implementation='sdpa' or set shared_prefix to False"

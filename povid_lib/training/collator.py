@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from reprlib import repr as shown
@@ -19,6 +20,7 @@ from povid_lib.data import conversations
 from povid_lib.data import images as images_module
 from povid_lib.training.conversations import Read, read
 
+_KNOWN = 4096  # rows whose tokens are kept, some kB each
 Side = Literal["chosen", "rejected"]
 SIDES: tuple[Side, Side] = ("chosen", "rejected")
 
@@ -81,7 +83,7 @@ class PairCollator:
     def read(self, row: Mapping[str, Any]) -> Read:
         """A row as text and tokens. Raises ``ValueError`` that names it, with all that is wrong with it."""
         try:
-            found, picture = read(self.processor, row), conversations.pictures_of(row)[0]
+            found, picture = self._read(row), conversations.pictures_of(row)[0]
             if not isinstance(picture, Image.Image):
                 raise ValueError(
                     f"its picture is {shown(picture)}; give an opened one, as `trl_dataset.prepare_rows` does"
@@ -96,12 +98,63 @@ class PairCollator:
             raise ValueError(f"Row {row['id']}: {str(error).rstrip('.')}.") from error
         return found
 
+    def _read(self, row: Mapping[str, Any]) -> Read:
+        """``read``, of what was read lately from memory: the checks, every cache and every epoch read the same rows."""
+        if conversations.row_faults(row):
+            return read(self.processor, row)  # raises
+        said = [row[name] for name in conversations.TEXTS]
+        key = json.dumps([said, self.processor.chat_template], sort_keys=True, default=repr)
+        found = self._known.get(key) or read(self.processor, row)
+        self._known.pop(key, None)
+        self._known[key] = found
+        if len(self._known) > _KNOWN:
+            del self._known[next(iter(self._known))]  # the one that was not asked for longest
+        return found
+
+    @functools.cached_property
+    def _known(self) -> dict[str, Read]:
+        return {}
+
     @functools.cached_property
     def _places(self) -> int:
         """Tokens of a picture."""
         picture, token = Image.new("RGB", (8, 8)), self.processor.image_token
         ids = self.processor(images=[picture], text=[token], return_tensors="pt")["input_ids"]
         return int((ids == self.processor.image_token_id).sum())
+
+
+def parts(batch: Batch, tokens: int | None) -> list[Batch]:
+    """A batch in parts of at most ``tokens`` each, padding counted: rows of like length together, padded to their own longest. A
+    row that is longer is a part of its own. None: the batch as it is, in one part."""
+    if tokens is None:
+        return [batch]
+    texts = [batch[name] for name in ("prompt", *SIDES)]
+    lengths = torch.stack([text["mask"].sum(1) for text in texts], 1).tolist()
+    found: list[list[int]] = []
+    widest = [0, 0, 0]
+    for row in sorted(range(len(lengths)), key=lambda at: sum(lengths[at])):
+        together = [max(pair) for pair in zip(widest, lengths[row], strict=True)]
+        fits = bool(found) and (len(found[-1]) + 1) * sum(together) <= tokens
+        found = [*found[:-1], [*found[-1], row]] if fits else [*found, [row]]
+        widest = together if fits else lengths[row]
+    return [_part(batch, rows) for rows in found]
+
+
+def _part(batch: Batch, rows: list[int]) -> Batch:
+    def cut(text: Tokens, left: bool) -> Tokens:
+        longest = int(text["mask"][rows].sum(1).max())
+        kept = slice(text["mask"].shape[1] - longest, None) if left else slice(longest)
+        return Tokens(ids=text["ids"][rows, kept], mask=text["mask"][rows, kept])
+
+    return Batch(
+        row_ids=[batch["row_ids"][row] for row in rows],
+        digests=batch["digests"][rows],
+        images=[batch["images"][row] for row in rows],
+        pixel_values=batch["pixel_values"][rows],
+        prompt=cut(batch["prompt"], left=True),
+        chosen=cut(batch["chosen"], left=False),
+        rejected=cut(batch["rejected"], left=False),
+    )
 
 
 def _padded(rows: list[list[int]], pad: int) -> Tokens:

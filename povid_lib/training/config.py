@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -128,9 +128,12 @@ class POVIDConfig(DPOConfig):
     chosen answers; like ``label_smoothing``, it is for your own experiments. ``weakening``, ``masked_share``, ``noise_*``,
     ``noised_tokens``, ``scored_under``, ``reference_tokens``: see ``dispreference.ImageDispreference``, whose defaults are these.
 
-    Each of these can be switched off and changes nothing but time and disk: ``shared_prefix`` (see ``logprobs``),
-    ``cache_reference`` (the reference reads each pair once, before training), ``cache_features`` (the vision tower too: 4.7 MB a
-    picture for LLaVA-1.5-7B in bfloat16). ``cache_dir``: where (default: in ``output_dir``).
+    Each of these can be switched off and changes nothing but time, memory and disk: ``shared_prefix`` (see ``logprobs``),
+    ``unpadded`` (all pairs in one row, see ``unpadded``), ``tokens_per_pass`` (a batch in several passes of at most so many tokens,
+    with its own gradient: ``per_device_train_batch_size`` says what an update is, and this what the memory holds),
+    ``cache_reference`` (the reference reads each pair once, before training, and each epoch's noised pictures at its beginning),
+    ``cache_features`` (the vision tower too: 4.7 MB a picture for LLaVA-1.5-7B in bfloat16, and as much for a noised one).
+    ``cache_dir``: where (default: in ``output_dir``).
 
     Raises ``ValueError`` for a value outside its range, a combination that means nothing, or a setting of TRL's own loss, which is
     not computed here.
@@ -151,6 +154,10 @@ class POVIDConfig(DPOConfig):
     scored_under: Literal["noised", "clean"] = "noised"
     reference_tokens: Literal["policy", "own"] = "policy"
     shared_prefix: bool = True
+    unpadded: bool = False
+    tokens_per_pass: Annotated[
+        Count | None, Remedy("give a whole number of tokens, 1 or more, or null for the whole batch in one pass")
+    ] = None
     cache_reference: bool = True
     cache_features: bool = False
     cache_dir: str | None = None
@@ -188,6 +195,10 @@ class POVIDConfig(DPOConfig):
                 f"the cache holds sums over whole answers, and objective {self.objective!r} weighs their tokens; set "
                 "cache_reference to False"
             )
+        if self.unpadded and not self.shared_prefix:
+            yield "unpadded pairs share their prefix; set shared_prefix to True, or unpadded to False"
+        if self.tokens_per_pass and self.deepspeed:
+            yield "DeepSpeed counts its own passes, and tokens_per_pass makes others; leave one of them out"
         if self.needs_noise:
             try:
                 self.image_dispreference  # noqa: B018 checks its values
@@ -236,6 +247,26 @@ class POVIDConfig(DPOConfig):
     def needs_noise(self) -> bool:
         """Whether the loss has a term for the image dispreference."""
         return "noised" in self.row.weights
+
+    @property
+    def caches_noised(self) -> bool:
+        """Whether the reference reads other pictures than its own, noised or cropped ones, and is cached."""
+        reads = self.needs_noise and (self.scored_under == "noised" or self.reference_tokens == "own")
+        return self.cache_reference and (reads or "weakened" in self.row.weights)
+
+    @property
+    def caches_hidden(self) -> bool:
+        """Whether the cache holds what the reference says of any token under the clear picture: the policy's are not known yet."""
+        scored = self.scored_under == "clean" and self.reference_tokens == "policy"
+        return self.cache_reference and self.needs_noise and scored
+
+    @property
+    def caches(self) -> dict[str, Any]:
+        """What of the settings the caches depend on: trainings of one model on one data set that agree in it may share a
+        ``cache_dir``."""
+        noise = asdict(self.image_dispreference) if self.needs_noise else self.row.weights
+        noised = [self.seed, noise] if self.caches_noised else None
+        return {"hidden": self.caches_hidden, "features": self.cache_features, "noised": noised}
 
     @property
     def image_dispreference(self) -> ImageDispreference:

@@ -3,7 +3,8 @@
 The **shared prefix**: picture and prompt are the same for both responses of a pair, so they need to be read only once. Both
 responses stand behind them in one row, ``[prompt][chosen][rejected]``, as two branches: a 4-D mask hides the chosen tokens from the
 rejected ones, and the rejected ones' positions are counted from the prompt's end. ``shared_prefix=False`` is the plain way, two
-rows a pair. Both give the same numbers up to rounding; so does handing in the features of the picture (see ``image_features``).
+rows a pair; ``unpadded=True`` puts all pairs into one row, so that nothing is computed at padding (see ``unpadded``). All give the
+same numbers up to rounding; so does handing in the features of the picture (see ``image_features``).
 """
 
 from __future__ import annotations
@@ -16,18 +17,28 @@ from torch import Tensor, nn
 from transformers import LlavaForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from povid_lib.training import unpadded as one_row
 from povid_lib.training.collator import SIDES, Batch, Side, Tokens
 
 
 def pair_logits(
-    model: nn.Module, batch: Batch, shared_prefix: bool = True, features: Tensor | None = None
+    model: nn.Module,
+    batch: Batch,
+    shared_prefix: bool = True,
+    features: Tensor | None = None,
+    unpadded: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Logits that predict the chosen and the rejected tokens: (rows, C, vocabulary) and (rows, R, vocabulary).
 
     ``model``: a LLaVA, plain or wrapped (PEFT, DDP). ``features``: see ``image_features``; they replace ``pixel_values``.
     Logits at padding are there, and mean nothing. Raises ``ValueError`` for a shared prefix with an attention that cannot take its
-    mask.
+    mask. ``unpadded`` is for a model that was prepared for it (``unpadded.prepare``).
     """
+    if unpadded:
+        row = one_row.row_of(batch)
+        logits = one_row.forward(model, row, _inputs(model, row.ids, batch["pixel_values"], features))
+        chosen, rejected = logits.split([batch[side]["ids"].shape[1] for side in SIDES], dim=1)
+        return chosen, rejected
     if shared_prefix:
         logits = _forward(model, *_shared(batch), batch["pixel_values"], features)
         chosen, rejected = logits.split([batch[side]["ids"].shape[1] for side in SIDES], dim=1)
@@ -39,9 +50,14 @@ def pair_logits(
     return logits[:rows, :columns], logits[rows:, : batch["rejected"]["ids"].shape[1]]
 
 
-def chosen_logits(model: nn.Module, batch: Batch, pixel_values: Tensor, features: Tensor | None = None) -> Tensor:
+def chosen_logits(
+    model: nn.Module, batch: Batch, pixel_values: Tensor, features: Tensor | None = None, unpadded: bool = False
+) -> Tensor:
     """Logits that predict the chosen tokens, with the chosen tokens before them (teacher-forced), when the model is shown other
     pictures: (rows, C, vocabulary). ``features``: those of these pictures, in their place."""
+    if unpadded:
+        row = one_row.row_of(batch, rejected=False)
+        return one_row.forward(model, row, _inputs(model, row.ids, pixel_values, features))
     return _forward(model, *_rows(batch["prompt"], batch["chosen"]), pixel_values, features)
 
 
@@ -143,32 +159,27 @@ def _forward(
     pixel_values: Tensor,
     features: Tensor | None,
 ) -> Tensor:
-    picture: dict[str, Any] = {"pixel_values": pixel_values}
-    if features is not None and _TAKES_FEATURES:
-        picture = {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=tuple(features))}}
-    elif features is not None:
-        return _with_features(model, ids, mask, positions, keep, features)
     return model(
-        input_ids=ids,
+        **_inputs(model, ids, pixel_values, features),
         attention_mask=mask,
         position_ids=positions,
         logits_to_keep=keep,
         use_cache=False,
-        **picture,
     ).logits
 
 
-def _with_features(
-    model: nn.Module, ids: Tensor, mask: Tensor, positions: Tensor, keep: Tensor, features: Tensor
-) -> Tensor:
-    """What ``mm_encoder_outputs`` does, for a transformers that does not have it: features in the image tokens' places.
+def _inputs(model: nn.Module, ids: Tensor, pixel_values: Tensor, features: Tensor | None) -> dict[str, Any]:
+    """What the model takes of ids and pictures.
 
-    Not for FSDP, which shards the embedding.
+    Features go by ``mm_encoder_outputs``; for a transformers that does not have it, into the image tokens' places here, which is
+    not for FSDP, as that shards the embedding.
     """
+    if features is None:
+        return {"input_ids": ids, "pixel_values": pixel_values}
+    if _TAKES_FEATURES:
+        seen = {"image": BaseModelOutputWithPooling(pooler_output=tuple(features))}
+        return {"input_ids": ids, "mm_encoder_outputs": seen}
     inner: Any = getattr(model, "module", model)  # out of DDP or DeepSpeed
     embeds = inner.get_input_embeddings()(ids)
     is_image = (ids == inner.config.image_token_id)[..., None].expand_as(embeds)
-    embeds = embeds.masked_scatter(is_image, features.to(embeds))
-    return model(
-        inputs_embeds=embeds, attention_mask=mask, position_ids=positions, logits_to_keep=keep, use_cache=False
-    ).logits
+    return {"inputs_embeds": embeds.masked_scatter(is_image, features.to(embeds))}

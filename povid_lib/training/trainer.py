@@ -17,8 +17,18 @@ from trl import DPOTrainer
 
 from povid_lib.arguments import check_choice
 from povid_lib.files.lock import locked
-from povid_lib.training import checkpoints, checks, keywords, objectives, pair_scores, reference_cache, run_folder
-from povid_lib.training.collator import Batch
+from povid_lib.training import (
+    checkpoints,
+    checks,
+    keywords,
+    noised_cache,
+    objectives,
+    pair_scores,
+    reference_cache,
+    run_folder,
+    unpadded,
+)
+from povid_lib.training.collator import Batch, parts
 from povid_lib.training.config import POVIDConfig
 from povid_lib.training.losses import Logps, Metrics
 from povid_lib.training.means import Means
@@ -61,8 +71,8 @@ class POVIDTrainer(DPOTrainer):
         checks.check(
             given.model, given.args, given.train, given.processor, given.collator, self._record, given.evaluation_sets
         )
-        base = reference_cache.key(given.model, given.processor)["model"]
-        self._record |= {"data": run_folder.data_digest(given.train), "base": base}
+        self._key = reference_cache.key(given.model, given.processor)
+        self._record |= {"data": run_folder.data_digest(given.train), "base": self._key["model"]}
         out = Path(given.args.output_dir)
         checks.refuse("The training cannot begin", run_folder.folder_faults(out, self._record))
         super().__init__(
@@ -76,8 +86,17 @@ class POVIDTrainer(DPOTrainer):
             peft_config=given.peft_config,
         )
         checks.check_trainable(self.model)
+        if given.args.unpadded:
+            text = given.model.config.text_config
+            unpadded.check_device(
+                self.accelerator.device, given.model.dtype, text.hidden_size // text.num_attention_heads
+            )
+            unpadded.prepare(given.model)
+        self._versions = reference_cache.versions(self.model.get_base_model())
         self._cache: reference_cache.RowCache | None = None
+        self._noised: tuple[int, reference_cache.RowCache] | None = None  # of one epoch
         self._means = Means(self.accelerator)
+        self._share = 1.0  # of the batch's rows in this pass
 
     # --- what is overridden of Trainer ---------------------------------------------------------------------------
 
@@ -94,6 +113,7 @@ class POVIDTrainer(DPOTrainer):
                     checks.refuse("It cannot go on", run_folder.folder_faults(checkpoint.parent, self._record))
                 whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
                 checkpoints.check(checkpoint, self.accelerator.unwrap_model(self.model), whole)
+                self.state.epoch = checkpoints.epoch(checkpoint)
             checks.check_optimizer(self.model, self.optimizer)
             self._check_best()
             if self.accelerator.is_main_process:
@@ -136,6 +156,20 @@ class POVIDTrainer(DPOTrainer):
         found.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in means.items()})
         return found
 
+    def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> Any:
+        """As ``Trainer.training_step``, in as many passes as ``tokens_per_pass`` asks for: every row weighs what it does in one."""
+        found, rows = torch.zeros((), device=self.accelerator.device), len(inputs["row_ids"])
+        some = parts(inputs, self.args.tokens_per_pass)
+        try:
+            for number, part in enumerate(some, start=1):
+                self._share = len(part["row_ids"]) / rows
+                # gradients are summed over the processes once, with the last part
+                with nullcontext() if number == len(some) else self.accelerator.no_sync(model):
+                    found = found + super().training_step(model, part, num_items_in_batch)
+        finally:
+            self._share = 1.0
+        return found
+
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
@@ -155,7 +189,7 @@ class POVIDTrainer(DPOTrainer):
                 "updated; lower learning_rate or the coefficients."
             )
         self._means.add(metrics | of_loss)
-        return loss
+        return loss * self._share
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds to what is logged of training the means since the last log, over all processes, and the tokens a second."""
@@ -180,10 +214,13 @@ class POVIDTrainer(DPOTrainer):
     def logps(self, model: Any, batch: Batch) -> tuple[Logps, Logps, Metrics]:
         """See ``pair_scores.pair_logps``; counts the tokens that are read. The cache and the steps are the training's."""
         evaluating = self._means.evaluation
-        cached = None if self._cache is None or evaluating else self._cache.rows(batch)
+        epoch = 0 if evaluating else int(self.state.epoch or 0)
+        cached, cached_noised = (None, None) if self._cache is None or evaluating else self._held(batch, epoch)
         models = pair_scores.Models(model, self.accelerator.unwrap_model(model), not self.is_fsdp_enabled)
-        step = 0 if evaluating else self.state.global_step
-        found = pair_scores.pair_logps(models, batch, self.args, self.processing_class, step, cached)
+        step = self.state.global_step
+        found = pair_scores.pair_logps(
+            models, batch, self.args, self.processing_class, epoch, cached, cached_noised, step
+        )
         self._means.count(
             sum(int(text["mask"].sum()) for text in (batch["prompt"], batch["chosen"], batch["rejected"]))
         )
@@ -220,16 +257,33 @@ class POVIDTrainer(DPOTrainer):
             policy, reference, _ = self.logps(model, batch)
         checks.check_equal(batch["row_ids"], policy, reference)
 
+    def _held(self, batch: Batch, epoch: int) -> tuple[reference_cache.Cached | None, pair_scores.CachedNoised | None]:
+        """What the caches hold of a batch; that of an epoch's noise is built at its first step."""
+        assert self._cache is not None
+        cached = reference_cache.Cached(**self._cache.rows(batch))
+        if not self.args.caches_noised:
+            return cached, None
+        if self._noised is None or self._noised[0] != epoch:
+            made = noised_cache.noised(self._key, self.args, self.processing_class, epoch)
+            self._noised = epoch, self._built(f"noised-{epoch}", *made)
+        return cached, pair_scores.CachedNoised(**self._noised[1].rows(batch))
+
     def _open_cache(self) -> reference_cache.RowCache:
         settings: POVIDConfig = self.args
         base = self.accelerator.unwrap_model(self.model).get_base_model()
-        key = reference_cache.key(base, self.processing_class)
-        folder = Path(settings.cache_dir or Path(settings.output_dir) / "cache")
-        hidden = settings.cache_reference and settings.needs_noise and settings.scored_under == "clean"
-        wanted = {"hidden": hidden, "features": settings.cache_features}
+        if reference_cache.versions(base) != self._versions:  # written to since it was hashed
+            self._key = reference_cache.key(base, self.processing_class)
+        wanted = settings.caches_hidden, settings.cache_features, settings.shared_prefix, settings.unpadded
+        made = reference_cache.clear(self._key, *wanted)
+        return self._built("", *made)
+
+    def _built(self, name: str, key: dict[str, str], read: reference_cache.Read) -> reference_cache.RowCache:
+        settings: POVIDConfig = self.args
+        folder = Path(settings.cache_dir or Path(settings.output_dir) / "cache") / name
         self.model.to(self.accelerator.device)
-        reference_cache.build(
-            folder, key, self.model, self.data_collator, self.train_dataset, self.accelerator,
-            batch_size=settings.per_device_train_batch_size, shared_prefix=settings.shared_prefix, **wanted,
-        )  # fmt: skip
-        return reference_cache.RowCache(folder, key, **wanted)
+        alone = locked(folder, wait=True) if self.accelerator.is_main_process else nullcontext()
+        with alone, self.compute_loss_context_manager():
+            return reference_cache.build(
+                folder, key, self.model, self.data_collator, self.train_dataset, self.accelerator, read,
+                batch_size=settings.per_device_train_batch_size, tokens=settings.tokens_per_pass,
+            )  # fmt: skip

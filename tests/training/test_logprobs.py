@@ -12,7 +12,7 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from trl import DPOConfig, DPOTrainer
 
 from povid_lib import models
-from povid_lib.training import logprobs, losses
+from povid_lib.training import logprobs, losses, unpadded
 from povid_lib.training.collator import SIDES, PairCollator
 from povid_lib.training.config import LANGUAGE_MODEL_LAYERS
 from povid_lib.training.logprobs import (
@@ -52,14 +52,14 @@ def batch(rows, vlm):
     return found
 
 
-def logps_of(model, batch, shared_prefix=True, features=None):
-    logits = pair_logits(model, batch, shared_prefix, features)
+def logps_of(model, batch, shared_prefix=True, features=None, in_one_row=False):
+    logits = pair_logits(model, batch, shared_prefix, features, in_one_row)
     return Logps(*(response_logps(of, batch, side) for side, of in zip(SIDES, logits, strict=True)))
 
 
-def loss_and_gradient(model, batch, shared_prefix, features=None):
+def loss_and_gradient(model, batch, shared_prefix, features=None, in_one_row=False):
     model.zero_grad()
-    logps = logps_of(model, batch, shared_prefix, features)
+    logps = logps_of(model, batch, shared_prefix, features, in_one_row)
     loss, _ = losses.dpo(logps, logps.map(lambda t: torch.full_like(t, -20.0)))
     loss.backward()
     return logps, torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad])
@@ -77,11 +77,18 @@ def test_every_fast_way_gives_the_plain_gradients(batch, dtype, tolerance, monke
     plain, gradient = loss_and_gradient(model, batch, shared_prefix=False)
     assert gradient.abs().max() > 1e-3
     features = image_features(vlm.model, batch["pixel_values"])
-    ways = [(True, None), (False, features), (True, features)]
+    ways = [
+        (True, None, False),
+        (False, features, False),
+        (True, features, False),
+        (True, None, True),
+        (True, features, True),
+    ]
     known = logprobs._TAKES_FEATURES  # transformers 5.15 does not take them; what is done then is tried everywhere
-    for (shared_prefix, seen), taken in itertools.product(ways, {known, False}):
+    unpadded.prepare(vlm.model)
+    for way, taken in itertools.product(ways, {known, False}):
         monkeypatch.setattr(logprobs, "_TAKES_FEATURES", taken)
-        logps, other = loss_and_gradient(model, batch, shared_prefix, seen)
+        logps, other = loss_and_gradient(model, batch, *way)
         for a, b in zip(plain[:2], logps[:2], strict=True):
             torch.testing.assert_close(a, b, rtol=0, atol=tolerance * 100)  # sums of some 40 tokens
         torch.testing.assert_close(gradient, other, rtol=0, atol=tolerance)
@@ -97,11 +104,14 @@ def test_one_row_alone_gives_what_it_gives_in_a_batch(rows, batch, vlm):
                 torch.testing.assert_close(one[0], many[at, :length], rtol=0, atol=1e-4)
 
 
-def test_the_branches_do_not_see_each_other(batch, vlm):
+@pytest.mark.parametrize("in_one_row", [False, True], ids=["padded", "unpadded"])
+def test_the_branches_do_not_see_each_other(in_one_row, batch, vlm, monkeypatch):
+    monkeypatch.setattr(vlm.model.config.text_config, "_attn_implementation", unpadded.NAME)
     with torch.no_grad():
-        before = pair_logits(vlm.model, batch)
-        other = {**batch, "chosen": {**batch["chosen"], "ids": batch["chosen"]["ids"].flip(1)}}
-        after = pair_logits(vlm.model, other)
+        before = pair_logits(vlm.model, batch, unpadded=in_one_row)
+        mask = batch["chosen"]["mask"]
+        ids = torch.where(mask == 1, torch.where(batch["chosen"]["ids"] == 50, 51, 50), batch["chosen"]["ids"])
+        after = pair_logits(vlm.model, {**batch, "chosen": {"ids": ids, "mask": mask}}, unpadded=in_one_row)
     torch.testing.assert_close(before[1], after[1], rtol=0, atol=1e-6)
     assert (before[0] - after[0]).abs().max() > 1
 
@@ -168,10 +178,13 @@ def test_shared_prefix_is_plain_for_any_lengths(small, vlm, lengths, seed):
         "rejected": text(rejected),
         "pixel_values": torch.randn(len(lengths), 3, 96, 96, generator=generator, dtype=torch.float64),
     }
+    unpadded.prepare(small)
+    batch["row_ids"] = [str(row) for row in range(len(lengths))]
     with torch.no_grad():
-        shared, plain = logps_of(small, batch), logps_of(small, batch, shared_prefix=False)
-    for side in SIDES:
-        torch.testing.assert_close(getattr(shared, side), getattr(plain, side), rtol=0, atol=1e-4)
+        plain = logps_of(small, batch, shared_prefix=False)
+        for other in (logps_of(small, batch), logps_of(small, batch, in_one_row=True)):
+            for side in SIDES:
+                torch.testing.assert_close(getattr(other, side), getattr(plain, side), rtol=0, atol=1e-4)
 
 
 @pytest.mark.slow

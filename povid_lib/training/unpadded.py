@@ -1,0 +1,221 @@
+"""Pairs without padding: all of them behind each other in one row, and an attention that keeps them apart.
+
+``[prompt][chosen][rejected]`` of one pair, then of the next. The linear layers, which are nearly all of the work, see real tokens
+only. A pair is two sequences of the attention: the queries of ``[prompt][chosen]`` on their own keys, and those of ``[rejected]``
+on the keys of ``[prompt][rejected]``, causal from the last token back; the prompt's keys and values are all that is copied.
+
+On CUDA in half precision that is one call of PyTorch's variable-length flash attention, everywhere else ``by_sequence``, one plain
+attention a sequence. Registered with transformers under ``NAME``; a call without ``segments`` is its "sdpa".
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, LlavaForConditionalGeneration
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from povid_lib.training.collator import Batch, Tokens
+
+NAME = "povid_unpadded"
+_HALF = (torch.float16, torch.bfloat16)
+_MODULE = "torch.nn.attention.varlen"
+_NEAR = 0.05  # rounding of half precision; another alignment is wrong by about 1
+
+
+class Segments(NamedTuple):
+    """Which tokens attend to which. ``keys``, int64 (keys,): the tokens in whose order the keys stand. ``cu_queries``,
+    ``cu_keys``, int32 (sequences + 1,): where each sequence begins among queries and keys. ``longest_queries``, ``longest_keys``:
+    the length of the longest."""
+
+    keys: Tensor
+    cu_queries: Tensor
+    cu_keys: Tensor
+    longest_queries: int
+    longest_keys: int
+
+
+class Row(NamedTuple):
+    """A batch in one row. ``ids``, ``positions``: int64 (1, tokens). ``kept``, int64 (rows, C or C + R): the place before each
+    token of the answers, where it is predicted; 0 at padding."""
+
+    ids: Tensor
+    positions: Tensor
+    kept: Tensor
+    segments: Segments
+
+
+def row_of(batch: Batch, rejected: bool = True) -> Row:
+    """The batch's pairs in one row; without the rejected answers, if they are not asked for. Raises ``ValueError`` for a prompt
+    with holes in its mask, whose tokens have no one place."""
+    prompt, sides = batch["prompt"], [batch["chosen"], *([batch["rejected"]] if rejected else [])]
+    device, whole = prompt["ids"].device, prompt["mask"].cumsum(1)
+    if bool(((prompt["mask"] == 0) & (whole > 0)).any()):
+        raise ValueError("row_of: a prompt's mask has holes; read it with padding (unpadded=False).")
+    parts = [(text["ids"].cpu(), text["mask"].bool().cpu()) for text in (prompt, *sides)]
+    ids, positions, keys, kept, queries, lengths, at = [], [], [], [], [], [], 0
+    for row in range(len(batch["row_ids"])):
+        texts = [of[row][mask[row]] for of, mask in parts]
+        p, c, *r = (len(text) for text in texts)
+        ids += texts
+        positions += [torch.arange(p + c), *(torch.arange(p, p + n) for n in r)]
+        keys += [torch.arange(at, at + p + c)]
+        queries, lengths = [*queries, p + c], [*lengths, p + c]
+        places = [_padded(torch.arange(at + p - 1, at + p + c - 1), sides[0])]
+        for n in r:
+            begin = at + p + c
+            keys += [torch.arange(at, at + p), torch.arange(begin, begin + n)]
+            queries, lengths = [*queries, n], [*lengths, p + n]
+            first = torch.tensor([at + p - 1])  # the prompt's last token predicts the first of each answer
+            places.append(_padded(torch.cat([first, torch.arange(begin, begin + n - 1)]), sides[1]))
+        kept.append(torch.cat(places))
+        at += p + c + sum(r)
+    segments = Segments(
+        torch.cat(keys).to(device), _cumulated(queries, device), _cumulated(lengths, device), max(queries), max(lengths)
+    )
+    return Row(
+        torch.cat(ids)[None].to(device),
+        torch.cat(positions)[None].to(device),
+        torch.stack(kept).to(device),
+        segments,
+    )
+
+
+def forward(model: nn.Module, row: Row, inputs: dict[str, Any]) -> Tensor:
+    """Logits at the kept places: (rows, C or C + R, vocabulary). ``inputs``: what the model takes of ids and pictures."""
+    nothing = torch.ones(
+        1, 1, 1, 1, dtype=torch.bool, device=row.ids.device
+    )  # 4-D: transformers makes no mask of its own
+    logits = model(
+        **inputs, attention_mask=nothing, position_ids=row.positions, logits_to_keep=row.kept.unique(), use_cache=False,
+        segments=row.segments,
+    ).logits  # fmt: skip
+    return by_row(logits, row)
+
+
+def by_row(found: Tensor, row: Row) -> Tensor:
+    """What a model gives at the kept places, (1, places, size), answer by answer: (rows, C or C + R, size)."""
+    return found[0][row.kept.unique(return_inverse=True)[1]]
+
+
+def prepare(model: LlavaForConditionalGeneration) -> None:
+    """Let the language model's attention take ``segments``. Raises ``ValueError`` if it is neither that nor "sdpa"."""
+    config = model.config.text_config
+    if config._attn_implementation not in ("sdpa", NAME):
+        raise ValueError(
+            f"The attention is {config._attn_implementation!r}, and unpadded pairs need 'sdpa'; load the model with "
+            "attn_implementation='sdpa', or set unpadded to False."
+        )
+    config._attn_implementation = NAME
+
+
+def check_device(device: torch.device, dtype: torch.dtype, size: int = 64) -> None:
+    """Where the variable-length attention will be used, try it against ``by_sequence`` on heads of this ``size``. Raises
+    ``ValueError`` if PyTorch has none, or it aligns its mask otherwise when queries and keys differ in number."""
+    if device.type != "cuda" or dtype not in _HALF:
+        return
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(n, 2, size, generator=generator).to(device, dtype) for n in (12, 20, 20))
+    bounds = [torch.tensor(ends, dtype=torch.int32, device=device) for ends in ([0, 7, 12], [0, 7, 20])]
+    one, other = (how(q, k, v, *bounds, 7, 13, window_size=(-1, 0)) for how in (variable_length(), by_sequence))
+    if not bool((one.float() - other.float()).abs().max() < _NEAR):
+        raise ValueError(
+            f"The variable-length attention of PyTorch {torch.__version__} is not causal from the last token back; set unpadded to "
+            "False."
+        )
+
+
+def variable_length() -> Callable[..., Tensor]:
+    """PyTorch's variable-length attention. Raises ``ValueError`` where this PyTorch has none that takes a window and a scale."""
+    try:
+        found: Callable[..., Tensor] = import_module(_MODULE).varlen_attn
+        lacks = {"window_size", "scale"} - inspect.signature(found).parameters.keys()
+    except (ImportError, AttributeError):
+        lacks = {"varlen_attn"}
+    if lacks:
+        raise ValueError(
+            f"PyTorch {torch.__version__} has no {', '.join(sorted(lacks))} in {_MODULE}; install 2.11 or later, or set unpadded "
+            "to False."
+        )
+    return found
+
+
+def by_sequence(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    cu_seq_q: Tensor,
+    cu_seq_k: Tensor,
+    max_q: int,
+    max_k: int,
+    *,
+    scale: float | None = None,
+    window_size: tuple[int, int] = (-1, -1),
+) -> Tensor:
+    """What PyTorch's ``varlen_attn`` computes, one sequence after the other, on any device and in any type: (queries, heads, size).
+
+    ``window_size`` (-1, 0) is causal, aligned at the last query and key; (-1, -1) hides nothing. ``max_q`` and ``max_k`` are not
+    read.
+    """
+    found = []
+    starts = zip(*(torch.stack([cu[:-1], cu[1:]], 1).tolist() for cu in (cu_seq_q, cu_seq_k)), strict=True)
+    for (q, q_end), (k, k_end) in starts:
+        parts = [t.transpose(0, 1)[None] for t in (query[q:q_end], key[k:k_end], value[k:k_end])]
+        same, causal = q_end - q == k_end - k, window_size == (-1, 0)
+        mask = None
+        if causal and not same:
+            mask = torch.ones(q_end - q, k_end - k, dtype=torch.bool, device=query.device).tril(k_end - k - q_end + q)
+        out = F.scaled_dot_product_attention(*parts, attn_mask=mask, is_causal=causal and same, scale=scale)
+        found.append(out[0].transpose(0, 1))
+    return torch.cat(found)
+
+
+def attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    segments: Segments | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """transformers' attention function. ``query``, ``key``, ``value``: (1, heads, tokens, size). Raises ``ValueError`` for dropout,
+    or several rows, with segments."""
+    if segments is None:
+        found: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **others
+        )
+        return found
+    if dropout or len(query) != 1:
+        raise ValueError(f"Unpadded attention takes one row and no dropout, and got {len(query)} and {dropout}.")
+    heads = query.shape[1] // key.shape[1]
+    q, k, v = (t[0].transpose(0, 1) for t in (query, key, value))
+    k, v = (t.index_select(0, segments.keys).repeat_interleave(heads, 1) for t in (k, v))
+    how = variable_length() if q.is_cuda and q.dtype in _HALF else by_sequence
+    out = how(
+        q.contiguous(), k, v, segments.cu_queries, segments.cu_keys, segments.longest_queries, segments.longest_keys,
+        scale=scaling, window_size=(-1, 0),
+    )  # fmt: skip
+    return out[None], None
+
+
+def _padded(places: Tensor, text: Tokens) -> Tensor:
+    return F.pad(places, (0, text["ids"].shape[1] - len(places)))
+
+
+def _cumulated(lengths: list[int], device: torch.device) -> Tensor:
+    return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
+
+
+AttentionInterface.register(NAME, attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)
