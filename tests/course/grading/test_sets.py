@@ -39,7 +39,7 @@ def marks_of(name, task, answer, student):
 
 
 def test_there_are_sets():
-    assert SETS == ["ps1_measuring", "ps2_dispreferences"]
+    assert SETS == ["ps1_measuring", "ps2_dispreferences", "ps3_training"]
 
 
 @pytest.mark.parametrize("name", SETS)
