@@ -48,17 +48,25 @@ def check_answer_logps(answer_logps):
     found = np.asarray(answer_logps(_LOGITS, _IDS, _MASK))
     assert found.shape == (2,), f"one number an answer: the shape is (2,), not {found.shape}"
     for wrong, why in (
-        (np.log([0.02, 0.4]), "logits stand after a token and predict the next one: those at place t are about ids at t + 1"),
+        (
+            np.log([0.02, 0.4]),
+            "logits stand after a token and predict the next one: those at place t are about ids at t + 1",
+        ),
         (np.log([0.8, 0.2]), "the mask belongs to the token that is predicted, not to the place that predicts it"),
         (np.log([0.4, 0.6]) / [2, 1], "this is the mean over the tokens; the log-probability of an answer is the sum"),
         (np.log([0.2, 0.048]), "the prompt's tokens do not count, and padding does not: use the mask"),
-        (np.log([0.4, 0.6]) + [3, -2], "logits are no log-probabilities yet: subtract the logarithm of the sum of exp"),
+        (
+            np.log([0.4, 0.6]) + np.array([3, -2]),
+            "logits are no log-probabilities yet: subtract the logarithm of the sum of exp",
+        ),
         ([0.4, 0.6], "these are probabilities; give their logarithms"),
         (-np.log([0.4, 0.6]), "the sign is turned: a log-probability is negative"),
     ):
         assert not np.abs(found - wrong).max() <= EXACT, why
     want = np.log([0.4, 0.6])
-    assert np.abs(found - want).max() < EXACT, f"the first answer has 0.5 times 0.8, the second 0.6: {want.round(4).tolist()}, not {found.round(4).tolist()}"
+    assert np.abs(found - want).max() < EXACT, (
+        f"the first answer has 0.5 times 0.8, the second 0.6: {want.round(4).tolist()}, not {found.round(4).tolist()}"
+    )
     found = np.asarray(answer_logps(np.array([[[0.0, 2000.0], [0.0, 0.0]]]), np.array([[0, 1]]), np.array([[0, 1]])))
     assert np.isfinite(found).all(), "exp(2000) is infinite: subtract the largest logit before exp"
 
@@ -69,7 +77,9 @@ _DPO = (np.array([-4.0, -6.0]), np.array([-5.0, -3.0]), np.array([-5.0, -6.0]), 
 def check_dpo(dpo):
     """Two pairs: one whose margin is 1, one whose margin is -1/2."""
     found = dpo(*_DPO, 0.5)
-    assert set(found) == {"loss", "margin", "accuracy"}, f"the keys must be loss, margin and accuracy, not {sorted(found)}"
+    assert set(found) == {"loss", "margin", "accuracy"}, (
+        f"the keys must be loss, margin and accuracy, not {sorted(found)}"
+    )
     for wrong, why in (
         (1.087745, "the reference is missing: what counts is how far the policy has moved from it"),
         (0.893669, "chosen and rejected are exchanged"),
@@ -83,7 +93,9 @@ def check_dpo(dpo):
     assert abs(found["loss"] - 0.643669) < 1e-5, f"the loss is 0.64367, not {found['loss']:.5f}"
     assert not abs(found["margin"] - 0.5) <= EXACT, "the margin is that of the rewards, so beta is in it"
     assert abs(found["margin"] - 0.25) < EXACT, f"the margins are 1 and -1/2, their mean is 0.25, not {found['margin']}"
-    assert abs(found["accuracy"] - 0.5) < EXACT, f"one of two margins is above 0: accuracy is 0.5, not {found['accuracy']}"
+    assert abs(found["accuracy"] - 0.5) < EXACT, (
+        f"one of two margins is above 0: accuracy is 0.5, not {found['accuracy']}"
+    )
     far = [np.array([value]) for value in (-4000.0, 0.0, 0.0, 0.0)]
     found = dpo(*far, 1.0)["loss"]
     assert math.isfinite(found), "at a margin of -4000 the sigmoid is 0 and its logarithm infinite: use np.logaddexp"
@@ -103,12 +115,21 @@ def check_dpo_gradient(dpo_gradient):
         (right, "the signs are turned: the loss falls where the chosen answer becomes likelier"),
         (-2 * right, "the loss is a mean over the rows, and so is its gradient"),
         (-right / 0.25, "the inner derivative is missing: the margin has beta in it"),
-        (-np.array([0.077807, 0.054728]), "the slope is sigmoid(-margin), large where the pair is told wrongly; this is sigmoid(margin)"),
+        (
+            -np.array([0.077807, 0.054728]),
+            "the slope is sigmoid(-margin), large where the pair is told wrongly; this is sigmoid(margin)",
+        ),
     ):
         assert not np.abs(chosen - wrong).max() <= 1e-5, why
-    assert np.abs(chosen + right).max() < 1e-5, f"the slopes in chosen are {(-right).tolist()}, not {chosen.round(6).tolist()}"
-    assert not np.abs(rejected - chosen).max() <= 1e-5, "both sides have the same slope; only their difference enters the margin"
-    assert np.abs(rejected - right).max() < 1e-5, f"the slopes in rejected are the same with the other sign, not {rejected.round(6).tolist()}"
+    assert np.abs(chosen + right).max() < 1e-5, (
+        f"the slopes in chosen are {(-right).tolist()}, not {chosen.round(6).tolist()}"
+    )
+    assert not np.abs(rejected - chosen).max() <= 1e-5, (
+        "both sides have the same slope; only their difference enters the margin"
+    )
+    assert np.abs(rejected - right).max() < 1e-5, (
+        f"the slopes in rejected are the same with the other sign, not {rejected.round(6).tolist()}"
+    )
     far = [np.array([value]) for value in (-4000.0, 0.0, 0.0, 0.0)]
     found = np.asarray(dpo_gradient(*far, 1.0)[0])
     assert np.isfinite(found).all(), "exp overflows at a margin of -4000: compute the sigmoid without it"
@@ -149,10 +170,14 @@ def check_logits_gradient(logits_gradient):
         ([-0.2, -0.3, -0.5], "add 1 at the token that came"),
     ):
         assert not np.abs(first - wrong).max() <= EXACT, why
-    assert np.abs(first - [-0.2, -0.3, 0.5]).max() < EXACT, f"where token 2 came with probability 0.5 the slope is [-0.2, -0.3, 0.5], not {first.round(4).tolist()}"
+    assert np.abs(first - [-0.2, -0.3, 0.5]).max() < EXACT, (
+        f"where token 2 came with probability 0.5 the slope is [-0.2, -0.3, 0.5], not {first.round(4).tolist()}"
+    )
     second = found[1, 0]
     assert not np.abs(second - [-0.1, 0.4, -0.3]).max() <= EXACT, "the weight of the row is missing"
-    assert np.abs(second - [0.2, -0.8, 0.6]).max() < EXACT, f"the second row has the weight -2: [0.2, -0.8, 0.6], not {second.round(4).tolist()}"
+    assert np.abs(second - [0.2, -0.8, 0.6]).max() < EXACT, (
+        f"the second row has the weight -2: [0.2, -0.8, 0.6], not {second.round(4).tolist()}"
+    )
 
 
 def check_kl(kl):
@@ -165,13 +190,18 @@ def check_kl(kl):
         (0.386527, "all tokens count alike: add over all answers first and divide once"),
         (0.292252, "only places that predict an answer's token count: use the mask"),
         (0.336242, "only places that predict an answer's token count: use the mask"),
-        (0.998577, "this is the log-ratio of the tokens that came, one draw; the sum over the whole vocabulary is asked for"),
+        (
+            0.998577,
+            "this is the log-ratio of the tokens that came, one draw; the sum over the whole vocabulary is asked for",
+        ),
         (0.637857, "take natural logarithms"),
         (-0.442129, "the sign is turned: a divergence is never negative"),
     ):
         assert not abs(found - wrong) <= 1e-5, why
     assert abs(found - 0.442129) < 1e-5, f"the divergence is 0.44213 a token, not {found:.5f}"
-    assert abs(kl(_LOGITS, _LOGITS + 7, _MASK)) < EXACT, "a constant on all logits changes no probability, and gives no divergence"
+    assert abs(kl(_LOGITS, _LOGITS + 7, _MASK)) < EXACT, (
+        "a constant on all logits changes no probability, and gives no divergence"
+    )
 
 
 def check_implied_reward(implied_reward):
@@ -182,15 +212,23 @@ def check_implied_reward(implied_reward):
     assert found.shape == (3,), f"one reward an answer: the shape is (3,), not {found.shape}"
     half = math.log(2)
     for wrong, why in (
-        (np.array([-0.5, 0, 0.5]) * half, "only differences of rewards are known: choose the constant so that the reference's mean reward is 0"),
+        (
+            np.array([-0.5, 0, 0.5]) * half,
+            "only differences of rewards are known: choose the constant so that the reference's mean reward is 0",
+        ),
         (np.array([-0.75, 0.25, 1.25]) * half, "beta is missing"),
         (np.array([-1.5, 0.5, 2.5]) * half, "multiply by beta, do not divide"),
         (np.array([0.375, -0.125, -0.625]) * half, "the sign is turned: what became likelier was rewarded"),
-        (np.array([-0.625, -0.125, 0.375]) * half, "the mean reward is to be 0 under the reference, not under the policy"),
+        (
+            np.array([-0.625, -0.125, 0.375]) * half,
+            "the mean reward is to be 0 under the reference, not under the policy",
+        ),
     ):
         assert not np.abs(found - wrong).max() <= EXACT, why
     want = np.array([-0.375, 0.125, 0.625]) * half
-    assert np.abs(found - want).max() < EXACT, f"the rewards are {want.round(4).tolist()}, not {found.round(4).tolist()}"
+    assert np.abs(found - want).max() < EXACT, (
+        f"the rewards are {want.round(4).tolist()}, not {found.round(4).tolist()}"
+    )
 
 
 def check_step(step):
@@ -200,19 +238,31 @@ def check_step(step):
     first = np.asarray(first)
     assert np.isfinite(first).all(), "the first step is number 1, not 0: with 0 the correction divides by 0"
     assert not np.abs(first - [[1.1, 2], [3, 4.1]]).max() <= 1e-4, "the step goes uphill: subtract it"
-    assert not np.abs(first - [[0.684, 2], [3, 3.684]]).max() <= 1e-3, "the first means are far too small: divide them by 1 - 0.9^t and 1 - 0.999^t"
+    assert not np.abs(first - [[0.684, 2], [3, 3.684]]).max() <= 1e-3, (
+        "the first means are far too small: divide them by 1 - 0.9^t and 1 - 0.999^t"
+    )
     assert not np.abs(first - [[0.8333, 2], [3, 3.875]]).max() <= 1e-3, "divide by the square root of v"
-    assert np.abs(first - [[0.9, 2], [3, 3.9]]).max() < 1e-4, f"the first step is 0.1 long in each weight with a slope: [[0.9, 2], [3, 3.9]], not {first.round(4).tolist()}"
+    assert np.abs(first - [[0.9, 2], [3, 3.9]]).max() < 1e-4, (
+        f"the first step is 0.1 long in each weight with a slope: [[0.9, 2], [3, 3.9]], not {first.round(4).tolist()}"
+    )
     second = np.asarray(step(first, np.array([[0.2, 0.0], [0.5, -0.1]]), state, 0.1)[0])
     for wrong, why in (
         ([[0.828190, 2.0], [2.925586, 3.834876]], "the first gradient has the norm 5: scale it to 1 before all else"),
-        ([[0.819696, 2.0], [2.925586, 3.840735]], "scale the whole gradient by one number; you cut each slope off by itself"),
+        (
+            [[0.819696, 2.0], [2.925586, 3.840735]],
+            "scale the whole gradient by one number; you cut each slope off by itself",
+        ),
         ([[0.8, 2.0], [2.9, 4.0]], "the state is lost: the second step goes on with the first one's means"),
-        ([[0.808636, 2.0], [2.931045, 3.837018]], "0.9 belongs to the mean of the gradients and 0.999 to that of their squares"),
+        (
+            [[0.808636, 2.0], [2.931045, 3.837018]],
+            "0.9 belongs to the mean of the gradients and 0.999 to that of their squares",
+        ),
     ):
         assert not np.abs(second - wrong).max() <= 1e-4, why
     want = [[0.812894, 2.0], [2.925586, 3.842747]]
-    assert np.abs(second - want).max() < 1e-4, f"after the second step the weights are {want}, not {second.round(6).tolist()}"
+    assert np.abs(second - want).max() < 1e-4, (
+        f"after the second step the weights are {want}, not {second.round(6).tolist()}"
+    )
 
 
 def _tiny(seed):
@@ -236,9 +286,15 @@ def check_train(train):
     assert len(losses) == 6, f"give one loss a step, of the weights before it: 6, not {len(losses)}"
     assert not np.abs(after - weights).max() <= EXACT, "the weights are as they were at the start"
     assert not abs(losses[0] - 0.833935) <= 1e-4, "the reference is missing: it is the model as it was at the start"
-    assert not abs(losses[0] - 0.612364) <= 1e-4, "each loss is that of the weights before its step; yours is that after it"
-    assert abs(losses[0] - math.log(2)) < 1e-4, f"before the first step policy and reference agree: the loss is log 2, not {losses[0]:.4f}"
-    assert not abs(losses[-1] - losses[0]) <= 1e-9, "the loss stays at log 2: the reference has to stay as it was at the start, and yours moves along"
+    assert not abs(losses[0] - 0.612364) <= 1e-4, (
+        "each loss is that of the weights before its step; yours is that after it"
+    )
+    assert abs(losses[0] - math.log(2)) < 1e-4, (
+        f"before the first step policy and reference agree: the loss is log 2, not {losses[0]:.4f}"
+    )
+    assert not abs(losses[-1] - losses[0]) <= 1e-9, (
+        "the loss stays at log 2: the reference has to stay as it was at the start, and yours moves along"
+    )
     assert losses[-1] < losses[0], "the loss rises: a sign is turned, or chosen and rejected are exchanged"
     for wrong, why in (
         (0.364596, "each step begins anew: hand the state of one step to the next"),
@@ -529,7 +585,9 @@ def hidden_dpo_far(answer, draw):
 def hidden_dpo_gradient(answer, draw):
     for rows in (1, 9):
         sides, beta = _sides(draw, rows), float(draw.uniform(0.05, 1))
-        for side, found, want in zip(("chosen", "rejected"), answer(*sides, beta), dpo_gradient(*sides, beta), strict=True):
+        for side, found, want in zip(
+            ("chosen", "rejected"), answer(*sides, beta), dpo_gradient(*sides, beta), strict=True
+        ):
             _close(found, want, f"the slopes in {side} of {rows} other pairs")
 
 
@@ -537,14 +595,18 @@ def hidden_povid(answer, draw):
     for rows in (1, 12):
         policy, reference = ({s: -9 * draw.random(rows) for s in ("chosen", "rejected", "noised")} for _ in range(2))
         coefficients = draw.uniform(0.05, 1, 3).tolist()
-        _close(answer(policy, reference, *coefficients), povid(policy, reference, *coefficients), f"on {rows} other pairs")
+        _close(
+            answer(policy, reference, *coefficients), povid(policy, reference, *coefficients), f"on {rows} other pairs"
+        )
 
 
 def hidden_logits_gradient(answer, draw):
     for _ in range(3):
         logits, _, ids, mask = _batch(draw, rows=3, length=6, vocabulary=5)
         weight = draw.normal(size=3)
-        _close(answer(logits, ids, mask, weight), logits_gradient(logits, ids, mask, weight), "the slopes in other logits")
+        _close(
+            answer(logits, ids, mask, weight), logits_gradient(logits, ids, mask, weight), "the slopes in other logits"
+        )
 
 
 def hidden_kl(answer, draw):
@@ -697,12 +759,29 @@ def step_history(weights, gradient, state, lr):
     return (weights - lr * m / (v**0.5 + 1e-8)).tolist(), {"past": past}
 
 
-def _loop(weights, pairs, beta, lr, steps, *, moves=False, signs=(1, 1), late=False, without=False, fresh=False, plain=False, own_beta=None, less=0):
+def _loop(
+    weights,
+    pairs,
+    beta,
+    lr,
+    steps,
+    *,
+    moves=False,
+    signs=(1, 1),
+    late=False,
+    without=False,
+    fresh=False,
+    plain=False,
+    own_beta=None,
+    less=0,
+):
     """``train`` with a fault."""
     beta = own_beta or beta
 
     def logps(of):
-        return [answer_logps(pairs[s]["hidden"] @ of.T, pairs[s]["ids"], pairs[s]["mask"]) for s in ("chosen", "rejected")]
+        return [
+            answer_logps(pairs[s]["hidden"] @ of.T, pairs[s]["ids"], pairs[s]["mask"]) for s in ("chosen", "rejected")
+        ]
 
     state, losses, reference = {}, [], logps(weights)
     if without:
@@ -806,7 +885,15 @@ def _unnormalised_kl(logits, ref_logits, mask):
     return (each[:, :-1] * mask[:, 1:]).sum() / mask[:, 1:].sum()
 
 
-def _step_of(clip=lambda g: g / max(1, np.linalg.norm(g)), decays=(0.9, 0.999), corrected=True, root=True, sign=-1, first=1, kept=True):
+def _step_of(
+    clip=lambda g: g / max(1, np.linalg.norm(g)),
+    decays=(0.9, 0.999),
+    corrected=True,
+    root=True,
+    sign=-1,
+    first=1,
+    kept=True,
+):
     """``step`` with a fault."""
 
     def found(weights, gradient, state, lr):
@@ -814,7 +901,11 @@ def _step_of(clip=lambda g: g / max(1, np.linalg.norm(g)), decays=(0.9, 0.999), 
         m, v = a * state.get("m", 0) + (1 - a) * g, b * state.get("v", 0) + (1 - b) * g**2
         with np.errstate(all="ignore"):
             m_, v_ = (m / (1 - a**t), v / (1 - b**t)) if corrected else (m, v)
-            return weights + sign * lr * m_ / ((np.sqrt(v_) if root else v_) + 1e-8), {"t": t, "m": m, "v": v} if kept else {}
+            return weights + sign * lr * m_ / ((np.sqrt(v_) if root else v_) + 1e-8), {
+                "t": t,
+                "m": m,
+                "v": v,
+            } if kept else {}
 
     return found
 
@@ -829,12 +920,12 @@ TASKS = (
         ((hidden_answer_logps, 5), (hidden_answer_logps_large, 2)), (answer_logps_scipy, answer_logps_rolled),
         (
             Wrong("takes the logits of the token's own place", "predict the next one", _logps_at),
-            Wrong("shifts the ids and not the mask", "the mask belongs to the token", lambda l, i, m: _logps_at(l[:, :-1], i[:, 1:], m[:, :-1])),
-            Wrong("takes the mean over the tokens", "the mean over the tokens", lambda l, i, m: _logps_at(l[:, :-1], i[:, 1:], m[:, 1:], mean=True)),
-            Wrong("counts prompt and padding", "the prompt's tokens do not count", lambda l, i, m: _logps_at(l[:, :-1], i[:, 1:], 1 + 0 * m[:, 1:])),
-            Wrong("takes logits for log-probabilities", "logits are no log-probabilities", lambda l, i, m: (np.take_along_axis(l[:, :-1], i[:, 1:, None], -1)[..., 0] * m[:, 1:]).sum(1)),
-            Wrong("gives probabilities", "these are probabilities", lambda l, i, m: np.exp(answer_logps(l, i, m))),
-            Wrong("turns the sign", "a log-probability is negative", lambda l, i, m: -answer_logps(l, i, m)),
+            Wrong("shifts the ids and not the mask", "the mask belongs to the token", lambda z, i, m: _logps_at(z[:, :-1], i[:, 1:], m[:, :-1])),
+            Wrong("takes the mean over the tokens", "the mean over the tokens", lambda z, i, m: _logps_at(z[:, :-1], i[:, 1:], m[:, 1:], mean=True)),
+            Wrong("counts prompt and padding", "the prompt's tokens do not count", lambda z, i, m: _logps_at(z[:, :-1], i[:, 1:], 1 + 0 * m[:, 1:])),
+            Wrong("takes logits for log-probabilities", "logits are no log-probabilities", lambda z, i, m: (np.take_along_axis(z[:, :-1], i[:, 1:, None], -1)[..., 0] * m[:, 1:]).sum(1)),
+            Wrong("gives probabilities", "these are probabilities", lambda z, i, m: np.exp(answer_logps(z, i, m))),
+            Wrong("turns the sign", "a log-probability is negative", lambda z, i, m: -answer_logps(z, i, m)),
             Wrong("overflows at large logits", "exp(2000) is infinite", _naive_logps),
         ),
     ),
@@ -871,7 +962,7 @@ TASKS = (
             Wrong("adds the noised answer's term", "its term is subtracted", lambda p, q, a, b, c: povid(p, q, a, b, -c)),
             Wrong("leaves the noised answer out", "the noised answer is missing", lambda p, q, a, b, c: povid(p, q, a, b, 0)),
             Wrong("exchanges the two betas", "they are exchanged", lambda p, q, a, b, c: povid(p, q, a, c, b)),
-            Wrong("leaves the reference out", "each term is a difference to it", lambda p, q, a, b, c: povid(p, {s: 0 for s in p}, a, b, c)),
+            Wrong("leaves the reference out", "each term is a difference to it", lambda p, q, a, b, c: povid(p, dict.fromkeys(p, 0), a, b, c)),
             Wrong("takes the mean of two losses", "not the mean of two losses", lambda p, q, a, b, c: (lambda w, r, n: (_softplus(a * w - b * r) + _softplus(a * w - c * n)) / 2)(*_rho(p, q))),
             Wrong("takes the mean of two losses", "not the mean of two losses", lambda p, q, a, b, c: (lambda w, r, n: (_softplus(a * (w - r)) + _softplus(a * (w - n))) / 2)(*_rho(p, q))),
             Wrong("sums over the rows", "are averaged, not summed", lambda p, q, a, b, c: len(p["chosen"]) * povid(p, q, a, b, c)),
@@ -880,26 +971,26 @@ TASKS = (
     Task(
         "logits_gradient", "the gradient in the logits", 20, ((check_logits_gradient, 4),), ((hidden_logits_gradient, 6),), (logits_gradient_loop, logits_gradient_shifted),
         (
-            Wrong("does not shift", "predict nothing: their slope is 0", lambda l, i, m, w: (np.eye(l.shape[-1])[i] - softmax(l, axis=-1)) * (m * w[:, None])[..., None]),
-            Wrong("shifts the ids and not the mask", "logits that predict padding", lambda l, i, m, w: logits_gradient(l, i, np.concatenate([0 * m[:, :1], m[:, :-1]], 1), w)),
-            Wrong("has a slope at the prompt", "predict a token of the prompt", lambda l, i, m, w: logits_gradient(l, i, 1 + 0 * m, w)),
-            Wrong("turns the sign", "the sign is turned", lambda l, i, m, w: -logits_gradient(l, i, m, w)),
-            Wrong("forgets the probabilities", "subtract the probabilities", lambda l, i, m, w: np.concatenate([np.eye(l.shape[-1])[i[:, 1:]] * (m[:, 1:] * w[:, None])[..., None], 0 * l[:, :1]], 1)),
-            Wrong("forgets the token that came", "add 1 at the token that came", lambda l, i, m, w: np.concatenate([-softmax(l[:, :-1], axis=-1) * (m[:, 1:] * w[:, None])[..., None], 0 * l[:, :1]], 1)),
-            Wrong("takes the mean over the tokens", "no mean here", lambda l, i, m, w: logits_gradient(l, i, m, w / m.sum(1))),
-            Wrong("forgets the rows' weights", "the weight of the row is missing", lambda l, i, m, w: logits_gradient(l, i, m, 1 + 0 * w)),
+            Wrong("does not shift", "predict nothing: their slope is 0", lambda z, i, m, w: (np.eye(z.shape[-1])[i] - softmax(z, axis=-1)) * (m * w[:, None])[..., None]),
+            Wrong("shifts the ids and not the mask", "logits that predict padding", lambda z, i, m, w: logits_gradient(z, i, np.concatenate([0 * m[:, :1], m[:, :-1]], 1), w)),
+            Wrong("has a slope at the prompt", "predict a token of the prompt", lambda z, i, m, w: logits_gradient(z, i, 1 + 0 * m, w)),
+            Wrong("turns the sign", "the sign is turned", lambda z, i, m, w: -logits_gradient(z, i, m, w)),
+            Wrong("forgets the probabilities", "subtract the probabilities", lambda z, i, m, w: np.concatenate([np.eye(z.shape[-1])[i[:, 1:]] * (m[:, 1:] * w[:, None])[..., None], 0 * z[:, :1]], 1)),
+            Wrong("forgets the token that came", "add 1 at the token that came", lambda z, i, m, w: np.concatenate([-softmax(z[:, :-1], axis=-1) * (m[:, 1:] * w[:, None])[..., None], 0 * z[:, :1]], 1)),
+            Wrong("takes the mean over the tokens", "no mean here", lambda z, i, m, w: logits_gradient(z, i, m, w / m.sum(1))),
+            Wrong("forgets the rows' weights", "the weight of the row is missing", lambda z, i, m, w: logits_gradient(z, i, m, 1 + 0 * w)),
         ),
     ),
     Task(
         "kl", "how far the policy has gone", 20, ((check_kl, 4),), ((hidden_kl, 5),), (kl_scipy, kl_loop),
         (
-            Wrong("takes the divergence the other way round", "this is KL(reference || policy)", lambda l, r, m: kl(r, l, m)),
+            Wrong("takes the divergence the other way round", "this is KL(reference || policy)", lambda z, r, m: kl(r, z, m)),
             Wrong("does not shift", "one place before it", _kl_of(_exact, shift=False)),
             Wrong("sums over the tokens", "not the sum", _kl_of(_exact, total="sum")),
             Wrong("takes the mean of the answers' means", "all tokens count alike", _kl_of(_exact, total="rows")),
             Wrong("counts prompt and padding", "use the mask", _kl_of(_exact, total="all")),
-            Wrong("takes logarithms to base 2", "take natural logarithms", lambda l, r, m: kl(l, r, m) / math.log(2)),
-            Wrong("turns the sign", "a divergence is never negative", lambda l, r, m: -kl(l, r, m)),
+            Wrong("takes logarithms to base 2", "take natural logarithms", lambda z, r, m: kl(z, r, m) / math.log(2)),
+            Wrong("turns the sign", "a divergence is never negative", lambda z, r, m: -kl(z, r, m)),
             Wrong("does not normalise the reference's logits", "a constant on all logits", _unnormalised_kl),
         ),
     ),

@@ -42,7 +42,7 @@ chmod 600 /autograder/submission_metadata.json
 export PYTHONPATH=/autograder/source OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 exec /autograder/env/bin/python -P -m povid_lib.course.grading.single gradescope /autograder/source/set
 """
-_CLASSROOM50 = '''"""Classroom 50 runs this in the student's checkout: a judge with packages of its own, as root where the machine lets it be."""
+_CLASSROOM50 = '''"""Classroom 50 runs this in the student's checkout: the judge, with packages of its own, as root if it can."""
 
 import os
 import subprocess

@@ -45,7 +45,7 @@ _PARENT_DEATH, _SECCOMP, _FILTER = 1, 22, 2  # of prctl(2)
 
 
 def check_possible() -> None:
-    """Raises ``ValueError`` where this way cannot be gone: no root, no Linux, another processor, a Python that others cannot read."""
+    """Raises ``ValueError`` where this way cannot be gone: no root, no Linux, another processor, a Python closed to others."""
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64") or os.geteuid() != 0:
         raise ValueError("To run students' code as another user the judge must be root, on Linux (x86-64 or ARM64).")
     code = "import numpy, povid_lib.course.grading.worker"

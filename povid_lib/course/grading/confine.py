@@ -56,7 +56,7 @@ def check_possible() -> None:
     if tried.returncode:
         raise ValueError(
             f"This machine lets nobody make namespaces ({tried.stderr.strip()}), so that students' code cannot be confined. Grade "
-            "as root, or allow unprivileged user namespaces; in a container, give it SYS_ADMIN, or go the weaker way (`--way user`)."
+            "as root, or allow unprivileged user namespaces; in a container, give it SYS_ADMIN, or go the weaker way, `--way user`."
         )
 
 
@@ -118,7 +118,7 @@ def main(settings: dict) -> None:
 
 
 def supervise(life: int, confined: Callable[[], None]) -> None:
-    """Run ``confined`` in a child, and end it when the pipe ``life`` is closed. Then this process ends, and its namespace with it."""
+    """Run ``confined`` in a child, and end it when the pipe ``life`` is closed. Then this process ends, and its namespace."""
     child = os.fork()
     if child == 0:
         try:

@@ -41,9 +41,7 @@ class Graded:
     failed: str = ""
 
 
-def grade(
-    source: Source, folder: str | Path, out: str | Path, jobs: int = 1, way: str = "namespaces"
-) -> list[Graded]:
+def grade(source: Source, folder: str | Path, out: str | Path, jobs: int = 1, way: str = "namespaces") -> list[Graded]:
     """Judge the submissions of a folder, ``jobs`` at a time, confined in this ``way`` (``process.WAYS``), and write under ``out``:
 
     ``marks/``, a JSON file a student; ``reports/``, a page a student; ``class.md``; ``marks.csv``, ``canvas.csv``, ``moodle.csv``.

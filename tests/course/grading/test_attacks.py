@@ -228,7 +228,7 @@ ATTACKS = {
     "leaves a thread of exit behind": ("import atexit; atexit.register(lambda: print('6')); return 8", "not 8"),
 }  # fmt: skip
 
-# what is told by the weaker way where it is something else; "" where that way has lost the protection: no marks are gained all the same
+# what is told by the weaker way, where it is something else; "" where that way has lost a protection, and no mark is gained
 AS_USER = {
     "searches the disk for the checks": "",
     "opens the source where it lies": "PermissionError",
@@ -256,7 +256,9 @@ def python_for_all():
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         os.chmod(name, 0o755)
         names = {"bin", "lib"} & set(os.listdir(sys.base_prefix))
-        link = ["cp", "-a", "--reflink=auto"] if os.stat(name).st_dev != os.stat(sys.base_prefix).st_dev else ["cp", "-al"]
+        link = (
+            ["cp", "-a", "--reflink=auto"] if os.stat(name).st_dev != os.stat(sys.base_prefix).st_dev else ["cp", "-al"]
+        )
         subprocess.run([*link, *(f"{sys.base_prefix}/{each}" for each in names), name], check=True)
         yield Path(name)
 

@@ -172,7 +172,14 @@ def test_the_tables_have_the_platforms_columns_and_no_formula(source):
         ("Bob", "", ""),
     ]
     found = rows_of(reports.moodle(source.assignment, ROWS))
-    assert found[0] == ["Identifier", "Full name", "Grade", "Maximum Grade", "Last modified (grade)", "Feedback comments"]
+    assert found[0] == [
+        "Identifier",
+        "Full name",
+        "Grade",
+        "Maximum Grade",
+        "Last modified (grade)",
+        "Feedback comments",
+    ]
     assert found[1] == ["Participant 7", "Ada, L.", "1", "6", "", ""]
     # assignfeedback_offline_grade_importer::init refuses a file without these three
     assert {"Identifier", "Grade", "Last modified (grade)"} <= set(found[0])
