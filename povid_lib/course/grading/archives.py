@@ -97,10 +97,11 @@ def needed(source: Source) -> Needed:
     """What the judge and this set import, in a process of their own. Raises ``ValueError`` if the set cannot be imported there."""
     code = (
         "import sys, importlib\n"
+        "before = set(sys.modules)\n"  # of this machine's own start-up
         f"for name in {_JUDGE}: importlib.import_module('povid_lib.course.grading.' + name)\n"
         "from povid_lib.course.grading.assignment import read_source\n"
         "read_source(sys.argv[1])\n"
-        "print('\\n'.join(sorted(sys.modules)))"
+        "print('\\n'.join(sorted(set(sys.modules) - before)))"
     )
     ran = subprocess.run([sys.executable, "-P", "-c", code, str(source.path)], capture_output=True, text=True)
     if ran.returncode:

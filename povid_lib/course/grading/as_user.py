@@ -50,12 +50,15 @@ def check_possible() -> None:
         raise ValueError("To run students' code as another user the judge must be root, on Linux (x86-64 or ARM64).")
     code = "import numpy, povid_lib.course.grading.worker"
     user = confine.FIRST_UID
-    tried = subprocess.run(
-        [sys.executable, "-P", "-c", code], user=user, group=user, extra_groups=[], env=confine.environment("/"), cwd="/",
-        capture_output=True, text=True,
-    )  # fmt: skip
-    if tried.returncode:
-        said = (tried.stderr.strip() or "it does not start").split("\n")[-1]
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-P", "-c", code], user=user, group=user, extra_groups=[], env=confine.environment("/"), cwd="/",
+            capture_output=True, text=True,
+        )  # fmt: skip
+        said = (tried.stderr.strip() or "it does not start").split("\n")[-1] if tried.returncode else ""
+    except OSError as fault:
+        said = str(fault)
+    if said:
         raise ValueError(f"Another user cannot run {sys.executable} ({said}); install Python where all can read it.")
 
 

@@ -93,7 +93,7 @@ def test_an_archive_holds_all_that_marking_takes_and_neither_torch_nor_transform
     found = archives.needed(source)
     names = {line.partition("==")[0] for line in found.requirements}
     assert "numpy" in names
-    assert not names & {"torch", "transformers", "povid-lib"}
+    assert not names & {"torch", "transformers", "povid-lib", "setuptools", "pip"}
     for name in (
         "course/grading/single.py",
         "course/grading/worker.py",
@@ -168,10 +168,8 @@ def test_without_namespaces_the_script_goes_the_weaker_way_or_refuses(autograder
         pytest.fail("run the tests of grading as root, or in a user namespace (unshare -r)")
     ran = run_autograder(autograder, shutil.which("setpriv"), "--bounding-set", "-sys_admin")
     results = autograder / "results" / "results.json"
-    readable = (
-        subprocess.run([sys.executable, "-c", ""], user=64_600, group=64_600, extra_groups=[], cwd="/").returncode == 0
-    )
-    if readable:
+    closed = any(not place.stat().st_mode & 0o001 for place in Path(sys.executable).resolve().parents)
+    if not closed:
         assert ran.returncode == 0, ran.stderr
         assert json.loads(results.read_text())["score"] == source.assignment.points
         assert as_user.LOST in ran.stdout

@@ -415,13 +415,15 @@ def test_the_weaker_way_is_refused_where_it_cannot_keep_its_word(tmp_path, monke
         as_user.check_possible()
 
 
-def test_a_python_that_others_cannot_run_is_told(tmp_path, monkeypatch):
-    (tmp_path / "python").write_text("#!/bin/sh\necho closed >&2; exit 1\n")
-    (tmp_path / "python").chmod(0o755)
+def test_a_python_that_others_cannot_run_is_told(monkeypatch):
+    def refused(*args, **kwargs):
+        raise PermissionError("closed")
+
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 1, "", "closed"))
-    with pytest.raises(ValueError, match=r"cannot run .*closed"):
-        as_user.check_possible()
+    for run in (lambda *a, **k: subprocess.CompletedProcess(a, 1, "", "closed"), refused):
+        monkeypatch.setattr(subprocess, "run", run)
+        with pytest.raises(ValueError, match=r"cannot run .*closed"):
+            as_user.check_possible()
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])

@@ -100,7 +100,7 @@ def test_a_class_is_marked_and_gone_on_with(source, folder, tmp_path, monkeypatc
 
     judged, run = [], grade_class._judged
     monkeypatch.setattr(
-        grade_class, "_judged", lambda source, todo, jobs: run(source, judged.extend(todo) or todo, jobs)
+        grade_class, "_judged", lambda source, todo, *how: run(source, judged.extend(todo) or todo, *how)
     )
     again = grade_class.grade(source, folder, out)
     assert judged == []
