@@ -1,4 +1,4 @@
-"""``povid assign`` and ``povid grade``: hand a problem set out, and mark what comes back."""
+"""``povid assign``, ``povid grade`` and ``povid archive``: hand a problem set out, mark what comes back, let a platform mark it."""
 
 from __future__ import annotations
 
