@@ -512,17 +512,23 @@ def train(weights, pairs, beta, lr, steps):
 
 # %% student
 POCKET = False
-if POCKET:
+
+
+def train_the_pocket_model():
     from povid_lib.course import head
 
     vlm, pairs = head.pocket_pairs(n=64)
     before = head.weights(vlm)
     after, losses = train(before, pairs, beta=0.1, lr=0.003, steps=20)
     print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f}")
-    logits = [pairs["chosen"]["hidden"] @ w.T for w in (after, before)]
+    logits = [pairs["chosen"]["hidden"] @ weights.T for weights in (after, before)]
     print(f"KL a token of the chosen answers: {kl(*logits, pairs['chosen']['mask']):.3f}")
-    for name, w in (("before", before), ("after", after)):
-        print(f"{name}: {head.measured(vlm, w, n=100)}")
+    for name, weights in (("before", before), ("after", after)):
+        print(f"{name}: {head.measured(vlm, weights, n=100)}")
+
+
+if POCKET:
+    train_the_pocket_model()
 
 # %% hidden
 from scipy.special import expit, log_softmax, softmax

@@ -365,10 +365,17 @@ def verdict(direction, smallest, difference, margin):
 
 # %% student
 RUN = False
-if RUN:
+METHOD = experiment.short_prompt
+
+
+def run_the_experiment():
     from povid_lib import models
 
-    print(experiment.run(models.load("pocket", device="cpu"), declaration(), experiment.short_prompt))
+    print(experiment.run(models.load("pocket", device="cpu"), declaration(), METHOD))
+
+
+if RUN:
+    run_the_experiment()
 
 RECORD = ""
 

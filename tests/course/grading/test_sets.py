@@ -11,7 +11,8 @@ import nbformat
 import pytest
 
 from benchmarks import grading
-from povid_lib.course.grading import assignment, editions
+from povid_lib.course import experiment
+from povid_lib.course.grading import assignment, editions, submission
 from povid_lib.course.grading.grade_class import grade
 from povid_lib.course.grading.judge import judge_answer
 
@@ -139,6 +140,19 @@ def test_both_notebooks_are_valid_and_the_solved_one_says_right_throughout(name,
         lines = [line for line in ran.stdout.split("\n") if line and not line.startswith(" ")]
         assert len(lines) == len(source(name).assignment.tasks)
         assert all(line.startswith(said) for line in lines)
+
+
+@pytest.mark.parametrize(("name", "switch"), [("ps3_training", "POCKET"), ("ps4_experiment", "RUN")])
+def test_what_a_student_has_left_turned_on_is_not_run_by_the_judge(name, switch, monkeypatch):
+    """The model would not fit into the judge's limits, and reading the submission would fail with it."""
+    text = editions.notebook(source(name), solved=True)
+    assert f"{switch} = False" in text
+    text = text.replace(f"{switch} = False", f"{switch} = True")
+    monkeypatch.setitem(sys.modules, "povid_lib.course.head", None)
+    monkeypatch.setattr(experiment, "run", None)
+    found, notes = submission.functions(text.encode(), True, editions.stubs(source(name)))
+    assert set(found) == set(source(name).answers)
+    assert notes == []
 
 
 def test_what_assign_writes_is_not_written_over(tmp_path):
