@@ -6,6 +6,7 @@ python benchmarks/grading.py assignments/ps1_measuring 100 --jobs 2
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import random
 import resource
@@ -42,14 +43,13 @@ def submission(source: Source, kind: str, number: int) -> Made:
     solved: list[Any] = json.loads(editions.notebook(source, True))["cells"]
     place = {task.function: _place(solved, task.function) for task in tasks}
     points = {task.function: task.points for task in tasks}
-    lost = draw.choice([task.function for task in tasks])
-    if "fooled" in points:  # a set's later answers may call an earlier one
-        lost = draw.choice([name for name in points if name not in ("named",)])
+    alone = _alone(source)
+    lost = draw.choice(alone)
     name, replaced = f"{kind} {number:03}.ipynb", None
     if kind == "stub":
         solved, points = json.loads(editions.notebook(source, False))["cells"], {}
     elif kind == "half solved":
-        for function in draw.sample([name for name in points if name != "named"], len(tasks) // 2):
+        for function in draw.sample(alone, min(len(alone), len(tasks) // 2)):
             solved[place[function]]["source"] = stubs[function]
             points[function] = 0
     elif kind == "cells moved":
@@ -86,6 +86,14 @@ def submission(source: Source, kind: str, number: int) -> Made:
     if kind in ("no JSON", "empty"):
         data, points = (b"" if kind == "empty" else data[:1000]), {}
     return Made(name, data, sum(points.values()))
+
+
+def _alone(source: Source) -> list[str]:
+    """The functions that no other one's solution calls, so that losing one costs no more than its own points."""
+    functions = [task.function for task in source.assignment.tasks]
+    bodies = [ast.parse(cell.text) for cell in editions.cells(source) if cell.kind == "task"]
+    called = {node.id for body in bodies for node in ast.walk(body) if isinstance(node, ast.Name)}
+    return [name for name in functions if name not in called]
 
 
 def _place(cells: list[Any], function: str) -> int:

@@ -1,4 +1,4 @@
-"""``povid assign`` and ``povid grade``: hand a problem set out, and mark what comes back."""
+"""``povid assign``, ``povid grade`` and ``povid archive``: hand a problem set out, mark what comes back, let a platform mark it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,33 @@ def assign(
         typer.echo(f"Written to {path}.")
 
 
+def archive(
+    assignment: SetFolder,
+    platform: Annotated[str, typer.Option("--for", help='"gradescope", "otter" or "classroom50".')],
+    out: Annotated[Path, typer.Option(help="The archive, a .zip; for classroom50 a folder.")],
+) -> None:
+    """Make what a platform needs to mark a problem set by itself.
+
+    It holds the set with its solutions: upload it to the platform, and give it to nobody else.
+
+    ```
+    povid archive assignments/ps1_measuring --for gradescope --out ps1.zip
+    ```
+    """
+    from povid_lib.course.grading import archives
+    from povid_lib.course.grading.assignment import read_source
+
+    typer.echo(f"Written to {archives.write(read_source(assignment), platform, out)}.")
+
+
 def grade(
     submissions: Annotated[Path, typer.Argument(help="Folder of the class: a file or a folder a student.")],
     assignment: Annotated[Path, typer.Option(help='The set\'s folder, such as "assignments/ps1_measuring".')],
     out: Annotated[Path, typer.Option(help="Folder for marks, reports and tables.")],
     jobs: Annotated[int, typer.Option(min=1, help="Submissions judged at a time.")] = 1,
+    way: Annotated[
+        str, typer.Option(help='How code is confined: "namespaces", or, weaker, "user" for root in a container.')
+    ] = "namespaces",
 ) -> None:
     """Mark a class's submissions: notebooks or .py files, as handed in or as Canvas and Moodle download them.
 
@@ -46,10 +68,13 @@ def grade(
     povid grade submissions/ --assignment assignments/ps1_measuring --out marked/ --jobs 2
     ```
     """
+    from povid_lib.course.grading import as_user
     from povid_lib.course.grading.assignment import read_source
     from povid_lib.course.grading.grade_class import grade as grade_class
 
-    graded = grade_class(read_source(assignment), submissions, out, jobs)
+    graded = grade_class(read_source(assignment), submissions, out, jobs, way)
+    if way == "user":
+        typer.echo(as_user.LOST)
     failed = [each for each in graded if each.failed]
     faults = [each for each in graded if each.submission.fault]
     typer.echo(

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from povid_lib.cli.classroom import assign, grade
+from povid_lib.cli.classroom import archive, assign, grade
 from povid_lib.cli.evaluate import evaluate
 from povid_lib.cli.pairs import app as pairs_app
 from povid_lib.cli.pocket import pocket_app
@@ -83,6 +83,7 @@ def world(
 
 
 app.command()(evaluate)
+app.command()(archive)
 app.command()(assign)
 app.command()(grade)
 

@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from povid_lib.course.grading.assignment import Limits
@@ -55,7 +56,7 @@ def check_possible() -> None:
     if tried.returncode:
         raise ValueError(
             f"This machine lets nobody make namespaces ({tried.stderr.strip()}), so that students' code cannot be confined. Grade "
-            "as root, or allow unprivileged user namespaces; in a container, give it SYS_ADMIN."
+            "as root, or allow unprivileged user namespaces; in a container, give it SYS_ADMIN, or go the weaker way, `--way user`."
         )
 
 
@@ -73,10 +74,10 @@ def command(folder: str | Path, slot: int, limits: Limits, life: int) -> list[st
     return [*_unshare(), sys.executable, "-P", "-m", __name__, json.dumps(settings | sizes)]
 
 
-def environment() -> dict[str, str]:
-    """The variables of a confined process: none of the judge's own."""
+def environment(home: str = FOLDER) -> dict[str, str]:
+    """The variables of a confined process: none of the judge's own. ``home``: where it may write."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    places = {"PYTHONPATH": str(_LIBRARY.parent), "HOME": FOLDER, "TMPDIR": FOLDER, "PATH": "/usr/bin:/bin"}
+    places = {"PYTHONPATH": str(_LIBRARY.parent), "HOME": home, "TMPDIR": home, "PATH": "/usr/bin:/bin"}
     return {**threads, **places, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
 
 
@@ -104,18 +105,30 @@ def main(settings: dict) -> None:
     _mount("none", root, None, _REMOUNT | _READ_ONLY)
     os.chroot(root)
     os.chdir(FOLDER)
+
+    def confined() -> None:
+        limit(settings)
+        # one process for its user; in a user namespace the two before it count too
+        processes = 3 if settings["uid"] is None else 1
+        resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+        give_up_rights(settings["uid"])
+        worker.main()
+
+    supervise(settings["life"], confined)
+
+
+def supervise(life: int, confined: Callable[[], None]) -> None:
+    """Run ``confined`` in a child, and end it when the pipe ``life`` is closed. Then this process ends, and its namespace."""
     child = os.fork()
     if child == 0:
         try:
-            os.close(settings["life"])
-            _limit(settings)
-            _give_up_rights(settings["uid"])
-            worker.main()
+            os.close(life)
+            confined()
         finally:
             os._exit(0)
-    select.select([settings["life"], os.pidfd_open(child)], [], [])
+    select.select([life, os.pidfd_open(child)], [], [])
     os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)  # its time and memory count; then this process ends, and all that it has started with it
+    os.waitpid(child, 0)  # its time and memory count
 
 
 def _show(place: Path, root: Path) -> None:
@@ -144,22 +157,20 @@ def _mount(source: str, target: Path, kind: str | None, flags: int, data: str | 
         raise OSError(number, f"{os.strerror(number)}: mount of {source} for students' code", str(target))
 
 
-def _limit(settings: dict) -> None:
-    """Limits of the process itself; one process, for its user (in a user namespace the two before it count too)."""
+def limit(settings: dict) -> None:
+    """Limits of this process: memory, size of a file, processor time, open files."""
     space, disk = settings["megabytes"] << 20, settings["disk_megabytes"] << 20
-    processes = 3 if settings["uid"] is None else 1
     for what, most in (
         (resource.RLIMIT_AS, space),
         (resource.RLIMIT_FSIZE, disk),
         (resource.RLIMIT_CPU, int(settings["seconds"]) + 1),
         (resource.RLIMIT_NOFILE, 32),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NPROC, processes),
     ):
         resource.setrlimit(what, (most, most))
 
 
-def _give_up_rights(uid: int | None) -> None:
+def give_up_rights(uid: int | None) -> None:
     """Become another user, or nobody with rights. Raises ``OSError`` if any capability is left."""
     libc = _libc()
     for capability in range(64):

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from tqdm.auto import tqdm
 
-from povid_lib.course.grading import confine, reports
+from povid_lib.course.grading import process, reports
 from povid_lib.course.grading.assignment import Source
 from povid_lib.course.grading.judge import Marks, judge, nothing, plain, read_marks
 from povid_lib.course.grading.submissions import Submission, find
@@ -41,28 +41,30 @@ class Graded:
     failed: str = ""
 
 
-def grade(source: Source, folder: str | Path, out: str | Path, jobs: int = 1) -> list[Graded]:
-    """Judge the submissions of a folder, ``jobs`` at a time, and write under ``out``:
+def grade(source: Source, folder: str | Path, out: str | Path, jobs: int = 1, way: str = "namespaces") -> list[Graded]:
+    """Judge the submissions of a folder, ``jobs`` at a time, confined in this ``way`` (``process.WAYS``), and write under ``out``:
 
     ``marks/``, a JSON file a student; ``reports/``, a page a student; ``class.md``; ``marks.csv``, ``canvas.csv``, ``moodle.csv``.
 
     A submission that was judged by this source is not judged again. Raises ``ValueError`` if students' code cannot be confined
     here or would see the set or the submissions, there is nothing to judge, another run writes to ``out``, it lies in ``folder``,
-    or ``jobs`` is not positive.
+    ``jobs`` is not positive, or there is no such way.
     """
     if jobs < 1:
         raise ValueError(f"grade: jobs is {jobs}; at least one submission must be judged at a time.")
-    confine.check_possible()
-    confine.check_hidden(source.path, folder, out)
+    if way not in process.WAYS:
+        raise ValueError(f"grade: way is {way!r}; choose one of {', '.join(process.WAYS)}.")
+    process.WAYS[way].check_possible()
+    process.WAYS[way].check_hidden(source.path, folder, out)
     if Path(out).resolve().is_relative_to(Path(folder).resolve()):
         raise ValueError(
             f"{out} lies among the submissions, and would be taken for one; give another folder for the marks."
         )
     with locked(out):
-        return _grade(source, find(folder), Path(out), jobs)
+        return _grade(source, find(folder), Path(out), jobs, way)
 
 
-def _grade(source: Source, submissions: list[Submission], out: Path, jobs: int) -> list[Graded]:
+def _grade(source: Source, submissions: list[Submission], out: Path, jobs: int, way: str) -> list[Graded]:
     for name in ("marks", "reports"):
         (out / name).mkdir(parents=True, exist_ok=True)
     done: dict[Submission, Graded] = {}
@@ -78,7 +80,7 @@ def _grade(source: Source, submissions: list[Submission], out: Path, jobs: int) 
     with tqdm(
         total=len(submissions), initial=len(done), desc=source.assignment.name, unit="submission", disable=None
     ) as bar:
-        for graded in _judged(source, todo, jobs):
+        for graded in _judged(source, todo, jobs, way):
             done[graded.submission] = graded
             if not graded.failed:
                 _write(_marks_file(out, graded.submission), json.dumps(_record(source, graded), indent=1) + "\n")
@@ -151,13 +153,13 @@ class _Judge:
     slot: int
 
 
-def _judged(source: Source, todo: list[Submission], jobs: int) -> Iterator[Graded]:
+def _judged(source: Source, todo: list[Submission], jobs: int, way: str) -> Iterator[Graded]:
     """The submissions in the order in which they are done."""
     waiting, running, slots = list(reversed(todo)), list[_Judge](), set(range(jobs))
     try:
         while waiting or running:
             while waiting and slots:
-                running.append(_start(source, waiting.pop(), slots.pop()))
+                running.append(_start(source, waiting.pop(), slots.pop(), way))
             wait([each.result for each in running], timeout=1.0)
             for each in list(running):
                 graded = _result(source, each)
@@ -170,25 +172,25 @@ def _judged(source: Source, todo: list[Submission], jobs: int) -> Iterator[Grade
             _end(each)
 
 
-def _start(source: Source, submission: Submission, slot: int) -> _Judge:
+def _start(source: Source, submission: Submission, slot: int, way: str) -> _Judge:
     context = multiprocessing.get_context("fork")  # what the set and its checks have imported is there at once
     back, there = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(source, submission, slot, there), daemon=True)
-    process.start()
+    judging = context.Process(target=_run, args=(source, submission, slot, way, there), daemon=True)
+    judging.start()
     there.close()
     with suppress(ProcessLookupError, PermissionError):  # the process does it too; whoever comes first
-        os.setpgid(process.pid or 0, process.pid or 0)
+        os.setpgid(judging.pid or 0, judging.pid or 0)
     limit = source.assignment.limits.seconds + _MORE_SECONDS
-    return _Judge(submission, process, back, time.monotonic() + limit, slot)
+    return _Judge(submission, judging, back, time.monotonic() + limit, slot)
 
 
-def _run(source: Source, submission: Submission, slot: int, there: Connection) -> None:
+def _run(source: Source, submission: Submission, slot: int, way: str, there: Connection) -> None:
     """In the judge's own process, at the head of a group, so that all of it can be ended at once."""
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         data = submission.read()
-        told = plain(judge(source, submission.student, data, submission.path.suffix == ".ipynb", slot))
+        told = plain(judge(source, submission.student, data, submission.path.suffix == ".ipynb", slot, way))
     except BaseException as fault:  # told to the parent, which sets it beside the name
         told = {"failed": f"{type(fault).__name__}: {fault}"}
     there.send_bytes(json.dumps(told).encode())

@@ -52,13 +52,16 @@ class Marks:
         return sum(mark.out_of for mark in self.marks)
 
 
-def judge(source: Source, student: str, data: bytes, is_notebook: bool, slot: int = 0) -> Marks:
-    """Mark a submission. ``data``: the file as handed in; ``slot``: a number of its own for each that is judged at a time.
+def judge(
+    source: Source, student: str, data: bytes, is_notebook: bool, slot: int = 0, way: str = "namespaces"
+) -> Marks:
+    """Mark a submission. ``data``: the file as handed in; ``slot``: a number of its own for each that is judged at a time; ``way``:
+    how it is confined, of ``process.WAYS``.
 
     Whatever the submission does costs it marks and raises nothing. Raises what a check raises by itself: a fault of the set.
     """
     found: list[Mark] = []
-    with Answers(source, data, is_notebook, slot) as answers:
+    with Answers(source, data, is_notebook, slot, way) as answers:
         for task in source.assignment.tasks:
             found += _marks(source.assignment, task, student, answers)
         return Marks(student, source.assignment.name, tuple(found), tuple(answers.notes))
@@ -70,6 +73,11 @@ def judge_locally(source: Source, student: str, functions: Mapping[str, Function
     for task in source.assignment.tasks:
         found += _marks(source.assignment, task, student, functions)
     return Marks(student, source.assignment.name, tuple(found))
+
+
+def judge_answer(source: Source, task: Task, student: str, answer: Function) -> list[Mark]:
+    """The marks of one answer to one task, in this process. Only for functions that one trusts."""
+    return _marks(source.assignment, task, student, {task.function: answer})
 
 
 def nothing(assignment: Assignment, student: str, why: str) -> Marks:
@@ -136,10 +144,10 @@ class Answers:
     Close it (``with``): nothing of the student's is left running then.
     """
 
-    def __init__(self, source: Source, data: bytes, is_notebook: bool, slot: int) -> None:
+    def __init__(self, source: Source, data: bytes, is_notebook: bool, slot: int, way: str) -> None:
         self.notes: list[str] = []
         self._wanted = stubs(source)
-        self._data, self._is_notebook, self._slot = data, is_notebook, slot
+        self._data, self._is_notebook, self._slot, self._way = data, is_notebook, slot, way
         self._limits = source.assignment.limits
         self._end = time.monotonic() + self._limits.seconds
         self._process: Process | None = None
@@ -166,7 +174,7 @@ class Answers:
 
     def _start(self) -> Process:
         self._stop()
-        self._process = process = Process(self._slot, self._limits)
+        self._process = process = Process(self._slot, self._limits, self._way)
         first = {
             "data": base64.b64encode(self._data).decode(),
             "is_notebook": self._is_notebook,

@@ -13,7 +13,7 @@ from povid_lib.course.grading.submissions import Submission
 
 Row = tuple[Submission, Marks, str]  # with why the judge failed, or ""
 CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")  # then a column with the assignment's name
-MOODLE = ("Identifier", "Full name", "Grade", "Maximum Grade", "Feedback comments")
+MOODLE = ("Identifier", "Full name", "Grade", "Maximum Grade", "Last modified (grade)", "Feedback comments")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
@@ -88,12 +88,13 @@ def canvas(assignment: Assignment, rows: Sequence[Row]) -> str:
 
 def moodle(assignment: Assignment, rows: Sequence[Row]) -> str:
     """What Moodle's assignment takes as a grading worksheet, CSV. Its identifier is "Participant" and the number in the folder's
-    name. Marks of failed judges stay empty."""
+    name. Without a column "Last modified (grade)" the file is refused; left empty, a grade that Moodle has already is kept unless
+    the teacher allows it to be updated. Marks of failed judges stay empty."""
     body = []
     for sub, marks, failed in rows:
         lost = [f"{mark.task}: {mark.message}" for mark in marks.marks if mark.message]
         identifier = f"Participant {sub.number}" if sub.number else ""
-        body.append([identifier, sub.student, "" if failed else marks.points, assignment.points, " | ".join(lost)])
+        body.append([identifier, sub.student, "" if failed else marks.points, assignment.points, "", " | ".join(lost)])
     return _csv(MOODLE, body)
 
 

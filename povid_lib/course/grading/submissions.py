@@ -51,20 +51,26 @@ def find(folder: str | Path) -> list[Submission]:
     ]
 
 
+def handed_in(folder: Path) -> Submission:
+    """The one file in a student's folder, or the fault that there is none, or several."""
+    name = plain(folder.name)
+    known = _MOODLE.match(name)
+    student, number = (known["name"], known["id"]) if known else (name, "")
+    files = list(_files(folder))
+    if len(files) != 1:
+        names = ", ".join(sorted(plain(file.name) for file in files[:9])) or "none"
+        return Submission(
+            student, folder, number, f"there must be one {' or '.join(SUFFIXES)} file in the folder: {names}"
+        )
+    return Submission(student, files[0], number, _fault(files[0]))
+
+
 def _submission(path: Path) -> Submission | None:
     if path.name.startswith((".", "__MACOSX")):
         return None
     name = plain(path.name)
     if not path.is_symlink() and path.is_dir():
-        known = _MOODLE.match(name)
-        student, number = (known["name"], known["id"]) if known else (name, "")
-        files = list(_files(path))
-        if len(files) != 1:
-            names = ", ".join(sorted(plain(file.name) for file in files[:9])) or "none"
-            return Submission(
-                student, path, number, f"there must be one {' or '.join(SUFFIXES)} file in the folder: {names}"
-            )
-        return Submission(student, files[0], number, _fault(files[0]))
+        return handed_in(path)
     if path.suffix not in SUFFIXES:
         return None
     known = _CANVAS.match(name)

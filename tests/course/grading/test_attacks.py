@@ -3,11 +3,15 @@
 import json
 import os
 import socket
+import struct
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from povid_lib.course.grading import assignment, confine, process, wire
+from povid_lib.course.grading import as_user, assignment, confine, process, wire
 from povid_lib.course.grading.grade_class import grade
 from povid_lib.course.grading.judge import judge
 
@@ -224,11 +228,54 @@ ATTACKS = {
     "leaves a thread of exit behind": ("import atexit; atexit.register(lambda: print('6')); return 8", "not 8"),
 }  # fmt: skip
 
+# what is told by the weaker way, where it is something else; "" where that way has lost a protection, and no mark is gained
+AS_USER = {
+    "searches the disk for the checks": "",
+    "opens the source where it lies": "PermissionError",
+    "reads the class's other submissions": "PermissionError",
+    "reads other processes": "",
+    "forks without an end": "PermissionError",
+    "starts a program": "PermissionError",
+    "fills the memory by shared files": "PermissionError",
+    "fills the disk": "",
+    "deletes files": "PermissionError",
+    "opens a socket": "PermissionError",
+    "opens a unix socket": "PermissionError",
+}
+
 
 @pytest.fixture(autouse=True)
 def users(monkeypatch):
     """Users of this module's own: another class may be marked on this machine meanwhile."""
     monkeypatch.setattr(confine, "FIRST_UID", 64_700)
+
+
+@pytest.fixture(scope="module")
+def python_for_all():
+    """A Python that other users can run: this one may lie in root's own folder. Its files are links to this one's."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        os.chmod(name, 0o755)
+        names = {"bin", "lib"} & set(os.listdir(sys.base_prefix))
+        link = (
+            ["cp", "-a", "--reflink=auto"] if os.stat(name).st_dev != os.stat(sys.base_prefix).st_dev else ["cp", "-al"]
+        )
+        subprocess.run([*link, *(f"{sys.base_prefix}/{each}" for each in names), name], check=True)
+        yield Path(name)
+
+
+@pytest.fixture
+def as_another_user(monkeypatch, python_for_all):
+    """The weaker way, as in a container that is root and has no namespaces. Elsewhere it must be refused."""
+    packages = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
+    plain = confine.environment
+    home = {"PYTHONHOME": str(python_for_all)}
+
+    def environment(*where):
+        found = plain(*where)
+        return {**found, **home, "PYTHONPATH": f"{found['PYTHONPATH']}{os.pathsep}{packages}"}
+
+    monkeypatch.setattr(confine, "environment", environment)
+    monkeypatch.setattr(sys, "executable", str(python_for_all / "bin" / Path(sys.executable).resolve().name))
 
 
 @pytest.fixture(scope="module")
@@ -254,11 +301,23 @@ def submission(place, body):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_gains_nothing_and_is_told(name, place, monkeypatch):
+    gains_nothing(name, place, monkeypatch, ATTACKS[name][1], "namespaces")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_gains_nothing_the_weaker_way(name, place, monkeypatch, as_another_user):
+    as_user.check_possible()
+    as_user.check_hidden(place[0] / "set" / "source.py", place[0] / "class")
+    gains_nothing(name, place, monkeypatch, AS_USER.get(name, ATTACKS[name][1]), "user")
+
+
+def gains_nothing(name, place, monkeypatch, told, way):
     monkeypatch.setenv("JUDGE_SECRET", "swordfish-31415")
-    body, told = ATTACKS[name]
+    body, _ = ATTACKS[name]
     source = assignment.read_source(place[0] / "set")
     before = sorted(path for path in place[0].rglob("*"))
-    found = judge(source, "mallory", submission(place, body).encode(), is_notebook=False)
+    found = judge(source, "mallory", submission(place, body).encode(), is_notebook=False, way=way)
     own = [mark for mark in found.marks if mark.task == "half"]
     assert sum(mark.points for mark in own) == 0
     assert all(mark.message for mark in own)
@@ -336,6 +395,65 @@ def test_a_machine_that_cannot_confine_is_told_and_no_student_is_blamed(place, m
     monkeypatch.setattr(confine, "_unshare", lambda: ["false"])
     with pytest.raises(ValueError, match="cannot be confined"):
         confine.check_possible()
+
+
+@pytest.mark.slow
+def test_an_honest_submission_gets_its_marks_the_weaker_way(place, as_another_user):
+    source = assignment.read_source(place[0] / "set")
+    found = judge(source, "ada", f"def half(x):\n    return x / 2\n{HONEST}".encode(), False, way="user")
+    assert found.points == 6
+    assert not processes_left()
+
+
+def test_the_weaker_way_is_refused_where_it_cannot_keep_its_word(tmp_path, monkeypatch):
+    (tmp_path / "source.py").write_text("")
+    as_user.check_hidden(tmp_path / "source.py")  # pytest's folders are closed to others
+    with pytest.raises(ValueError, match="can be read by everybody"):
+        as_user.check_hidden("/etc/passwd")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(ValueError, match="must be root"):
+        as_user.check_possible()
+
+
+def test_a_python_that_others_cannot_run_is_told(monkeypatch):
+    def refused(*args, **kwargs):
+        raise PermissionError("closed")
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for run in (lambda *a, **k: subprocess.CompletedProcess(a, 1, "", "closed"), refused):
+        monkeypatch.setattr(subprocess, "run", run)
+        with pytest.raises(ValueError, match=r"cannot run .*closed"):
+            as_user.check_possible()
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_the_filter_denies_what_it_names_and_nothing_else(machine):
+    """The program is run here as the kernel runs it, over every number and another architecture."""
+    lines = [struct.unpack("HBBI", each) for each in batched(as_user._program(machine), 8)]
+    arch, column = (as_user._X86, 0) if machine == "x86_64" else (as_user._ARM, 1)
+    denied = {each[column] for each in as_user._DENIED.values()} - {None}
+    for number in [*range(600), 2**30 + 41, 2**31]:
+        found = run_filter(lines, number, arch)
+        foreign = machine == "x86_64" and number >= 2**30
+        assert found == (as_user._DENY if number in denied or foreign else as_user._ALLOW)
+    assert run_filter(lines, 0, 0x40000003) == as_user._KILL
+
+
+def batched(data, size):
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def run_filter(lines, number, arch):
+    at = held = 0
+    while True:
+        code, then, otherwise, k = lines[at]
+        at += 1
+        if code == as_user._RETURN:
+            return k
+        if code == as_user._LOAD:
+            held = {0: number, 4: arch}[k]
+        else:
+            at += then if (held == k if code == as_user._EQUAL else held >= k) else otherwise
 
 
 def test_a_users_number_that_is_taken_is_refused(monkeypatch):

@@ -100,7 +100,7 @@ def test_a_class_is_marked_and_gone_on_with(source, folder, tmp_path, monkeypatc
 
     judged, run = [], grade_class._judged
     monkeypatch.setattr(
-        grade_class, "_judged", lambda source, todo, jobs: run(source, judged.extend(todo) or todo, jobs)
+        grade_class, "_judged", lambda source, todo, *how: run(source, judged.extend(todo) or todo, *how)
     )
     again = grade_class.grade(source, folder, out)
     assert judged == []
@@ -172,8 +172,17 @@ def test_the_tables_have_the_platforms_columns_and_no_formula(source):
         ("Bob", "", ""),
     ]
     found = rows_of(reports.moodle(source.assignment, ROWS))
-    assert found[0] == ["Identifier", "Full name", "Grade", "Maximum Grade", "Feedback comments"]
-    assert found[1] == ["Participant 7", "Ada, L.", "1", "6", ""]
+    assert found[0] == [
+        "Identifier",
+        "Full name",
+        "Grade",
+        "Maximum Grade",
+        "Last modified (grade)",
+        "Feedback comments",
+    ]
+    assert found[1] == ["Participant 7", "Ada, L.", "1", "6", "", ""]
+    # assignfeedback_offline_grade_importer::init refuses a file without these three
+    assert {"Identifier", "Grade", "Last modified (grade)"} <= set(found[0])
     assert found[2][-1] == "half: a |<b>"
     found = rows_of(reports.table(source.assignment, ROWS))
     assert found[0] == ["student", "id", "points", "out of", "half", "honest", "to look at"]

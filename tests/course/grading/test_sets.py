@@ -11,9 +11,10 @@ import nbformat
 import pytest
 
 from benchmarks import grading
-from povid_lib.course.grading import assignment, editions
+from povid_lib.course import experiment
+from povid_lib.course.grading import assignment, editions, submission
 from povid_lib.course.grading.grade_class import grade
-from povid_lib.course.grading.judge import judge_locally
+from povid_lib.course.grading.judge import judge_answer
 
 TOP = Path(__file__).resolve().parents[3]
 SETS = sorted(path.parent.name for path in (TOP / "assignments").glob("*/source.py"))
@@ -34,12 +35,12 @@ TASKS = [
 
 def marks_of(name, task, answer, student):
     """Points got of the task's, and what was told of each check that failed."""
-    found = [m for m in judge_locally(source(name), student, {task.function: answer}).marks if m.task == task.function]
+    found = judge_answer(source(name), task, student, answer)
     return sum(m.points for m in found), [m for m in found if m.message]
 
 
 def test_there_are_sets():
-    assert SETS == ["ps1_measuring", "ps2_dispreferences"]
+    assert SETS == ["ps1_measuring", "ps2_dispreferences", "ps3_training", "ps4_experiment"]
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -48,6 +49,15 @@ def test_a_set_is_of_the_size_that_was_asked_for(name):
     assert 90 <= sum(task.minutes for task in found.tasks) <= 180
     assert sum(len(task.wrong) for task in found.tasks) >= 12
     assert all(len(task.right) >= 2 and len(task.wrong) >= 4 for task in found.tasks)
+
+
+def test_the_teachers_page_names_each_set_with_its_minutes_tasks_and_points():
+    page = (TOP / "assignments" / "README.md").read_text()
+    for name in SETS:
+        found = source(name).assignment
+        row = next(line for line in page.split("\n") if line.startswith(f"| `{name}` |"))
+        minutes = sum(task.minutes for task in found.tasks)
+        assert row.endswith(f"| {minutes} minutes | {len(found.tasks)} | {found.points} |")
 
 
 @pytest.mark.parametrize(("name", "at"), TASKS)
@@ -130,6 +140,19 @@ def test_both_notebooks_are_valid_and_the_solved_one_says_right_throughout(name,
         lines = [line for line in ran.stdout.split("\n") if line and not line.startswith(" ")]
         assert len(lines) == len(source(name).assignment.tasks)
         assert all(line.startswith(said) for line in lines)
+
+
+@pytest.mark.parametrize(("name", "switch"), [("ps3_training", "POCKET"), ("ps4_experiment", "RUN")])
+def test_what_a_student_has_left_turned_on_is_not_run_by_the_judge(name, switch, monkeypatch):
+    """The model would not fit into the judge's limits, and reading the submission would fail with it."""
+    text = editions.notebook(source(name), solved=True)
+    assert f"{switch} = False" in text
+    text = text.replace(f"{switch} = False", f"{switch} = True")
+    monkeypatch.setitem(sys.modules, "povid_lib.course.head", None)
+    monkeypatch.setattr(experiment, "run", None)
+    found, notes = submission.functions(text.encode(), True, editions.stubs(source(name)))
+    assert set(found) == set(source(name).answers)
+    assert notes == []
 
 
 def test_what_assign_writes_is_not_written_over(tmp_path):

@@ -1,0 +1,1043 @@
+# %% [markdown]
+# # Problem set 3: from DPO to the training loop
+#
+# A loss on a page of a paper and a model that has learnt something are some way apart. You go this way with your own hands, in NumPy:
+# log-probabilities of answers, DPO's loss, its gradient down to the weights, the step, the loop. At the end your loop trains the output
+# layer of the pocket model.
+#
+# - Nine functions, nearly three hours. You need chapters 06 to 08 of the book and NumPy.
+# - Below each function a check says what is still wrong. It is part of the mark. The rest is given for the same properties on other
+#   data, drawn for you alone, so a function that only knows the examples gets few points.
+# - Hand in this notebook, or a `.py` file with the functions. They are found by their names: do not rename them. Other cells and
+#   helper functions of your own are welcome. No function may print for its result; each ends in a `return`.
+#
+# In all tasks an *answer* is a row of a batch: `ids` (rows, length) are the tokens of prompt and answer, `mask` (rows, length) is 1 at the
+# answer's tokens and 0 at the prompt's and at padding, and `logits` (rows, length, vocabulary) are what the model says **after** each
+# token. Logarithms are natural ones.
+
+# %% student
+import math
+
+import numpy as np
+
+from povid_lib.course.exercises import attempt
+
+# %% [markdown]
+# The checks stand in the next cell. You need not read it.
+
+# %% visible
+EXACT = 1e-6
+_P = np.array(
+    [
+        [[0.5, 0.25, 0.25], [0.2, 0.3, 0.5], [0.1, 0.8, 0.1], [0.6, 0.2, 0.2]],
+        [[0.1, 0.6, 0.3], [0.4, 0.4, 0.2], [0.3, 0.3, 0.4], [0.2, 0.2, 0.6]],
+    ]
+)
+_OTHER = np.array(
+    [
+        [[0.3, 0.3, 0.4], [0.5, 0.3, 0.2], [0.4, 0.2, 0.4], [0.1, 0.1, 0.8]],
+        [[0.3, 0.3, 0.4], [0.2, 0.2, 0.6], [0.3, 0.3, 0.4], [0.2, 0.2, 0.6]],
+    ]
+)
+_LOGITS = np.log(_P) + np.array([[3, 1, 2, -1], [-2, 0.5, 0, 1]])[..., None]
+_IDS, _MASK = np.array([[1, 0, 2, 1], [0, 1, 2, 2]]), np.array([[0, 0, 1, 1], [0, 1, 0, 0]])
+
+
+def check_answer_logps(answer_logps):
+    """Two answers, of two tokens and of one."""
+    found = np.asarray(answer_logps(_LOGITS, _IDS, _MASK))
+    assert found.shape == (2,), f"one number an answer: the shape is (2,), not {found.shape}"
+    for wrong, why in (
+        (
+            np.log([0.02, 0.4]),
+            "logits stand after a token and predict the next one: those at place t are about ids at t + 1",
+        ),
+        (np.log([0.8, 0.2]), "the mask belongs to the token that is predicted, not to the place that predicts it"),
+        (np.log([0.4, 0.6]) / [2, 1], "this is the mean over the tokens; the log-probability of an answer is the sum"),
+        (np.log([0.2, 0.048]), "the prompt's tokens do not count, and padding does not: use the mask"),
+        (
+            np.log([0.4, 0.6]) + np.array([3, -2]),
+            "logits are no log-probabilities yet: subtract the logarithm of the sum of exp",
+        ),
+        ([0.4, 0.6], "these are probabilities; give their logarithms"),
+        (-np.log([0.4, 0.6]), "the sign is turned: a log-probability is negative"),
+    ):
+        assert not np.abs(found - wrong).max() <= EXACT, why
+    want = np.log([0.4, 0.6])
+    assert np.abs(found - want).max() < EXACT, (
+        f"the first answer has 0.5 times 0.8, the second 0.6: {want.round(4).tolist()}, not {found.round(4).tolist()}"
+    )
+    found = np.asarray(answer_logps(np.array([[[0.0, 2000.0], [0.0, 0.0]]]), np.array([[0, 1]]), np.array([[0, 1]])))
+    assert np.isfinite(found).all(), "exp(2000) is infinite: subtract the largest logit before exp"
+
+
+_DPO = (np.array([-4.0, -6.0]), np.array([-5.0, -3.0]), np.array([-5.0, -6.0]), np.array([-4.0, -4.0]))
+
+
+def check_dpo(dpo):
+    """Two pairs: one whose margin is 1, one whose margin is -1/2."""
+    found = dpo(*_DPO, 0.5)
+    assert set(found) == {"loss", "margin", "accuracy"}, (
+        f"the keys must be loss, margin and accuracy, not {sorted(found)}"
+    )
+    for wrong, why in (
+        (1.087745, "the reference is missing: what counts is how far the policy has moved from it"),
+        (0.893669, "chosen and rejected are exchanged"),
+        (0.720095, "beta is missing"),
+        (0.575939, "take the loss of each pair first, then the mean"),
+        (1.287339, "the rows are averaged, not summed"),
+        (-0.643669, "the sign is turned: a loss is positive and is to become small"),
+        (-0.554300, "the logarithm is missing: it is -log(sigmoid(margin))"),
+    ):
+        assert not abs(found["loss"] - wrong) <= 1e-5, why
+    assert abs(found["loss"] - 0.643669) < 1e-5, f"the loss is 0.64367, not {found['loss']:.5f}"
+    assert not abs(found["margin"] - 0.5) <= EXACT, "the margin is that of the rewards, so beta is in it"
+    assert abs(found["margin"] - 0.25) < EXACT, f"the margins are 1 and -1/2, their mean is 0.25, not {found['margin']}"
+    assert abs(found["accuracy"] - 0.5) < EXACT, (
+        f"one of two margins is above 0: accuracy is 0.5, not {found['accuracy']}"
+    )
+    far = [np.array([value]) for value in (-4000.0, 0.0, 0.0, 0.0)]
+    found = dpo(*far, 1.0)["loss"]
+    assert math.isfinite(found), "at a margin of -4000 the sigmoid is 0 and its logarithm infinite: use np.logaddexp"
+    assert abs(found - 4000) < EXACT, f"at a margin of -4000 the loss is 4000, not {found}"
+    start = [np.array([-3.0, -7.0])] * 4
+    assert dpo(*start, 0.5)["accuracy"] == 0, "a margin of 0 is no success: the policy has not moved yet"
+
+
+def check_dpo_gradient(dpo_gradient):
+    """The slope of the loss in each log-probability."""
+    found = [np.asarray(side) for side in dpo_gradient(*_DPO, 0.25)]
+    assert len(found) == 2, "give two arrays: the slopes in chosen and in rejected"
+    assert all(side.shape == (2,) for side in found), f"each has the shape (2,), not {[side.shape for side in found]}"
+    chosen, rejected = found
+    right = np.array([0.047193, 0.070272])
+    for wrong, why in (
+        (right, "the signs are turned: the loss falls where the chosen answer becomes likelier"),
+        (-2 * right, "the loss is a mean over the rows, and so is its gradient"),
+        (-right / 0.25, "the inner derivative is missing: the margin has beta in it"),
+        (
+            -np.array([0.077807, 0.054728]),
+            "the slope is sigmoid(-margin), large where the pair is told wrongly; this is sigmoid(margin)",
+        ),
+    ):
+        assert not np.abs(chosen - wrong).max() <= 1e-5, why
+    assert np.abs(chosen + right).max() < 1e-5, (
+        f"the slopes in chosen are {(-right).tolist()}, not {chosen.round(6).tolist()}"
+    )
+    assert not np.abs(rejected - chosen).max() <= 1e-5, (
+        "both sides have the same slope; only their difference enters the margin"
+    )
+    assert np.abs(rejected - right).max() < 1e-5, (
+        f"the slopes in rejected are the same with the other sign, not {rejected.round(6).tolist()}"
+    )
+    far = [np.array([value]) for value in (-4000.0, 0.0, 0.0, 0.0)]
+    found = np.asarray(dpo_gradient(*far, 1.0)[0])
+    assert np.isfinite(found).all(), "exp overflows at a margin of -4000: compute the sigmoid without it"
+
+
+def check_povid(povid):
+    """POVID's loss of two pairs, with three coefficients."""
+    policy = {"chosen": np.array([-4.0, -6.0]), "rejected": np.array([-5.0, -3.0]), "noised": np.array([-8.0, -7.0])}
+    reference = {"chosen": np.array([-5.0, -6.0]), "rejected": np.array([-4.0, -4.0]), "noised": np.array([-6.0, -9.0])}
+    found = povid(policy, reference, 0.4, 0.2, 0.3)
+    for wrong, why in (
+        (0.823592, "each of the three terms has its own coefficient; you use alpha for all"),
+        (0.603081, "the noised answer is a dispreference: its term is subtracted"),
+        (0.617813, "the noised answer is missing"),
+        (0.695261, "beta1 belongs to the rejected answer and beta2 to the noised one; they are exchanged"),
+        (0.353666, "the reference is missing: each term is a difference to it"),
+        (0.646594, "the paper has one sigmoid over all three terms, not the mean of two losses"),
+        (0.679625, "the paper has one sigmoid over all three terms, not the mean of two losses"),
+        (2 * 0.717192, "the rows are averaged, not summed"),
+        (-0.717192, "the sign is turned: a loss is positive and is to become small"),
+    ):
+        assert not abs(found - wrong) <= 1e-5, why
+    assert abs(found - 0.717192) < 1e-5, f"the loss is 0.71719, not {found:.5f}"
+
+
+def check_logits_gradient(logits_gradient):
+    """The slope of two answers' log-probabilities, weighted 1 and -2, in their logits."""
+    found = np.asarray(logits_gradient(_LOGITS, _IDS, _MASK, np.array([1.0, -2.0])))
+    assert found.shape == _LOGITS.shape, f"it has the shape of the logits, {_LOGITS.shape}, not {found.shape}"
+    assert np.abs(found[:, -1]).max() < EXACT, "the logits after the last token predict nothing: their slope is 0"
+    assert np.abs(found[0, 0]).max() < EXACT, "these logits predict a token of the prompt: their slope is 0"
+    assert np.abs(found[1, 1:]).max() < EXACT, "logits that predict padding have the slope 0"
+    first = found[0, 1]
+    for wrong, why in (
+        ([0.2, 0.3, -0.5], "the sign is turned: raising the logit of the token that came raises its log-probability"),
+        ([0.0, 0.0, 1.0], "the other tokens' logits matter too: subtract the probabilities"),
+        ([-0.1, -0.15, 0.25], "no mean here: the log-probability of an answer is the sum over its tokens"),
+        ([-0.2, -0.3, -0.5], "add 1 at the token that came"),
+    ):
+        assert not np.abs(first - wrong).max() <= EXACT, why
+    assert np.abs(first - [-0.2, -0.3, 0.5]).max() < EXACT, (
+        f"where token 2 came with probability 0.5 the slope is [-0.2, -0.3, 0.5], not {first.round(4).tolist()}"
+    )
+    second = found[1, 0]
+    assert not np.abs(second - [-0.1, 0.4, -0.3]).max() <= EXACT, "the weight of the row is missing"
+    assert np.abs(second - [0.2, -0.8, 0.6]).max() < EXACT, (
+        f"the second row has the weight -2: [0.2, -0.8, 0.6], not {second.round(4).tolist()}"
+    )
+
+
+def check_kl(kl):
+    """The divergence of two models over three tokens."""
+    found = kl(_LOGITS, np.log(_OTHER), _MASK)
+    for wrong, why in (
+        (0.447792, "this is KL(reference || policy); the expectation is the policy's"),
+        (0.700999, "the logits that predict a token stand one place before it"),
+        (1.326386, "give the mean over the answers' tokens, not the sum"),
+        (0.386527, "all tokens count alike: add over all answers first and divide once"),
+        (0.292252, "only places that predict an answer's token count: use the mask"),
+        (0.336242, "only places that predict an answer's token count: use the mask"),
+        (
+            0.998577,
+            "this is the log-ratio of the tokens that came, one draw; the sum over the whole vocabulary is asked for",
+        ),
+        (0.637857, "take natural logarithms"),
+        (-0.442129, "the sign is turned: a divergence is never negative"),
+    ):
+        assert not abs(found - wrong) <= 1e-5, why
+    assert abs(found - 0.442129) < 1e-5, f"the divergence is 0.44213 a token, not {found:.5f}"
+    assert abs(kl(_LOGITS, _LOGITS + 7, _MASK)) < EXACT, (
+        "a constant on all logits changes no probability, and gives no divergence"
+    )
+
+
+def check_implied_reward(implied_reward):
+    """The reward that three answers' probabilities stand for."""
+    ref, beta = np.array([0.5, 0.25, 0.25]), 0.5
+    policy = np.array([0.25, 0.25, 0.5])
+    found = np.asarray(implied_reward(np.log(policy), np.log(ref), beta))
+    assert found.shape == (3,), f"one reward an answer: the shape is (3,), not {found.shape}"
+    half = math.log(2)
+    for wrong, why in (
+        (
+            np.array([-0.5, 0, 0.5]) * half,
+            "only differences of rewards are known: choose the constant so that the reference's mean reward is 0",
+        ),
+        (np.array([-0.75, 0.25, 1.25]) * half, "beta is missing"),
+        (np.array([-1.5, 0.5, 2.5]) * half, "multiply by beta, do not divide"),
+        (np.array([0.375, -0.125, -0.625]) * half, "the sign is turned: what became likelier was rewarded"),
+        (
+            np.array([-0.625, -0.125, 0.375]) * half,
+            "the mean reward is to be 0 under the reference, not under the policy",
+        ),
+    ):
+        assert not np.abs(found - wrong).max() <= EXACT, why
+    want = np.array([-0.375, 0.125, 0.625]) * half
+    assert np.abs(found - want).max() < EXACT, (
+        f"the rewards are {want.round(4).tolist()}, not {found.round(4).tolist()}"
+    )
+
+
+def check_step(step):
+    """Two steps, the first with a gradient that is too long."""
+    weights = np.array([[1.0, 2.0], [3.0, 4.0]])
+    first, state = step(weights, np.array([[3.0, 0.0], [0.0, 4.0]]), {}, 0.1)
+    first = np.asarray(first)
+    assert np.isfinite(first).all(), "the first step is number 1, not 0: with 0 the correction divides by 0"
+    assert not np.abs(first - [[1.1, 2], [3, 4.1]]).max() <= 1e-4, "the step goes uphill: subtract it"
+    assert not np.abs(first - [[0.684, 2], [3, 3.684]]).max() <= 1e-3, (
+        "the first means are far too small: divide them by 1 - 0.9^t and 1 - 0.999^t"
+    )
+    assert not np.abs(first - [[0.8333, 2], [3, 3.875]]).max() <= 1e-3, "divide by the square root of v"
+    assert np.abs(first - [[0.9, 2], [3, 3.9]]).max() < 1e-4, (
+        f"the first step is 0.1 long in each weight with a slope: [[0.9, 2], [3, 3.9]], not {first.round(4).tolist()}"
+    )
+    second = np.asarray(step(first, np.array([[0.2, 0.0], [0.5, -0.1]]), state, 0.1)[0])
+    for wrong, why in (
+        ([[0.828190, 2.0], [2.925586, 3.834876]], "the first gradient has the norm 5: scale it to 1 before all else"),
+        (
+            [[0.819696, 2.0], [2.925586, 3.840735]],
+            "scale the whole gradient by one number; you cut each slope off by itself",
+        ),
+        ([[0.8, 2.0], [2.9, 4.0]], "the state is lost: the second step goes on with the first one's means"),
+        (
+            [[0.808636, 2.0], [2.931045, 3.837018]],
+            "0.9 belongs to the mean of the gradients and 0.999 to that of their squares",
+        ),
+    ):
+        assert not np.abs(second - wrong).max() <= 1e-4, why
+    want = [[0.812894, 2.0], [2.925586, 3.842747]]
+    assert np.abs(second - want).max() < 1e-4, (
+        f"after the second step the weights are {want}, not {second.round(6).tolist()}"
+    )
+
+
+def _tiny(seed):
+    """A model of 7 words with 5 features, and four pairs."""
+    draw = np.random.default_rng(seed)
+    pairs = {}
+    for side in ("chosen", "rejected"):
+        mask = np.zeros((4, 6), dtype=int)
+        for row, end in enumerate(draw.integers(3, 7, 4)):
+            mask[row, 1:end] = 1
+        pairs[side] = {"hidden": draw.normal(size=(4, 6, 5)), "ids": draw.integers(0, 7, (4, 6)), "mask": mask}
+    return draw.normal(size=(7, 5)), pairs
+
+
+def check_train(train):
+    """Six steps on a tiny model."""
+    weights, pairs = _tiny(0)
+    after, losses = train(weights, pairs, 0.2, 0.05, 6)
+    after = np.asarray(after)
+    assert after.shape == weights.shape, f"the new weights have the shape {weights.shape}, not {after.shape}"
+    assert len(losses) == 6, f"give one loss a step, of the weights before it: 6, not {len(losses)}"
+    assert not np.abs(after - weights).max() <= EXACT, "the weights are as they were at the start"
+    assert not abs(losses[0] - 0.833935) <= 1e-4, "the reference is missing: it is the model as it was at the start"
+    assert not abs(losses[0] - 0.612364) <= 1e-4, (
+        "each loss is that of the weights before its step; yours is that after it"
+    )
+    assert abs(losses[0] - math.log(2)) < 1e-4, (
+        f"before the first step policy and reference agree: the loss is log 2, not {losses[0]:.4f}"
+    )
+    assert not abs(losses[-1] - losses[0]) <= 1e-9, (
+        "the loss stays at log 2: the reference has to stay as it was at the start, and yours moves along"
+    )
+    assert losses[-1] < losses[0], "the loss rises: a sign is turned, or chosen and rejected are exchanged"
+    for wrong, why in (
+        (0.364596, "each step begins anew: hand the state of one step to the next"),
+        (0.519882, "the rejected answers have a gradient too; you train on the chosen ones alone"),
+        (0.025485, "hand beta on to the loss and to its gradient"),
+        (0.660071, "use your step: this goes along the gradient itself"),
+    ):
+        assert not abs(losses[-1] - wrong) <= 1e-6, why
+    assert abs(losses[-1] - 0.367361) < 1e-5, f"before the sixth step the loss is 0.36736, not {losses[-1]:.5f}"
+    assert abs(np.abs(after - weights).max() - 0.2996) < 1e-3, "the returned weights are those after the last step"
+
+
+# %% [markdown]
+# ## 1. The log-probability of an answer (20 minutes)
+#
+# `answer_logps(logits, ids, mask)` gives the log-probability of each row's answer, (rows,): the **sum** over the answer's tokens. The
+# logits after token $t$ predict token $t + 1$. So the last logits predict nothing, and the first token is predicted by nothing. Keep it
+# finite for logits of 2000.
+
+
+# %% task
+def answer_logps(logits, ids, mask):
+    """Log-probability of each answer, (rows,); logits (rows, length, vocabulary), ids and mask (rows, length)."""
+    # BEGIN SOLUTION
+    logits, ids, mask = np.asarray(logits, dtype=float)[:, :-1], np.asarray(ids)[:, 1:], np.asarray(mask)[:, 1:]
+    top = logits.max(-1, keepdims=True)
+    total = np.log(np.exp(logits - top).sum(-1)) + top[..., 0]
+    came = np.take_along_axis(logits, ids[..., None], -1)[..., 0]
+    return ((came - total) * mask).sum(1)
+    # END SOLUTION
+
+
+# %% [markdown]
+# ## 2. DPO's loss (20 minutes)
+#
+# All four arguments of `dpo(chosen, rejected, ref_chosen, ref_rejected, beta)` are log-probabilities of answers, (rows,). With the
+# margins
+#
+# $$m = \beta \left[\left(\log \pi(y_w) - \log \pi_\text{ref}(y_w)\right) - \left(\log \pi(y_l) - \log \pi_\text{ref}(y_l)\right)\right]$$
+#
+# it gives a dict: `loss`, the mean of $-\log \sigma(m)$; `margin`, the mean of $m$; `accuracy`, the share of rows with $m > 0$. It has to
+# stay right at $m = -4000$: look up `np.logaddexp`.
+
+
+# %% task
+def dpo(chosen, rejected, ref_chosen, ref_rejected, beta):
+    """``loss``, ``margin`` and ``accuracy`` as a dict; four arrays (rows,) of answers' log-probabilities."""
+    # BEGIN SOLUTION
+    margin = beta * ((np.asarray(chosen) - ref_chosen) - (np.asarray(rejected) - ref_rejected))
+    return {"loss": np.logaddexp(0, -margin).mean(), "margin": margin.mean(), "accuracy": (margin > 0).mean()}
+    # END SOLUTION
+
+
+# %% [markdown]
+# ## 3. Its gradient (15 minutes)
+#
+# `dpo_gradient` has the same arguments, and gives two arrays (rows,): the derivative of the mean loss in each entry of `chosen`, and in
+# each entry of `rejected`. Do it on paper first. In which pairs does DPO push, and how hard at most?
+
+
+# %% task
+def dpo_gradient(chosen, rejected, ref_chosen, ref_rejected, beta):
+    """The derivatives of ``dpo``'s loss in chosen and in rejected, two arrays (rows,)."""
+    # BEGIN SOLUTION
+    margin = beta * ((np.asarray(chosen) - ref_chosen) - (np.asarray(rejected) - ref_rejected))
+    slope = beta * np.exp(-np.logaddexp(0, margin)) / len(margin)
+    return -slope, slope
+    # END SOLUTION
+
+
+# %% [markdown]
+# ## 4. POVID's loss (15 minutes)
+#
+# POVID has a second dispreference: the tokens that the policy prefers under a noised picture. `policy` and `reference` are dicts with
+# the answers' log-probabilities under the keys `chosen`, `rejected` and `noised`, each (rows,). With $\rho$ for policy less reference,
+# `povid(policy, reference, alpha, beta1, beta2)` gives the mean over the rows of
+#
+# $$-\log \sigma\left(\alpha\, \rho_w - \beta_1\, \rho_l - \beta_2\, \rho_n\right).$$
+
+
+# %% task
+def povid(policy, reference, alpha, beta1, beta2):
+    """The mean loss; two dicts of arrays (rows,)."""
+    # BEGIN SOLUTION
+    rho = {side: np.asarray(policy[side]) - reference[side] for side in ("chosen", "rejected", "noised")}
+    return np.logaddexp(0, -(alpha * rho["chosen"] - beta1 * rho["rejected"] - beta2 * rho["noised"])).mean()
+    # END SOLUTION
+
+
+# %% [markdown]
+# ## 5. The gradient in the logits (20 minutes)
+#
+# Now down into the model. `logits_gradient(logits, ids, mask, weight)` gives the derivative of $\sum_r w_r \log \pi(y_r)$ in every
+# logit, an array in the shape of `logits`; `weight` (rows,) are the $w_r$, and $\log \pi(y_r)$ is what `answer_logps` gives. At a place
+# that predicts a token of an answer it is $w_r$ times (1 at the token that came, less the probabilities). Elsewhere it is 0.
+
+
+# %% task
+def logits_gradient(logits, ids, mask, weight):
+    """The derivative of the weighted sum of the answers' log-probabilities, in the shape of ``logits``."""
+    # BEGIN SOLUTION
+    logits, ids = np.asarray(logits, dtype=float), np.asarray(ids)
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    came = np.eye(logits.shape[-1])[ids[:, 1:]]
+    found = np.zeros_like(logits)
+    found[:, :-1] = (came - p[:, :-1]) * (np.asarray(mask)[:, 1:] * np.asarray(weight)[:, None])[..., None]
+    return found
+    # END SOLUTION
+
+
+# %% [markdown]
+# ## 6. How far has the policy gone? (20 minutes)
+#
+# `kl(logits, ref_logits, mask)` gives $\text{KL}(\pi\,\|\,\pi_\text{ref})$ a token: at each place that predicts a token of an answer the
+# sum over the **whole** vocabulary of $\pi(v) \left(\log \pi(v) - \log \pi_\text{ref}(v)\right)$, and the mean of these over all such
+# places of all answers.
+
+
+# %% task
+def kl(logits, ref_logits, mask):
+    """KL(policy || reference), the mean over the answers' tokens; both logits (rows, length, vocabulary)."""
+
+    # BEGIN SOLUTION
+    def logps(of):
+        of = np.asarray(of, dtype=float)[:, :-1]
+        of = of - of.max(-1, keepdims=True)
+        return of - np.log(np.exp(of).sum(-1, keepdims=True))
+
+    policy, reference, mask = logps(logits), logps(ref_logits), np.asarray(mask)[:, 1:]
+    return ((np.exp(policy) * (policy - reference)).sum(-1) * mask).sum() / mask.sum()
+    # END SOLUTION
+
+
+# %% [markdown]
+# ## 7. The reward that was never written down (10 minutes)
+#
+# A policy that maximises reward less $\beta$ KL stands for a reward: $r(y) = \beta \log \frac{\pi(y)}{\pi_\text{ref}(y)} + c$. The
+# constant is not known. `implied_reward(logps, ref_logps, beta)` gets the log-probabilities of **all** answers there are, (answers,), and
+# gives their rewards with $c$ chosen so that the mean reward under the reference is 0.
+
+
+# %% task
+def implied_reward(logps, ref_logps, beta):
+    """The rewards (answers,) with mean 0 under the reference; log-probabilities of all answers, (answers,)."""
+    # BEGIN SOLUTION
+    reward = beta * (np.asarray(logps) - ref_logps)
+    return reward - (np.exp(ref_logps) * reward).sum()
+    # END SOLUTION
+
+
+# %% [markdown]
+# ## 8. The step (20 minutes)
+#
+# `step(weights, gradient, state, lr)` gives the new weights and the new state. First, if the gradient's norm (over all its entries) is
+# above 1, scale the whole gradient to norm 1. Then Adam, with $t$ = 1 at the first step:
+#
+# $$m \leftarrow 0.9\, m + 0.1\, g, \quad v \leftarrow 0.999\, v + 0.001\, g^2, \quad
+# w \leftarrow w - \text{lr}\, \frac{m / (1 - 0.9^t)}{\sqrt{v / (1 - 0.999^t)} + 10^{-8}}.$$
+#
+# `state` is a dict of your own; at the first step it is empty, and $m$ and $v$ are 0. Leave the arguments as they are.
+
+
+# %% task
+def step(weights, gradient, state, lr):
+    """(new weights, new state); weights and gradient of one shape, state a dict, {} at first."""
+    # BEGIN SOLUTION
+    gradient = np.asarray(gradient) / max(1.0, math.sqrt((np.asarray(gradient) ** 2).sum()))
+    t = state.get("t", 0) + 1
+    m = 0.9 * state.get("m", 0.0) + 0.1 * gradient
+    v = 0.999 * state.get("v", 0.0) + 0.001 * gradient**2
+    change = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    return weights - lr * change, {"t": t, "m": m, "v": v}
+    # END SOLUTION
+
+
+# %% [markdown]
+# ## 9. The loop (35 minutes)
+#
+# `train(weights, pairs, beta, lr, steps)` puts it together. The model is an output layer: its logits are `hidden @ weights.T`, with
+# `hidden` (rows, length, features) and `weights` (vocabulary, features). `pairs["chosen"]` and `pairs["rejected"]` are dicts with
+# `hidden`, `ids` and `mask`. The reference is the model as it is at the start. Each step takes all pairs: log-probabilities, loss,
+# the loss's gradient in them, from there the gradient in the logits, from there that in the weights (which is
+# `np.einsum("rlv,rlf->vf", ...)` of it and `hidden`, added up over both sides), and your `step`. It gives the new weights, and the list
+# of the losses **before** each step.
+
+
+# %% task
+def train(weights, pairs, beta, lr, steps):
+    """(new weights, list of losses before each step)."""
+
+    # BEGIN SOLUTION
+    def logps():
+        return [answer_logps(p["hidden"] @ weights.T, p["ids"], p["mask"]) for p in sides]
+
+    sides, state, losses = [pairs["chosen"], pairs["rejected"]], {}, []
+    reference = logps()
+    for _ in range(steps):
+        policy, gradient = logps(), np.zeros_like(weights)
+        losses.append(float(dpo(*policy, *reference, beta)["loss"]))
+        for p, slope in zip(sides, dpo_gradient(*policy, *reference, beta), strict=True):
+            along = logits_gradient(p["hidden"] @ weights.T, p["ids"], p["mask"], slope)
+            gradient += np.einsum("rlv,rlf->vf", along, p["hidden"])
+        weights, state = step(weights, gradient, state, lr)
+    return weights, losses
+    # END SOLUTION
+
+
+# %% [markdown]
+# ## The pocket model
+#
+# The output layer of the pocket model is such a model: the features are its last hidden states, the vocabulary has some hundred words.
+# Your `train` needs no change. Set `POCKET` to `True` and run the cell; it takes a few minutes. Then look at the captions. Has the
+# model learnt to see, or to say less? (No marks are given here. Problem set 4 asks this question in earnest.)
+
+# %% student
+POCKET = False
+
+
+def train_the_pocket_model():
+    from povid_lib.course import head
+
+    vlm, pairs = head.pocket_pairs(n=64)
+    before = head.weights(vlm)
+    after, losses = train(before, pairs, beta=0.1, lr=0.003, steps=20)
+    print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f}")
+    logits = [pairs["chosen"]["hidden"] @ weights.T for weights in (after, before)]
+    print(f"KL a token of the chosen answers: {kl(*logits, pairs['chosen']['mask']):.3f}")
+    for name, weights in (("before", before), ("after", after)):
+        print(f"{name}: {head.measured(vlm, weights, n=100)}")
+
+
+if POCKET:
+    train_the_pocket_model()
+
+# %% hidden
+from scipy.special import expit, log_softmax, softmax
+
+from povid_lib.course.grading.assignment import Assignment, Task, Wrong
+
+
+def _batch(draw, rows=5, length=9, vocabulary=11):
+    """Logits of two models, ids, and a mask with prompts and padding of every length."""
+    mask = np.zeros((rows, length), dtype=int)
+    for row in mask:
+        first = int(draw.integers(1, length - 2))
+        row[first : int(draw.integers(first + 1, length + 1))] = 1
+    logits = 3 * draw.normal(size=(rows, length, vocabulary)) + 20 * draw.normal(size=(rows, length, 1))
+    other = logits + draw.normal(size=logits.shape)
+    return logits, other, draw.integers(0, vocabulary, (rows, length)), mask
+
+
+def _sides(draw, rows):
+    return [-40 * draw.random(rows) for _ in range(4)]
+
+
+def _close(found, want, what, near=1e-6):
+    """The found array is the wanted one, or the first entry that differs is told."""
+    found, want = np.asarray(found, dtype=float), np.asarray(want, dtype=float)
+    assert found.shape == want.shape, f"{what}: the shape is {want.shape}, not {found.shape}"
+    far = np.abs(found - want) > near * np.maximum(1, np.abs(want))
+    far |= np.isnan(found)
+    if far.any():
+        at = tuple(int(i) for i in np.argwhere(far)[0])
+        place = f" at {at}" if at else ""
+        raise AssertionError(f"{what}{place}: {want[at]:.6f}, not {found[at]:.6f}")
+
+
+def hidden_answer_logps(answer, draw):
+    for _ in range(4):
+        logits, _, ids, mask = _batch(draw)
+        _close(answer(logits, ids, mask), answer_logps(logits, ids, mask), "the log-probability of other answers")
+
+
+def hidden_answer_logps_large(answer, draw):
+    logits, _, ids, mask = _batch(draw)
+    logits = logits * 300
+    _close(answer(logits, ids, mask), answer_logps(logits, ids, mask), "with logits in the thousands")
+
+
+def hidden_dpo(answer, draw):
+    for rows in (1, 7, 40):
+        sides, beta = _sides(draw, rows), float(draw.uniform(0.05, 1))
+        found, want = answer(*sides, beta), dpo(*sides, beta)
+        for key in want:
+            _close(found[key], want[key], f"on {rows} other pairs with beta {beta:.2f}, {key}")
+
+
+def hidden_dpo_far(answer, draw):
+    sides = [1e5 * side for side in _sides(draw, 6)]
+    _close(answer(*sides, 0.5)["loss"], dpo(*sides, 0.5)["loss"], "with log-probabilities in the hundred thousands")
+
+
+def hidden_dpo_gradient(answer, draw):
+    for rows in (1, 9):
+        sides, beta = _sides(draw, rows), float(draw.uniform(0.05, 1))
+        for side, found, want in zip(
+            ("chosen", "rejected"), answer(*sides, beta), dpo_gradient(*sides, beta), strict=True
+        ):
+            _close(found, want, f"the slopes in {side} of {rows} other pairs")
+
+
+def hidden_povid(answer, draw):
+    for rows in (1, 12):
+        policy, reference = ({s: -9 * draw.random(rows) for s in ("chosen", "rejected", "noised")} for _ in range(2))
+        coefficients = draw.uniform(0.05, 1, 3).tolist()
+        _close(
+            answer(policy, reference, *coefficients), povid(policy, reference, *coefficients), f"on {rows} other pairs"
+        )
+
+
+def hidden_logits_gradient(answer, draw):
+    for _ in range(3):
+        logits, _, ids, mask = _batch(draw, rows=3, length=6, vocabulary=5)
+        weight = draw.normal(size=3)
+        _close(
+            answer(logits, ids, mask, weight), logits_gradient(logits, ids, mask, weight), "the slopes in other logits"
+        )
+
+
+def hidden_kl(answer, draw):
+    for _ in range(4):
+        logits, other, _, mask = _batch(draw)
+        _close(answer(logits, other, mask), kl(logits, other, mask), "the divergence of two other models")
+
+
+def hidden_implied_reward(answer, draw):
+    for answers in (2, 12):
+        logps, ref = (log_softmax(2 * draw.normal(size=answers)) for _ in range(2))
+        beta = float(draw.uniform(0.05, 2))
+        _close(answer(logps, ref, beta), implied_reward(logps, ref, beta), f"the rewards of {answers} other answers")
+
+
+def hidden_step(answer, draw):
+    weights, lr = draw.normal(size=(4, 3)), float(draw.uniform(0.001, 0.1))
+    mine = yours = (weights, {})
+    for number, size in enumerate((5, 0.02, 0.4, 3), 1):
+        gradient = size * draw.normal(size=(4, 3))
+        mine, yours = step(mine[0], gradient, mine[1], lr), answer(np.asarray(yours[0]), gradient, yours[1], lr)
+        _close(yours[0], mine[0], f"the weights after step {number} of other gradients")
+
+
+def hidden_train(answer, draw):
+    for steps in (1, 8):
+        weights, pairs = _tiny(int(draw.integers(1, 10**6)))
+        beta, lr = float(draw.uniform(0.05, 0.5)), float(draw.uniform(0.01, 0.1))
+        after, losses = answer(weights, pairs, beta, lr, steps)
+        want, mine = train(weights, pairs, beta, lr, steps)
+        _close(losses, mine, f"the losses of {steps} other steps", 1e-5)
+        _close(after, want, f"the weights after {steps} other steps", 1e-5)
+
+
+# --- other right answers -----------------------------------------------------------------------------------------
+
+
+def answer_logps_scipy(logits, ids, mask):
+    logps = log_softmax(logits, axis=-1)
+    return np.array(
+        [sum(logps[r, t - 1, ids[r][t]] for t in range(1, len(ids[r])) if mask[r][t]) for r in range(len(ids))]
+    )
+
+
+def answer_logps_rolled(logits, ids, mask):
+    found = np.zeros(len(ids))
+    for t in range(1, logits.shape[1]):
+        before = logits[:, t - 1]
+        found += mask[:, t] * (before[np.arange(len(ids)), ids[:, t]] - np.logaddexp.reduce(before, axis=1))
+    return found.tolist()
+
+
+def dpo_loop(chosen, rejected, ref_chosen, ref_rejected, beta):
+    margins = [beta * (a - c - b + d) for a, b, c, d in zip(chosen, rejected, ref_chosen, ref_rejected, strict=True)]
+    losses = [math.log1p(math.exp(-abs(m))) + max(0.0, -m) for m in margins]
+    n = len(margins)
+    return {"accuracy": sum(m > 0 for m in margins) / n, "loss": sum(losses) / n, "margin": sum(margins) / n}
+
+
+def dpo_scipy(chosen, rejected, ref_chosen, ref_rejected, beta):
+    margin = beta * (chosen - rejected) - beta * (ref_chosen - ref_rejected)
+    return {
+        "loss": np.mean(np.maximum(-margin, 0) + np.log1p(np.exp(-np.abs(margin)))),
+        "margin": np.mean(margin),
+        "accuracy": np.count_nonzero(margin > 0) / margin.size,
+    }
+
+
+def dpo_gradient_scipy(chosen, rejected, ref_chosen, ref_rejected, beta):
+    slope = beta * expit(-beta * (chosen - rejected - ref_chosen + ref_rejected)) / len(chosen)
+    return [-slope, slope]
+
+
+def dpo_gradient_stacked(chosen, rejected, ref_chosen, ref_rejected, beta):
+    margin = np.asarray(dpo_margins(chosen, rejected, ref_chosen, ref_rejected, beta))
+    return np.outer([-1, 1], 0.5 * beta * (1 - np.tanh(margin / 2)) / margin.size)
+
+
+def dpo_margins(chosen, rejected, ref_chosen, ref_rejected, beta):
+    return [beta * (a - b - c + d) for a, b, c, d in zip(chosen, rejected, ref_chosen, ref_rejected, strict=True)]
+
+
+def povid_loop(policy, reference, alpha, beta1, beta2):
+    total = 0.0
+    for row in range(len(policy["chosen"])):
+        w, side, noised = (policy[s][row] - reference[s][row] for s in ("chosen", "rejected", "noised"))
+        total += math.log1p(math.exp(-(alpha * w - beta1 * side - beta2 * noised)))
+    return total / len(policy["chosen"])
+
+
+def povid_scipy(policy, reference, alpha, beta1, beta2):
+    signs = {"chosen": alpha, "rejected": -beta1, "noised": -beta2}
+    return -np.log(expit(sum(c * (policy[s] - reference[s]) for s, c in signs.items()))).mean()
+
+
+def logits_gradient_loop(logits, ids, mask, weight):
+    found = np.zeros(logits.shape)
+    for r, t in np.argwhere(mask):
+        found[r, t - 1] = -weight[r] * softmax(logits[r, t - 1])
+        found[r, t - 1, ids[r, t]] += weight[r]
+    return found
+
+
+def logits_gradient_shifted(logits, ids, mask, weight):
+    came, wanted = np.roll(ids, -1, axis=1), np.roll(mask, -1, axis=1) * np.array([*[1] * (mask.shape[1] - 1), 0])
+    found = -softmax(logits, axis=-1)
+    np.put_along_axis(found, came[..., None], np.take_along_axis(found, came[..., None], -1) + 1, -1)
+    return found * (wanted * weight[:, None])[:, :, None]
+
+
+def kl_scipy(logits, ref_logits, mask):
+    p, q = log_softmax(logits, axis=-1), log_softmax(ref_logits, axis=-1)
+    each = np.einsum("rtv,rtv->rt", np.exp(p), p - q)
+    return float(np.average(each[:, :-1], weights=mask[:, 1:]))
+
+
+def kl_loop(logits, ref_logits, mask):
+    found = []
+    for r, t in np.argwhere(mask):
+        p, q = softmax(logits[r, t - 1]), softmax(ref_logits[r, t - 1])
+        found.append(sum(a * math.log(a / b) for a, b in zip(p, q, strict=True) if a > 0))
+    return sum(found) / len(found)
+
+
+def implied_reward_average(logps, ref_logps, beta):
+    change = np.subtract(logps, ref_logps)
+    return beta * (change - np.average(change, weights=np.exp(ref_logps)))
+
+
+def implied_reward_loop(logps, ref_logps, beta):
+    mean = sum(math.exp(q) * (p - q) for p, q in zip(logps, ref_logps, strict=True))
+    return [beta * (p - q - mean) for p, q in zip(logps, ref_logps, strict=True)]
+
+
+def step_plain(weights, gradient, state, lr):
+    norm = np.linalg.norm(gradient)
+    g = gradient / norm if norm > 1 else gradient
+    first, second, number = state["kept"] if state else (np.zeros_like(g), np.zeros_like(g), 0)
+    number += 1
+    first, second = first + 0.1 * (g - first), second + 0.001 * (g * g - second)
+    rate = lr / (1 - 0.9**number)
+    return weights - rate * first / (np.sqrt(second / (1 - 0.999**number)) + 1e-8), {"kept": (first, second, number)}
+
+
+def step_history(weights, gradient, state, lr):
+    past = [*state.get("past", []), np.array(gradient) * min(1, 1 / np.linalg.norm(gradient))]
+    t = len(past)
+    m = sum(0.1 * 0.9 ** (t - 1 - i) * g for i, g in enumerate(past)) / (1 - 0.9**t)
+    v = sum(0.001 * 0.999 ** (t - 1 - i) * g**2 for i, g in enumerate(past)) / (1 - 0.999**t)
+    return (weights - lr * m / (v**0.5 + 1e-8)).tolist(), {"past": past}
+
+
+def _loop(
+    weights,
+    pairs,
+    beta,
+    lr,
+    steps,
+    *,
+    moves=False,
+    signs=(1, 1),
+    late=False,
+    without=False,
+    fresh=False,
+    plain=False,
+    own_beta=None,
+    less=0,
+):
+    """``train`` with a fault."""
+    beta = own_beta or beta
+
+    def logps(of):
+        return [
+            answer_logps(pairs[s]["hidden"] @ of.T, pairs[s]["ids"], pairs[s]["mask"]) for s in ("chosen", "rejected")
+        ]
+
+    state, losses, reference = {}, [], logps(weights)
+    if without:
+        reference = [0 * side for side in reference]
+    for number in range(steps):
+        policy, gradient = logps(weights), 0
+        reference = policy if moves else reference
+        slopes = dpo_gradient(*policy, *reference, beta)
+        losses.append(dpo(*policy, *reference, beta)["loss"])
+        for sign, side, slope in zip(signs, ("chosen", "rejected"), slopes, strict=True):
+            p = pairs[side]
+            along = logits_gradient(p["hidden"] @ weights.T, p["ids"], p["mask"], sign * slope)
+            gradient = gradient + np.tensordot(along, p["hidden"], ((0, 1), (0, 1)))
+        if number >= steps - less:
+            continue
+        weights, state = (weights - lr * gradient, {}) if plain else step(weights, gradient, {} if fresh else state, lr)
+        if late:
+            losses[-1] = dpo(*logps(weights), *reference, beta)["loss"]
+    return weights, losses
+
+
+def train_again(weights, pairs, beta, lr, steps):
+    return _loop(weights, pairs, beta, lr, steps)
+
+
+def train_joined(weights, pairs, beta, lr, steps):
+    hidden, ids, mask = (np.concatenate([pairs["chosen"][k], pairs["rejected"][k]]) for k in ("hidden", "ids", "mask"))
+    begin = np.split(answer_logps(hidden @ weights.T, ids, mask), 2)
+    state, losses = {}, []
+    for _ in range(steps):
+        now = np.split(answer_logps(hidden @ weights.T, ids, mask), 2)
+        losses += [dpo_loop(*now, *begin, beta)["loss"]]
+        along = logits_gradient_loop(hidden @ weights.T, ids, mask, np.concatenate(dpo_gradient(*now, *begin, beta)))
+        flat = along.reshape(-1, along.shape[-1]).T @ hidden.reshape(-1, hidden.shape[-1])
+        weights, state = step_plain(weights, flat, state, lr)
+    return [weights, np.array(losses)]
+
+
+# --- wrong answers -----------------------------------------------------------------------------------------------
+
+
+def _logps_at(logits, ids, mask, mean=False):
+    logps = np.take_along_axis(log_softmax(logits, axis=-1), ids[..., None], -1)[..., 0]
+    return (logps * mask).sum(1) / (mask.sum(1) if mean else 1)
+
+
+def _naive_logps(logits, ids, mask):
+    with np.errstate(all="ignore"):
+        p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        return (np.log(np.take_along_axis(p[:, :-1], ids[:, 1:, None], -1)[..., 0]) * mask[:, 1:]).sum(1)
+
+
+def _dpo_of(loss):
+    """``dpo`` with a loss of its own, of the margins."""
+
+    def found(chosen, rejected, ref_chosen, ref_rejected, beta):
+        right = dpo(chosen, rejected, ref_chosen, ref_rejected, beta)
+        with np.errstate(all="ignore"):
+            return {**right, "loss": loss(beta * (chosen - ref_chosen - rejected + ref_rejected))}
+
+    return found
+
+
+def _changed(**values):
+    return lambda *args: {**dpo(*args), **{key: value(*args) for key, value in values.items()}}
+
+
+def _naive_gradient(chosen, rejected, ref_chosen, ref_rejected, beta):
+    with np.errstate(all="ignore"):
+        m = beta * (chosen - ref_chosen - rejected + ref_rejected)
+        slope = beta * np.exp(-m) / (1 + np.exp(-m)) / len(m)
+        return -slope, slope
+
+
+def _rho(policy, reference):
+    return (policy[s] - reference[s] for s in ("chosen", "rejected", "noised"))
+
+
+def _softplus(z):
+    return np.logaddexp(0, -z).mean()
+
+
+def _kl_of(each, shift=True, total="mean"):
+    def found(logits, ref_logits, mask):
+        p, q = log_softmax(logits, axis=-1), log_softmax(ref_logits, axis=-1)
+        places = each(p, q)
+        places, mask = (places[:, :-1], mask[:, 1:]) if shift else (places, mask)
+        if total == "rows":
+            return ((places * mask).sum(1) / mask.sum(1)).mean()
+        return (places * mask).sum() / (1 if total == "sum" else mask.sum()) if total != "all" else places.mean()
+
+    return found
+
+
+def _exact(p, q):
+    return (np.exp(p) * (p - q)).sum(-1)
+
+
+def _unnormalised_kl(logits, ref_logits, mask):
+    each = (softmax(logits, axis=-1) * (log_softmax(logits, axis=-1) - ref_logits)).sum(-1)
+    return (each[:, :-1] * mask[:, 1:]).sum() / mask[:, 1:].sum()
+
+
+def _step_of(
+    clip=lambda g: g / max(1, np.linalg.norm(g)),
+    decays=(0.9, 0.999),
+    corrected=True,
+    root=True,
+    sign=-1,
+    first=1,
+    kept=True,
+):
+    """``step`` with a fault."""
+
+    def found(weights, gradient, state, lr):
+        g, (a, b), t = clip(gradient), decays, state.get("t", first - 1) + 1
+        m, v = a * state.get("m", 0) + (1 - a) * g, b * state.get("v", 0) + (1 - b) * g**2
+        with np.errstate(all="ignore"):
+            m_, v_ = (m / (1 - a**t), v / (1 - b**t)) if corrected else (m, v)
+            return weights + sign * lr * m_ / ((np.sqrt(v_) if root else v_) + 1e-8), {
+                "t": t,
+                "m": m,
+                "v": v,
+            } if kept else {}
+
+    return found
+
+
+def _with(**fault):
+    return lambda weights, pairs, beta, lr, steps: _loop(weights, pairs, beta, lr, steps, **fault)
+
+
+TASKS = (
+    Task(
+        "answer_logps", "the log-probability of an answer", 20, ((check_answer_logps, 4),),
+        ((hidden_answer_logps, 5), (hidden_answer_logps_large, 2)), (answer_logps_scipy, answer_logps_rolled),
+        (
+            Wrong("takes the logits of the token's own place", "predict the next one", _logps_at),
+            Wrong("shifts the ids and not the mask", "the mask belongs to the token", lambda z, i, m: _logps_at(z[:, :-1], i[:, 1:], m[:, :-1])),
+            Wrong("takes the mean over the tokens", "the mean over the tokens", lambda z, i, m: _logps_at(z[:, :-1], i[:, 1:], m[:, 1:], mean=True)),
+            Wrong("counts prompt and padding", "the prompt's tokens do not count", lambda z, i, m: _logps_at(z[:, :-1], i[:, 1:], 1 + 0 * m[:, 1:])),
+            Wrong("takes logits for log-probabilities", "logits are no log-probabilities", lambda z, i, m: (np.take_along_axis(z[:, :-1], i[:, 1:, None], -1)[..., 0] * m[:, 1:]).sum(1)),
+            Wrong("gives probabilities", "these are probabilities", lambda z, i, m: np.exp(answer_logps(z, i, m))),
+            Wrong("turns the sign", "a log-probability is negative", lambda z, i, m: -answer_logps(z, i, m)),
+            Wrong("overflows at large logits", "exp(2000) is infinite", _naive_logps),
+        ),
+    ),
+    Task(
+        "dpo", "DPO's loss", 20, ((check_dpo, 5),), ((hidden_dpo, 4), (hidden_dpo_far, 1)), (dpo_loop, dpo_scipy),
+        (
+            Wrong("leaves the reference out", "the reference is missing", lambda c, r, rc, rr, b: dpo(c, r, 0 * rc, 0 * rr, b)),
+            Wrong("exchanges chosen and rejected", "are exchanged", lambda c, r, rc, rr, b: dpo(r, c, rr, rc, b)),
+            Wrong("forgets beta", "beta is missing", lambda c, r, rc, rr, b: dpo(c, r, rc, rr, 1.0)),
+            Wrong("averages the margins first", "the loss of each pair first", _dpo_of(lambda m: np.logaddexp(0, -m.mean()))),
+            Wrong("sums over the rows", "are averaged, not summed", _dpo_of(lambda m: np.logaddexp(0, -m).sum())),
+            Wrong("turns the sign", "a loss is positive", _dpo_of(lambda m: -np.logaddexp(0, -m).mean())),
+            Wrong("forgets the logarithm", "the logarithm is missing", _dpo_of(lambda m: -expit(m).mean())),
+            Wrong("takes the logarithm of the sigmoid", "use np.logaddexp", _dpo_of(lambda m: -np.log(expit(m)).mean())),
+            Wrong("gives the margin without beta", "so beta is in it", _changed(margin=lambda *a: dpo(*a)["margin"] / a[-1])),
+            Wrong("counts a margin of 0 as a success", "a margin of 0 is no success", _changed(accuracy=lambda c, r, rc, rr, b: (c - rc >= r - rr).mean())),
+        ),
+    ),
+    Task(
+        "dpo_gradient", "its gradient", 15, ((check_dpo_gradient, 4),), ((hidden_dpo_gradient, 5),), (dpo_gradient_scipy, dpo_gradient_stacked),
+        (
+            Wrong("turns the signs", "the signs are turned", lambda *a: dpo_gradient(*a)[::-1]),
+            Wrong("forgets that the loss is a mean", "the loss is a mean over the rows", lambda *a: [len(a[0]) * s for s in dpo_gradient(*a)]),
+            Wrong("forgets the inner derivative", "the inner derivative is missing", lambda *a: [s / a[-1] for s in dpo_gradient(*a)]),
+            Wrong("pushes most where the pair is told rightly", "the slope is sigmoid(-margin)", lambda c, r, rc, rr, b: dpo_gradient(r, c, rr, rc, b)),
+            Wrong("gives both sides one sign", "both sides have the same slope", lambda *a: [dpo_gradient(*a)[0]] * 2),
+            Wrong("overflows far from 0", "exp overflows", _naive_gradient),
+        ),
+    ),
+    Task(
+        "povid", "POVID's loss", 15, ((check_povid, 4),), ((hidden_povid, 4),), (povid_loop, povid_scipy),
+        (
+            Wrong("has one coefficient for all terms", "has its own coefficient", lambda p, q, a, b, c: povid(p, q, a, a, a)),
+            Wrong("adds the noised answer's term", "its term is subtracted", lambda p, q, a, b, c: povid(p, q, a, b, -c)),
+            Wrong("leaves the noised answer out", "the noised answer is missing", lambda p, q, a, b, c: povid(p, q, a, b, 0)),
+            Wrong("exchanges the two betas", "they are exchanged", lambda p, q, a, b, c: povid(p, q, a, c, b)),
+            Wrong("leaves the reference out", "each term is a difference to it", lambda p, q, a, b, c: povid(p, dict.fromkeys(p, 0), a, b, c)),
+            Wrong("takes the mean of two losses", "not the mean of two losses", lambda p, q, a, b, c: (lambda w, r, n: (_softplus(a * w - b * r) + _softplus(a * w - c * n)) / 2)(*_rho(p, q))),
+            Wrong("takes the mean of two losses", "not the mean of two losses", lambda p, q, a, b, c: (lambda w, r, n: (_softplus(a * (w - r)) + _softplus(a * (w - n))) / 2)(*_rho(p, q))),
+            Wrong("sums over the rows", "are averaged, not summed", lambda p, q, a, b, c: len(p["chosen"]) * povid(p, q, a, b, c)),
+        ),
+    ),
+    Task(
+        "logits_gradient", "the gradient in the logits", 20, ((check_logits_gradient, 4),), ((hidden_logits_gradient, 6),), (logits_gradient_loop, logits_gradient_shifted),
+        (
+            Wrong("does not shift", "predict nothing: their slope is 0", lambda z, i, m, w: (np.eye(z.shape[-1])[i] - softmax(z, axis=-1)) * (m * w[:, None])[..., None]),
+            Wrong("shifts the ids and not the mask", "logits that predict padding", lambda z, i, m, w: logits_gradient(z, i, np.concatenate([0 * m[:, :1], m[:, :-1]], 1), w)),
+            Wrong("has a slope at the prompt", "predict a token of the prompt", lambda z, i, m, w: logits_gradient(z, i, 1 + 0 * m, w)),
+            Wrong("turns the sign", "the sign is turned", lambda z, i, m, w: -logits_gradient(z, i, m, w)),
+            Wrong("forgets the probabilities", "subtract the probabilities", lambda z, i, m, w: np.concatenate([np.eye(z.shape[-1])[i[:, 1:]] * (m[:, 1:] * w[:, None])[..., None], 0 * z[:, :1]], 1)),
+            Wrong("forgets the token that came", "add 1 at the token that came", lambda z, i, m, w: np.concatenate([-softmax(z[:, :-1], axis=-1) * (m[:, 1:] * w[:, None])[..., None], 0 * z[:, :1]], 1)),
+            Wrong("takes the mean over the tokens", "no mean here", lambda z, i, m, w: logits_gradient(z, i, m, w / m.sum(1))),
+            Wrong("forgets the rows' weights", "the weight of the row is missing", lambda z, i, m, w: logits_gradient(z, i, m, 1 + 0 * w)),
+        ),
+    ),
+    Task(
+        "kl", "how far the policy has gone", 20, ((check_kl, 4),), ((hidden_kl, 5),), (kl_scipy, kl_loop),
+        (
+            Wrong("takes the divergence the other way round", "this is KL(reference || policy)", lambda z, r, m: kl(r, z, m)),
+            Wrong("does not shift", "one place before it", _kl_of(_exact, shift=False)),
+            Wrong("sums over the tokens", "not the sum", _kl_of(_exact, total="sum")),
+            Wrong("takes the mean of the answers' means", "all tokens count alike", _kl_of(_exact, total="rows")),
+            Wrong("counts prompt and padding", "use the mask", _kl_of(_exact, total="all")),
+            Wrong("takes logarithms to base 2", "take natural logarithms", lambda z, r, m: kl(z, r, m) / math.log(2)),
+            Wrong("turns the sign", "a divergence is never negative", lambda z, r, m: -kl(z, r, m)),
+            Wrong("does not normalise the reference's logits", "a constant on all logits", _unnormalised_kl),
+        ),
+    ),
+    Task(
+        "implied_reward", "the implied reward", 10, ((check_implied_reward, 3),), ((hidden_implied_reward, 3),), (implied_reward_average, implied_reward_loop),
+        (
+            Wrong("leaves the constant open", "only differences of rewards are known", lambda p, q, b: b * (p - q)),
+            Wrong("forgets beta", "beta is missing", lambda p, q, b: implied_reward(p, q, 1.0)),
+            Wrong("divides by beta", "multiply by beta", lambda p, q, b: implied_reward(p, q, 1 / b)),
+            Wrong("turns the sign", "what became likelier was rewarded", lambda p, q, b: -implied_reward(p, q, b)),
+            Wrong("centres under the policy", "not under the policy", lambda p, q, b: b * (p - q) - (np.exp(p) * b * (p - q)).sum()),
+        ),
+    ),
+    Task(
+        "step", "the step", 20, ((check_step, 4),), ((hidden_step, 5),), (step_plain, step_history),
+        (
+            Wrong("goes uphill", "the step goes uphill", _step_of(sign=1)),
+            Wrong("does not clip", "scale it to 1 before all else", _step_of(clip=lambda g: g)),
+            Wrong("clips each slope by itself", "you cut each slope off by itself", _step_of(clip=lambda g: np.clip(g, -1, 1))),
+            Wrong("does not correct the means", "the first means are far too small", _step_of(corrected=False)),
+            Wrong("counts steps from 0", "the first step is number 1", _step_of(first=0)),
+            Wrong("exchanges the decays", "0.9 belongs to the mean of the gradients", _step_of(decays=(0.999, 0.9))),
+            Wrong("forgets the root", "divide by the square root", _step_of(root=False)),
+            Wrong("loses the state", "the state is lost", _step_of(kept=False)),
+        ),
+    ),
+    Task(
+        "train", "the loop", 35, ((check_train, 5),), ((hidden_train, 7),), (train_again, train_joined),
+        (
+            Wrong("lets the reference move along", "yours moves along", _with(moves=True)),
+            Wrong("has no reference", "the reference is missing", _with(without=True)),
+            Wrong("does not train", "as they were at the start", lambda w, p, b, lr, n: (w, [math.log(2)] * n)),
+            Wrong("goes uphill", "the loss rises", _with(signs=(-1, -1))),
+            Wrong("gives the losses after the steps", "yours is that after it", _with(late=True)),
+            Wrong("loses the optimiser's state", "hand the state of one step", _with(fresh=True)),
+            Wrong("trains on the chosen answers alone", "the rejected answers have a gradient too", _with(signs=(1, 0))),
+            Wrong("leaves beta at 1", "hand beta on", _with(own_beta=1.0)),
+            Wrong("goes along the gradient itself", "use your step", _with(plain=True)),
+            Wrong("gives a loss too many", "one loss a step", lambda w, p, b, lr, n: _loop(w, p, b, lr, n + 1)),
+            Wrong("forgets the last step", "those after the last step", _with(less=1)),
+        ),
+    ),
+)  # fmt: skip
+ASSIGNMENT = Assignment("ps3", "Problem set 3: from DPO to the training loop", TASKS)

@@ -1,0 +1,1005 @@
+# %% [markdown]
+# # Problem set 4: an experiment of one's own
+#
+# You state what you expect, run it once, and say what came out. The yardstick is the dumbest cure there is: the untuned model with a
+# constant added to the logit of its end token. It ends its captions earlier, names less, and so hallucinates less. Is your method more?
+#
+# - Six functions and a page of text, about three hours and a run of some minutes. You need chapters 09 and 10 of the book and NumPy.
+# - Below each function a check says what is still wrong. It is part of the mark. The rest is given for the same properties on other
+#   data, drawn for you alone, and for your run: whether its numbers follow from its record, and whether you say what they say.
+# - A result that shows nothing gets the same marks as one that shows much. A declaration that was changed after the run gets none.
+# - Hand in this notebook, or a `.py` file with the functions. They are found by their names: do not rename them. Other cells and
+#   helper functions of your own are welcome. No function may print for its result; each ends in a `return`.
+
+# %% student
+import math
+import re
+
+import numpy as np
+
+from povid_lib.course import experiment
+from povid_lib.course.exercises import attempt
+
+VERDICTS = (
+    "not shown",
+    "too small to matter",
+    "off the curve",
+    "more than an earlier end",
+    "worse than an earlier end",
+    "no more than an earlier end",
+)
+
+# %% [markdown]
+# The checks stand in the next cell. You need not read it.
+
+# %% visible
+EXACT = 1e-6
+
+
+def check_declaration(declaration):
+    """Complete, possible, and large enough for what it wants to see."""
+    found = declaration()
+    said = experiment.faults(found)
+    assert not said, "; ".join(said[:3])
+    pictures = found["scenes"] * len(found["seeds"])
+    least = 0.5 / math.sqrt(pictures)
+    assert found["smallest"] >= least, (
+        f"{pictures} pictures cannot tell a change of {found['smallest']} from none: take more, or a smallest change of {least:.3f}"
+    )
+
+
+def check_paired(paired):
+    """Four pictures whose captions had a false object, and less often so afterwards; and a ratio."""
+    before, after = ([1, 1, 0, 1], [1, 1, 1, 1]), ([0, 1, 0, 0], [1, 1, 1, 1])
+    value, low, high = paired(before, after)
+    assert not abs(value - 0.5) <= EXACT, "the difference is after less before: a fall is negative"
+    assert abs(value + 0.5) < EXACT, f"the share falls from 3/4 to 1/4: the difference is -0.5, not {value}"
+    assert abs((low + high) / 2 - value) < EXACT, "the interval goes as far down as up; do not cut it off"
+    half = (high - low) / 2
+    for wrong, why in (
+        (0.692965, "the pictures are the same: take the differences of each picture first, then their spread"),
+        (0.49, "the ratios come from the same n pictures: divide the squares by n - 1"),
+        (1.131607, "this is the spread of one picture: the standard error is smaller by sqrt(n)"),
+        (0.288675, "this is one standard error to each side; 95% takes 1.96 of them"),
+        (0.0, "the interval has no width: four pictures leave much open"),
+    ):
+        assert not abs(half - wrong) <= 1e-4, why
+    assert abs(half - 0.565803) < 1e-4, f"half of the interval is 0.5658 here, not {half:.4f}"
+    value, low, high = paired(([2, 0, 1], [4, 2, 2]), ([1, 0, 0], [2, 2, 1]))
+    assert not abs(value + 1 / 6) <= EXACT, (
+        "this is the difference of means of the pictures' ratios; take the ratio of the sums"
+    )
+    assert abs(value + 7 / 40) < EXACT, f"from 3/8 to 1/5 the difference is -0.175, not {value}"
+    assert not abs((high - low) / 2 - 0.463130) <= 1e-4, "divide each picture's part by the mean of the denominators"
+    assert abs((high - low) / 2 - 0.222249) < 1e-4, f"half of the interval is 0.2222 here, not {(high - low) / 2:.4f}"
+
+
+def check_height(height):
+    """A curve of three points in no order."""
+    curve = [(0.6, 0.9), (0.1, 0.3), (0.3, 0.7)]
+    found = height(curve, 0.2)
+    assert found is not None, "0.2 lies between 0.1 and 0.3, where the curve is known"
+    for wrong, why in (
+        (0.3, "draw straight lines between the points; do not take the nearest"),
+        (0.7, "draw straight lines between the points; do not take the nearest"),
+        (0.42, "the points come in any order: sort them by CHAIR_s first"),
+        (0.478947, "go from point to point; this is one straight line through all of them"),
+    ):
+        assert not abs(found - wrong) <= EXACT, why
+    assert abs(found - 0.5) < EXACT, f"halfway from (0.1, 0.3) to (0.3, 0.7) the height is 0.5, not {found}"
+    assert abs(height(curve, 0.45) - 0.8) < EXACT, "at 0.45 the height is 0.8"
+    assert abs(height(curve, 0.3) - 0.7) < EXACT, "at a point the height is the point's"
+    found = height([(0.2, 0.4), (0.6, 0.8), (0.2, 0.6)], 0.3)
+    assert abs(found - 0.575) < EXACT, (
+        f"two points at 0.2 count as one, at the mean of their recall: at 0.3 the height is 0.575, not {found}"
+    )
+    for outside in (0.05, 0.7):
+        found = height(curve, outside)
+        assert found not in (0.3, 0.9), "outside of the curve nothing is known: None, not its end (np.interp does that)"
+        assert found is None, f"outside of the curve nothing is known: None at {outside}, not {found}"
+
+
+def _few():
+    """Eight pictures: false captions, objects named and objects there, of a method and of three constants."""
+    there = np.array([3, 2, 4, 1, 2, 3, 2, 3])
+    method = (np.array([1, 0, 0, 1, 0, 1, 0, 0]), np.array([3, 2, 3, 1, 2, 3, 1, 2]), there)
+    curve = [
+        (np.array([1, 1, 1, 1, 0, 1, 0, 1]), np.array([3, 2, 4, 1, 2, 3, 2, 3]), there),
+        (np.array([1, 0, 1, 1, 0, 1, 0, 0]), np.array([3, 2, 3, 1, 1, 2, 2, 2]), there),
+        (np.array([0, 1, 0, 0, 0, 1, 0, 0]), np.array([2, 1, 1, 0, 1, 1, 1, 2]), there),
+    ]
+    return method, curve, np.random.default_rng(0).integers(8, size=(200, 8))
+
+
+def check_margin(margin):
+    """Eight pictures, three constants, 200 resamples."""
+    method, curve, rows = _few()
+    value, low, high = margin(method, curve, rows)
+    assert value is not None, "the method's CHAIR_s of 3/8 lies on the curve"
+    assert not abs(value + 0.225) <= 1e-4, "the sign is turned: the method's recall less the curve's height"
+    assert not abs(value - 0.239583) <= 1e-4, "recall is the ratio of the sums, not the mean of the pictures' ratios"
+    assert abs(value - 0.225) < 1e-4, f"the margin is 0.225, not {value:.4f}"
+    for wrong, why in (
+        ((-0.059539, 0.444737), "resample the curve too, and with the same pictures as the method"),
+        ((-0.058824, 0.452955), "95% leaves out 2.5% at each end, not 5%"),
+        ((-0.084591, 0.534591), "take the percentiles of the margins themselves"),
+    ):
+        assert not max(abs(low - wrong[0]), abs(high - wrong[1])) <= 1e-4, why
+    assert max(abs(low + 0.111111), abs(high - 0.476190)) < 1e-4, (
+        f"the interval is from -0.1111 to 0.4762, not from {low:.4f} to {high:.4f}"
+    )
+    _, low, high = margin(method, curve, np.array([[1, 2] * 4] * 3 + [list(range(8))]))
+    assert abs(low - 0.225) < EXACT, "leave out resamples whose CHAIR_s is not on their curve; do not count them as 0"
+    assert abs(high - 0.225) < EXACT, "leave out resamples whose CHAIR_s is not on their curve; do not count them as 0"
+    far = (np.ones(8), method[1], method[2])
+    found = margin(far, curve, rows)
+    assert found[0] is None, "where every caption is false the method is off the curve: None, None, None"
+
+
+def check_verdict(verdict):
+    """One case of each."""
+    for arguments, want, why in (
+        (
+            ("lower", 0.05, (-0.02, -0.08, 0.04), (0.1, 0.02, 0.18)),
+            "not shown",
+            "the interval of the difference holds 0",
+        ),
+        (
+            ("lower", 0.05, (0.2, 0.1, 0.3), (0.1, 0.02, 0.18)),
+            "not shown",
+            "it rose, and was to fall: mind the direction",
+        ),
+        (
+            ("higher", 0.05, (0.2, 0.1, 0.3), (0.1, 0.02, 0.18)),
+            "more than an earlier end",
+            "it rose, as declared: mind the direction",
+        ),
+        (
+            ("lower", 0.05, (-0.02, -0.04, -0.01), (0.1, 0.02, 0.18)),
+            "too small to matter",
+            "even the far end of the interval is below the smallest change",
+        ),
+        (
+            ("lower", 0.05, (-0.04, -0.07, -0.01), (0.1, 0.02, 0.18)),
+            "more than an earlier end",
+            "the interval reaches beyond the smallest change, so it may matter",
+        ),
+        (
+            ("lower", 0.05, (-0.2, -0.3, -0.1), (None, None, None)),
+            "off the curve",
+            "there is no curve where the method is",
+        ),
+        (
+            ("lower", 0.05, (-0.2, -0.3, -0.1), (-0.1, -0.18, -0.02)),
+            "worse than an earlier end",
+            "the margin's interval lies below 0",
+        ),
+        (
+            ("lower", 0.05, (-0.2, -0.3, -0.1), (0.04, -0.01, 0.09)),
+            "no more than an earlier end",
+            "the margin's interval holds 0, whatever its middle is",
+        ),
+    ):
+        found = verdict(*arguments)
+        assert found == want, f"{why}: {want!r}, not {found!r}"
+
+
+def check_report(report):
+    """All parts there, the record whole, and of the declaration that stands there."""
+    found = report()
+    keys = {"declaration", "record", "difference", "margin", "verdict", "sentence"}
+    assert set(found) == keys, f"the keys must be {', '.join(sorted(keys))}, not {sorted(found)}"
+    said = experiment.faults(found["declaration"])
+    assert not said, f"the declaration is not whole: {said[0]}"
+    try:
+        record = experiment.unpack(found["record"])
+    except ValueError as fault:
+        raise AssertionError(str(fault)) from None
+    assert record.declaration == experiment.digest(found["declaration"]), (
+        "the record is of another declaration: it was changed after the run. Run it again, or hand in the one that was run"
+    )
+    for name in ("difference", "margin"):
+        assert len(found[name]) == 3, f"{name} has three numbers: the value, and the ends of its interval"
+    assert found["verdict"] in VERDICTS, f"the verdict is one of {', '.join(VERDICTS)}, not {found['verdict']!r}"
+    assert isinstance(found["sentence"], str), "the sentence is a text"
+    assert len(found["sentence"].split()) >= 8, "the sentence is a sentence, of 8 words or more"
+
+
+# %% [markdown]
+# ## 1. The declaration (25 minutes)
+#
+# Write it **before** you run anything. `declaration()` gives a dict with these fields, and no others:
+#
+# | field | what |
+# |---|---|
+# | `hypothesis` | what you expect and why, a sentence of 8 to 80 words that names the direction ("lower" or "higher") |
+# | `method` | the name of what you compare with the untuned model |
+# | `measure` | `"chair_s"`, `"chair_i"` or `"recall"`: the one that decides |
+# | `direction` | `"lower"` or `"higher"` |
+# | `smallest` | the smallest change of the measure that would matter to a user, at least $1 / (2 \sqrt{n})$ for $n$ pictures |
+# | `kind` | `"typical"` or `"counter_typical"` scenes |
+# | `scenes` | scenes for each seed |
+# | `seeds` | 1 to 5 whole numbers; each draws scenes of its own. 100 to 600 pictures in all |
+# | `constants` | 4 to 8 growing numbers, the first 0: the constants of the yardstick. Their captions should reach from long to very short |
+#
+# Methods to begin with are `experiment.short_prompt`, `experiment.contrastive` and `experiment.unsupported`. Better: one of your own, a
+# function of the model, the pictures and a seed that gives captions, such as the model that you trained in problem set 3.
+
+
+# %% task
+def declaration():
+    """The declaration, a dict."""
+    # BEGIN SOLUTION
+    return {
+        "hypothesis": "Asked for a brief description the model names fewer objects, so the share of captions with a false object "
+        "is lower; I expect that this is no more than what an earlier end gives.",
+        "method": "short prompt",
+        "measure": "chair_s",
+        "direction": "lower",
+        "smallest": 0.05,
+        "kind": "typical",
+        "scenes": 100,
+        "seeds": [1, 2],
+        "constants": [0, 1, 2, 3, 4.5, 6],
+    }
+    # END SOLUTION
+
+
+# %% [markdown]
+# ## 2. Before and after, on the same pictures (25 minutes)
+#
+# `paired(before, after)` gets two ratios over the same $n$ pictures, each as (numerators, denominators), and gives `(value, low, high)`:
+# the difference $r_2 - r_1$ of the ratios of sums and its 95% interval. What picture $i$ adds to a ratio $r = \sum a_i / \sum b_i$ is
+# $u_i = (a_i - r b_i) / \bar b$. The same picture is hard both times, so the differences of these count:
+#
+# $$s = \sqrt{\frac{1}{n} \cdot \frac{\sum (u_{2i} - u_{1i})^2}{n - 1}}, \qquad (r_2 - r_1) \mp 1.96\, s.$$
+
+
+# %% task
+def paired(before, after):
+    """(value, low, high) of the second ratio less the first; each (numerators, denominators) over the same pictures."""
+
+    # BEGIN SOLUTION
+    def parts(pair):
+        a, b = np.array(pair[0], dtype=float), np.array(pair[1], dtype=float)
+        return a.sum() / b.sum(), (a - a.sum() / b.sum() * b) / b.mean()
+
+    (first, u1), (second, u2) = parts(before), parts(after)
+    n, value = len(u1), second - first
+    error = math.sqrt(((u2 - u1) ** 2).sum() / (n - 1) / n)
+    return value, value - 1.96 * error, value + 1.96 * error
+    # END SOLUTION
+
+
+# %% [markdown]
+# ## 3. The yardstick's height (20 minutes)
+#
+# `curve` is a list of `(chair_s, recall)`, one for each constant, in any order. `height(curve, chair_s)` gives the recall that the
+# constant leaves at this CHAIR_s: straight lines between neighbouring points, and `None` where the curve does not reach. Points with the
+# same CHAIR_s count as one, at the mean of their recall.
+
+
+# %% task
+def height(curve, chair_s):
+    """The curve's recall at a CHAIR_s, or None outside of it."""
+    # BEGIN SOLUTION
+    together = {}
+    for x, y in curve:
+        together.setdefault(x, []).append(y)
+    points = sorted(together)
+    if not points[0] <= chair_s <= points[-1]:
+        return None
+    return float(np.interp(chair_s, points, [np.mean(together[x]) for x in points]))
+    # END SOLUTION
+
+
+# %% [markdown]
+# ## 4. The margin (35 minutes)
+#
+# What is the method worth beyond an earlier end? Its recall, less the curve's height at its CHAIR_s. `margin(method, curve, draws)` gives
+# `(value, low, high)`. `method`, and each entry of the list `curve`, is a tuple of three arrays (pictures,): 1 where the caption has a
+# false object, true objects named, true objects there. The interval is a bootstrap over pictures: each row of `draws` (resamples,
+# pictures) holds indices of pictures. On each row compute method **and** curve anew from these pictures, and the margin. `low` and `high`
+# are the 2.5th and the 97.5th percentile (`np.percentile`). Rows whose CHAIR_s is not on their curve are left out. If the method itself
+# is not on the curve, give `(None, None, None)`. You may call your own `height`.
+
+
+# %% task
+def margin(method, curve, draws):
+    """(value, low, high) of the method's recall less the curve's height; see above for the arguments."""
+
+    # BEGIN SOLUTION
+    def point(counts, rows):
+        false, recalled, there = (np.asarray(each)[rows] for each in counts)
+        return float(false.mean()), float(recalled.sum() / there.sum())
+
+    def once(rows):
+        chair_s, recall = point(method, rows)
+        at = height([point(each, rows) for each in curve], chair_s)
+        return None if at is None else recall - at
+
+    value = once(np.arange(len(method[0])))
+    if value is None:
+        return None, None, None
+    found = [each for each in map(once, np.asarray(draws)) if each is not None]
+    low, high = np.percentile(found, [2.5, 97.5])
+    return value, float(low), float(high)
+    # END SOLUTION
+
+
+# %% [markdown]
+# ## 5. The verdict (15 minutes)
+#
+# `verdict(direction, smallest, difference, margin)` gives one of `VERDICTS`. `difference` and `margin` are (value, low, high). Take the
+# first that fits:
+#
+# 1. `not shown`: the difference's interval does not lie wholly on the declared side of 0;
+# 2. `too small to matter`: even the end of the interval that is farther from 0 is nearer to it than `smallest`;
+# 3. `off the curve`: the margin is None;
+# 4. `more than an earlier end`, `worse than an earlier end`: the margin's interval lies wholly above, below 0;
+# 5. `no more than an earlier end`: it holds 0.
+
+
+# %% task
+def verdict(direction, smallest, difference, margin):
+    """One of VERDICTS; difference and margin: (value, low, high)."""
+    # BEGIN SOLUTION
+    _, low, high = difference if direction == "higher" else (-difference[0], -difference[2], -difference[1])
+    if low <= 0:
+        return "not shown"
+    if high < smallest:
+        return "too small to matter"
+    if margin[0] is None:
+        return "off the curve"
+    if margin[1] > 0:
+        return "more than an earlier end"
+    return "worse than an earlier end" if margin[2] < 0 else "no more than an earlier end"
+    # END SOLUTION
+
+
+# %% [markdown]
+# ## 6. The run and the report (50 minutes)
+#
+# Set `RUN` to `True`, give your method, and run the cell **once**; some minutes on a laptop. Paste the line that it prints between the
+# quotation marks of `RECORD`, and set `RUN` back. The line holds the counts of every picture, and a fingerprint of the declaration.
+
+# %% student
+RUN = False
+METHOD = experiment.short_prompt
+
+
+def run_the_experiment():
+    from povid_lib import models
+
+    print(experiment.run(models.load("pocket", device="cpu"), declaration(), METHOD))
+
+
+if RUN:
+    run_the_experiment()
+
+RECORD = ""
+
+# %% [markdown]
+# `report()` gives a dict: `declaration` (as it was run), `record` (the line), `difference` (three numbers, the declared measure of the
+# method less that of the untuned model, which is constant 0), `margin` (three numbers; resamples: `experiment.draws(declaration())`),
+# `verdict`, and `sentence`. The sentence says what came out, in words of yours: it holds the verdict as in `VERDICTS`, and the difference
+# with both ends of its interval to two decimals or more; every other number with a decimal point in it must be one of your six, or the
+# smallest change.
+#
+# `experiment.unpack(RECORD)` has `method` and `curve` (constant -> counts); `experiment.sums(counts, "chair_s")` gives numerators and
+# denominators of a measure.
+
+
+# %% task
+def report():
+    """declaration, record, difference, margin, verdict and sentence, as a dict."""
+
+    # BEGIN SOLUTION
+    def counts(of):
+        return (experiment.sums(of, "chair_s")[0], *experiment.sums(of, "recall"))
+
+    text = RECORD or (
+        "c-rln+iv4F5QbkR@O7}@%utlwS1I<wu~qB>X#yl^Zx(s?#!|@s!y#$;&}`ZY5Db~(VL1Fb^O^FG)qdFBZ=bd=-ya`Vzuc_u#BGMVVKeZ08@#()"
+        "-QKK*{rC9zdDuNZ><@*%KkkS7LlO6PLAE<uyWM8D*>A>&!^^kF{oB(YtKYWw&%@i@uXKCkZf~Z~>4tR)7CLyERY;#~o;uw&Yvn4Hi-oqF^yTV?"
+        "6^A2j71f8MIJLG_H8V*2fl7X}?xMPvil)-MHA>YO=EcXBhIF-J=kGUPN3}g1^!a>H*;^xjdlPPNy0HU4-gM*5RQ^^dV+oBnJl=;`!N-QvQ;My8"
+        "yr<a1^fgUr8cSffq!fW37%ERT1l><El4HXz+9~nAi=#_?MBp<Iqo)b_IEs(uUJu<v^Yoc2Fx;e>5=<odCs~`!2)bu6&P+C>h4XqYVZ0<>6i1P0"
+        "PZv$X&k!FGENJpx>LkROcCjskf8M8gP}$S4+uq*~`}bIul*Q1ofPxr?b+NL5%1Cbs0a=mWGkBB6@<wI2ESbtWtuoODB>yq^)q{e>gg=7O*{Dpw"
+        "-zd@m2BgmbW(ycEdRqu|+vzzHtTQ$tt<x!>c(X?Z_AZ0{9o(a$S&z=(Ow!&Xa0u=vuNUZj2Om`S@@;q;(`AxU0Pm*#AB?BDB(Y2mxH;`4Fp#CK"
+        "7$Cj~^niUPiFK8oCa|#uYI^PFES8CpSkPOYAZmN4L(rSV(FMfLM(ij7(wkVc#KdfotVwc3h{g~^Nz6b=5d!ngwjIV|F`{E|pl?d-UAbRh-!!)S"
+        "<LS>~gfsWWX-F$3Wt+04#1BOPkUCn_2xn%s2Fp<ia*8}gO?+xwNOg*%N{0?`sEv!>6pHpU*X^OoT*weIX_n(S(9tEJiU+9l)Ii#_IeJLG>+uS("
+        "S-ZG<Jg7LtUD890rnuECVv$L-5{LFWYGYPrlO!+@V$}8!6w}ULYvX%JO9*MbP8hv*NQxP27<#R9+f=@Rc+kPV?;yH(&0~G+WDUWabU^YYESyR@"
+        "u%DwdLtGSz_6I=O04Y4pF~u-+QKzx3hl%u~!AOz;qO5^5(L|3KQ~-GJmx+h?jsZR65Hf7$jmkXasy3t{)n<_9P3p~f9J7TbG$}z^r_q76H%ONw"
+        "TVyDeaT;skWHcqZ=Q)t(wf))eGi-~NvmV9f(W8*&^;g!vJQhe>AnijSjjn@cG#ky_hoG68jb`)Bn2Bab8zKa`)6uML&zzIUntzf*c-|7sM>AJN"
+        "v$SC{G-FLS1d(Xkay=-X^ya}JMf&&x(M-(A2F9r(nvo8Fh>dMDBa=EsqZt935ww*Gnh8|f=**7iEkP&W49y78EHw-!ag#or>0?(tl!%7V49zeb"
+        "CMd($gf7bL>EX;Lp_#x^{vBJZXy!F8iDsM{nn~&WEUQl%XR?IVVM;eAa8yCFjNnOA;U#EBTGV2Wm1}552F)`2acUWwkwG&ntL$qH&Ey!G*@H~h"
+        "*^~61lO~#Fho%dfEok<EXvTBVjGAcXJ|CL7*=Xj@LNj+gG;>WfbAV><M30?>X0DEAu6aOtoZ50UBRIOE2q0^-mx3lNfm4{Sj%Ky+OK>n`(JXtF"
+        "L^>adL9;Ar;x=0YT!>-AM$+u{i^gPa0B*u27R{uDW*HI$psF>*vTTSV=VF{iG-I8M1H1&y-X@VDZi24t8@UXty2{(=5}FZY`0TWkOYbJLH__Zg"
+        "Gcu3JP?be9s+4d^EZkI?FTG)HsEjITmYoJ#fU;;NB{U;*K-QTlXFb<cRztH)WxnK3`v;BMk2Eq<X7jHDOVbOQEok;3XeQ^NS?$c_RD_{(ndn+*"
+        "HfI!f?wQ(!9r8Swx^Tq#v~>oWxfYsbuXZ{elCrc+`WLx<O<6oSs3lF(L8p;48+<1wx8hu=l*k%AWDfC_q?ygy0~t}tPCIeZZ*sd5c@@3K`t(A~"
+        "GGX#4ra~^cw3alB8YrGBNej(Huc|j_V{^FF{Y@nT;<~fD$~sG>zSP;ls?1klXTHj$LLW6WJ4t0y5|>o`nSFI|ig#3H(p-*H(Toh5(Sl|Rn*9Vc"
+        "^Iy6qnq4LBUxgZ$i$0~3XN_AxGcwTOn~^{J&vQGA9ld=0q@kU0iY0u3B}W@deb%D+f#%Ifn%<LR6PLQ{d~-THd&;$A72jU>0-BLQGr3G<{C`!M"
+        "zpBc(IdON2%J_OJn`8NcW(%5q2%3fRsoBC-|1og;$yXW8vOwxjOj~m*xKq;8*-7(~^nLc_F38bR_sqZeDx(>hRI;e-ldH^qc9kt?wxHQRie|5`"
+        "e*uDTV+Q"
+    )
+    declared, record = declaration(), experiment.unpack(text)
+    measure, before, after = declared["measure"], record.curve[0.0], record.method
+    change = paired(experiment.sums(before, measure), experiment.sums(after, measure))
+    beyond = margin(counts(after), [counts(of) for of in record.curve.values()], experiment.draws(declared))
+    found = verdict(declared["direction"], declared["smallest"], change, beyond)
+    sentence = (
+        f"With a short prompt CHAIR_s changed by {change[0]:.3f} (95% interval {change[1]:.3f} to {change[2]:.3f}), "
+        f"and beyond the yardstick this is {found}."
+    )
+    return {
+        "declaration": declared, "record": text, "difference": change, "margin": beyond, "verdict": found, "sentence": sentence
+    }  # fmt: skip
+    # END SOLUTION
+
+
+# %% [markdown]
+# ## 7. A page of judgement
+#
+# Write about 300 words here; your teacher reads them. What did you expect, and were you wrong? What does the yardstick say that the
+# measure alone does not? What else could explain the result (length, the kind of scenes, chance)? What would you run next, and what
+# result of it would change your mind?
+
+# %% hidden
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+
+from povid_lib.course.grading.assignment import Assignment, Limits, Task, Wrong
+
+
+def hidden_declaration(answer, draw):
+    first, second = answer(), answer()
+    assert first == second, "it gives another declaration each time: a declaration is fixed"
+    said = experiment.faults(first)
+    assert not said, said[0]
+    assert len(set(first["hypothesis"].lower().split())) >= 8, (
+        "the hypothesis is no sentence: it says the same words again and again"
+    )
+
+
+def hidden_paired(answer, draw):
+    for n in (8, 120):
+        under = draw.integers(1, 6, n)
+        hard = draw.beta(1, 2, n)
+        before, after = (draw.binomial(under, hard), under), (draw.binomial(under + 1, hard * 0.7), under + 1)
+        found, want = answer(tuple(a.tolist() for a in before), tuple(a.tolist() for a in after)), paired(before, after)
+        for what, a, b in zip(("difference", "lower end", "upper end"), found, want, strict=True):
+            assert abs(a - b) < 1e-6, f"on {n} other pictures the {what} is {b:.6f}, not {a:.6f}"
+
+
+def hidden_height(answer, draw):
+    for _ in range(30):
+        curve = [(round(float(x), 1), float(y)) for x, y in draw.random((int(draw.integers(3, 8)), 2))]
+        at = float(draw.random())
+        found, want = answer(list(curve), at), height(curve, at)
+        assert (found is None) == (want is None), (
+            f"at {at:.3f}, with points at {sorted(round(x, 3) for x, _ in curve)}: {want}, not {found}"
+        )
+        assert want is None or abs(found - want) < 1e-9, f"at {at:.3f} the height is {want:.6f}, not {found:.6f}"
+
+
+def _models(draw, n):
+    """A method and a curve of five constants, over the same pictures."""
+    there, hard = draw.integers(1, 6, n), draw.random(n)
+    curve = [
+        ((hard < false).astype(int), draw.binomial(there, recall), there)
+        for false, recall in zip((0.7, 0.55, 0.4, 0.25, 0.1), (0.9, 0.8, 0.7, 0.5, 0.3), strict=True)
+    ]
+    return (((hard + 0.1 * draw.normal(size=n)) < 0.45).astype(int), draw.binomial(there, 0.75), there), curve
+
+
+def hidden_margin(answer, draw):
+    for n in (12, 60):
+        method, curve = _models(draw, n)
+        rows = draw.integers(n, size=(150, n))
+        found, want = answer(method, curve, rows), margin(method, curve, rows)
+        assert (found[0] is None) == (want[0] is None), f"on {n} other pictures the margin is {want[0]}, not {found[0]}"
+        for what, a, b in zip(("margin", "lower end", "upper end"), found, want, strict=True):
+            assert b is None or abs(a - b) < 1e-6, f"on {n} other pictures the {what} is {b:.6f}, not {a:.6f}"
+
+
+def hidden_verdict(answer, draw):
+    for _ in range(200):
+        low, width = float(draw.normal()) * 0.1, float(draw.random()) * 0.2
+        change = (low + width / 2, low, low + width)
+        low, width = float(draw.normal()) * 0.1, float(draw.random()) * 0.2
+        beyond = (None, None, None) if draw.random() < 0.15 else (low + width / 2, low, low + width)
+        arguments = (str(draw.choice(["lower", "higher"])), float(draw.uniform(0.01, 0.1)), change, beyond)
+        found, want = answer(*arguments), verdict(*arguments)
+        told = [
+            arguments[0],
+            round(arguments[1], 3),
+            *(tuple(None if v is None else round(v, 3) for v in each) for each in arguments[2:]),
+        ]
+        assert found == want, f"for {told} it is {want!r}, not {found!r}"
+
+
+def _record(found):
+    try:
+        return experiment.unpack(found["record"])
+    except ValueError as fault:
+        raise AssertionError(str(fault)) from None
+
+
+@cache
+def _there(kind, scenes, seeds, edition):
+    named = {"kind": kind, "scenes": scenes, "seeds": seeds}
+    return [len(scene.names) for scene in experiment.scenes_of(named, edition)]
+
+
+def hidden_report_scenes(answer, draw):
+    """The record is of the scenes that were declared: their truth is drawn again."""
+    found = answer()
+    record, declared = _record(found), found["declaration"]
+    said = experiment.faults(declared)
+    assert not said, f"the declaration is not whole: {said[0]}"
+    assert record.declaration == experiment.digest(declared), (
+        "the record is of another declaration: it was changed after the run"
+    )
+    assert sorted(record.curve) == sorted(map(float, declared["constants"])), (
+        "the record's constants are not the declared ones"
+    )
+    there = _there(declared["kind"], declared["scenes"], tuple(declared["seeds"]), record.edition)
+    for counts in (record.method, *record.curve.values()):
+        assert counts.there == there, "the record is not of the scenes that kind, scenes and seeds declare"
+        assert all(f <= m for f, m in zip(counts.false, counts.mentions, strict=True)), (
+            "the record has more false mentions than mentions"
+        )
+        assert all(r <= t for r, t in zip(counts.recalled, counts.there, strict=True)), (
+            "the record has more objects found than are there"
+        )
+
+
+def _numbers(found):
+    """Difference and margin as they follow from the record."""
+    record, declared = _record(found), found["declaration"]
+    change = paired(*(experiment.sums(of, declared["measure"]) for of in (record.curve[0.0], record.method)))
+    three = [
+        (experiment.sums(of, "chair_s")[0], *experiment.sums(of, "recall"))
+        for of in (record.method, *record.curve.values())
+    ]
+    return change, margin(three[0], three[1:], experiment.draws(declared))
+
+
+def _same(found, want, what):
+    assert len(found) == 3, f"{what} has three numbers: the value, and the ends of its interval"
+    for name, a, b in zip(("value", "lower end", "upper end"), found, want, strict=True):
+        assert (a is None) == (b is None), f"{what}: the {name} is {b}, not {a}"
+        assert b is None or abs(a - b) < 1e-6, f"{what}: from your record the {name} is {b:.4f}, and you report {a:.4f}"
+
+
+def hidden_report_numbers(answer, draw):
+    found = answer()
+    change, beyond = _numbers(found)
+    got = found["difference"]
+    assert len(got) != 3 or not abs(got[0] + change[0]) <= 1e-9 or abs(change[0]) < 1e-9, (
+        "the difference is the method less the untuned model, not the other way round"
+    )
+    _same(got, change, "difference")
+    _same(found["margin"], beyond, "margin")
+
+
+def hidden_report_verdict(answer, draw):
+    found = answer()
+    declared, (change, beyond) = found["declaration"], _numbers(found)
+    want = verdict(declared["direction"], declared["smallest"], change, beyond)
+    assert found["verdict"] == want, f"from your numbers the verdict is {want!r}, not {found['verdict']!r}"
+    text = found["sentence"].replace("\u2212", "-").lower()
+    phrases = sorted(VERDICTS, key=len, reverse=True)
+    said = set(re.findall("|".join(phrases), text))
+    assert want in said, f"the sentence does not say the verdict, {want!r}"
+    assert said == {want}, f"the sentence says {' and '.join(sorted(said - {want}))!r} too, which the numbers do not"
+    known = [v for v in (*change, *beyond, declared["smallest"]) if v is not None]
+    numbers = re.findall(r"-?\d+\.\d+", text)
+    for number in numbers:
+        digits = len(number.partition(".")[2])
+        near = [v for v in known if abs(abs(float(number)) - abs(v)) <= 0.5001 * 10**-digits]
+        assert near, f"the sentence says {number}, and no number of the report is that"
+    for what, value in zip(("difference", "lower end", "upper end"), change, strict=True):
+        shown = [n for n in numbers if len(n.partition(".")[2]) >= 2]
+        assert any(abs(abs(float(n)) - abs(value)) <= 0.5001 * 10 ** -len(n.partition(".")[2]) for n in shown), (
+            f"the sentence does not give the difference's {what}, {value:.2f}"
+        )
+
+
+# --- records that no model has made ------------------------------------------------------------------------------
+
+
+def _drawn(declared, seed, better=0.0, curve_ends=0.85):
+    """A record of the declared scenes, its counts drawn: each constant names less, the method as much as ``better`` says more."""
+    draw = np.random.default_rng(seed)
+    there = _there(declared["kind"], declared["scenes"], tuple(declared["seeds"]), "first")
+    hard = draw.random(len(there))
+
+    def counts(less, extra=0.0):
+        recalled = [int(draw.binomial(t, max(0.0, min(1.0, 0.9 * (1 - less) + extra)))) for t in there]
+        false = [int(h < 0.6 * (1 - less)) for h in hard]
+        return experiment.Counts(false, [f + r for f, r in zip(false, recalled, strict=True)], recalled, there)
+
+    steps = np.linspace(0, curve_ends, len(declared["constants"]))
+    curve = {float(c): counts(less) for c, less in zip(declared["constants"], steps, strict=True)}
+    record = experiment.Record(experiment.digest(declared), "first", "0" * 16, counts(0.45, better), curve)
+    return experiment.pack(record)
+
+
+def _declared(**fields):
+    return {
+        "hypothesis": "With my method the model names fewer objects that are not there, so the measure is lower than without it.",
+        "method": "mine", "measure": "chair_s", "direction": "lower", "smallest": 0.06, "kind": "counter_typical", "scenes": 120,
+        "seeds": [3], "constants": [0, 1, 2, 3, 5], **fields,
+    }  # fmt: skip
+
+
+def _reported(declared, text, say="CHAIR changed by {0:.2f}, from {1:.2f} to {2:.2f} with 95%, and that is {3}."):
+    found = {"declaration": declared, "record": text}
+    change, beyond = _numbers(found)
+    word = verdict(declared["direction"], declared["smallest"], change, beyond)
+    return {
+        **found,
+        "difference": list(change),
+        "margin": list(beyond),
+        "verdict": word,
+        "sentence": say.format(*change, word),
+    }
+
+
+def declaration_recall():
+    return _declared(
+        hypothesis="Short answers leave out true objects as well, so I expect the recall to be lower, by a tenth at least, on odd scenes.",
+        measure="recall", smallest=0.1, scenes=50, seeds=[0, 7, 19], constants=[0, 0.5, 1.5, 3.0, 4.0, 8.0],
+    )  # fmt: skip
+
+
+def declaration_higher():
+    return {
+        "method": "my own head", "measure": "recall", "direction": "higher", "smallest": 0.025, "kind": "typical", "scenes": 600,
+        "seeds": [5], "constants": [0, 1, 2, 4],
+        "hypothesis": "After training on pairs the model looks twice before it speaks, and its recall should be higher.",
+    }  # fmt: skip
+
+
+def paired_loop(before, after):
+    n = len(before[0])
+    r = [sum(pair[0]) / sum(pair[1]) for pair in (before, after)]
+    mean = [sum(pair[1]) / n for pair in (before, after)]
+    d = [
+        (after[0][i] - r[1] * after[1][i]) / mean[1] - (before[0][i] - r[0] * before[1][i]) / mean[0] for i in range(n)
+    ]
+    s = (sum(each * each for each in d) / (n - 1) / n) ** 0.5
+    return [r[1] - r[0], r[1] - r[0] - 1.96 * s, r[1] - r[0] + 1.96 * s]
+
+
+def paired_std(before, after):
+    ratio, part = [], []
+    for a, b in (before, after):
+        ratio.append(np.sum(a) / np.sum(b))
+        part.append((np.array(a) - ratio[-1] * np.array(b)) / np.mean(b))
+    s = np.std(part[1] - part[0], ddof=1) / np.sqrt(len(part[0]))
+    return np.array([0, -1.96, 1.96]) * s + (ratio[1] - ratio[0])
+
+
+def _merged(curve):
+    points = sorted(curve)
+    return [
+        (x, sum(y for u, y in points if u == x) / sum(u == x for u, _ in points))
+        for x in sorted({x for x, _ in points})
+    ]
+
+
+def height_search(curve, chair_s):
+    curve = _merged(curve)
+    if len(curve) == 1 and curve[0][0] == chair_s:
+        return curve[0][1]
+    for (x0, y0), (x1, y1) in pairwise(curve):
+        if x0 <= chair_s <= x1:
+            return y0 if x1 == x0 else y0 + (chair_s - x0) / (x1 - x0) * (y1 - y0)
+    return None
+
+
+def height_neighbours(curve, chair_s):
+    curve = _merged(curve)
+    left, right = [p for p in curve if p[0] <= chair_s], [p for p in curve if p[0] >= chair_s]
+    if not left or not right:
+        return None
+    (x0, y0), (x1, y1) = max(left), min(right)
+    return y1 if x1 == x0 else (y0 * (x1 - chair_s) + y1 * (chair_s - x0)) / (x1 - x0)
+
+
+def margin_loop(method, curve, draws):
+    def of(rows):
+        points = [(np.mean(f[rows]), np.sum(r[rows]) / np.sum(t[rows])) for f, r, t in (method, *curve)]
+        at = height_search(points[1:], points[0][0])
+        return math.nan if at is None else points[0][1] - at
+
+    value = of(np.arange(len(method[0])))
+    if math.isnan(value):
+        return (None,) * 3
+    found = np.array([of(rows) for rows in draws])
+    return [value, *np.nanpercentile(found, [2.5, 97.5])]
+
+
+def margin_weights(method, curve, draws):
+    """With the number of times that each picture was drawn."""
+
+    def once(weight):
+        points = [(f @ weight / weight.sum(), r @ weight / (t @ weight)) for f, r, t in (method, *curve)]
+        at = height(points[1:], points[0][0])
+        return None if at is None else points[0][1] - at
+
+    n = len(method[0])
+    value = once(np.ones(n))
+    found = [once(np.bincount(rows, minlength=n)) for rows in draws]
+    if value is None:
+        return None, None, None
+    return value, *np.quantile([each for each in found if each is not None], (0.025, 0.975)).tolist()
+
+
+def verdict_signs(direction, smallest, difference, margin):
+    sign = {"higher": 1, "lower": -1}[direction]
+    ends = sorted(sign * end for end in difference[1:])
+    if not ends[0] > 0:
+        return VERDICTS[0]
+    if not ends[1] >= smallest:
+        return VERDICTS[1]
+    value, low, high = margin
+    if value is None:
+        return VERDICTS[2]
+    return VERDICTS[3] if low > 0 else VERDICTS[4] if high < 0 else VERDICTS[5]
+
+
+def verdict_table(direction, smallest, difference, margin):
+    _, low, high = difference
+    shown = low > 0 if direction == "higher" else high < 0
+    matters = max(abs(low), abs(high)) >= smallest
+    if not shown or not matters:
+        return "too small to matter" if shown else "not shown"
+    if None in margin:
+        return "off the curve"
+    return (
+        "more than an earlier end"
+        if margin[1] > 0
+        else "no more than an earlier end"
+        if margin[2] >= 0
+        else "worse than an earlier end"
+    )
+
+
+def report_drawn():
+    declared = _declared()
+    return _reported(declared, _drawn(declared, 1))
+
+
+def report_better():
+    declared = _declared(method="a better one", seeds=[8, 9], scenes=100)
+    return _reported(
+        declared,
+        _drawn(declared, 2, better=0.3),
+        "So it is {3}: {0:.3f} (95%: {1:.3f} to {2:.3f}), where 0.06 would matter.",
+    )
+
+
+# --- wrong answers -----------------------------------------------------------------------------------------------
+
+
+def _with(**fields):
+    return lambda: {**declaration(), **fields}
+
+
+def _without(name):
+    return lambda: {key: value for key, value in declaration().items() if key != name}
+
+
+_CALLS = iter(range(10**9))
+
+
+def _paired_of(half):
+    def found(before, after):
+        (a, b), (c, d) = (tuple(np.array(each, dtype=float) for each in pair) for pair in (before, after))
+        r, q = a.sum() / b.sum(), c.sum() / d.sum()
+        h = half((a - r * b) / b.mean(), (c - q * d) / d.mean(), a - r * b, c - q * d, len(a))
+        return q - r, q - r - h, q - r + h
+
+    return found
+
+
+def _of_ratios(before, after):
+    u = np.array(after[0]) / np.array(after[1]) - np.array(before[0]) / np.array(before[1])
+    h = 1.96 * u.std(ddof=1) / math.sqrt(len(u))
+    return u.mean(), u.mean() - h, u.mean() + h
+
+
+def _clipped(before, after):
+    value, low, high = paired(before, after)
+    return value, max(low, -1.0), high
+
+
+def _untied(curve, chair_s):
+    points = sorted(curve)
+    return (
+        None
+        if height(curve, chair_s) is None
+        else float(np.interp(chair_s, [x for x, _ in points], [y for _, y in points]))
+    )
+
+
+def _clamped(curve, chair_s):
+    points = _merged(curve)
+    return float(np.interp(chair_s, [x for x, _ in points], [y for _, y in points]))
+
+
+def _extrapolated(curve, chair_s):
+    points = _merged(curve)
+    at = min(max(1, sum(x < chair_s for x, _ in points)), len(points) - 1)
+    (x0, y0), (x1, y1) = points[at - 1 : at + 1]
+    return y0 + (chair_s - x0) / (x1 - x0) * (y1 - y0)
+
+
+def _in_order(curve, chair_s):
+    for (x0, y0), (x1, y1) in pairwise(curve):
+        if min(x0, x1) <= chair_s <= max(x0, x1):
+            return y0 + (chair_s - x0) / (x1 - x0) * (y1 - y0)
+    return None
+
+
+def _fitted(curve, chair_s):
+    if height(curve, chair_s) is None:
+        return None
+    return float(np.polyval(np.polyfit([x for x, _ in curve], [y for _, y in curve], 1), chair_s))
+
+
+def _margin_of(fixed=False, ends=(2.5, 97.5), zero=False, normal=False, ratios=False, sign=1, always=False):
+    """``margin`` with a fault."""
+
+    def found(method, curve, draws):
+        everything = np.arange(len(method[0]))
+
+        def point(counts, rows):
+            f, r, t = (np.asarray(each)[rows] for each in counts)
+            return float(f.mean()), float((r / t).mean() if ratios else r.sum() / t.sum())
+
+        def once(rows):
+            x, y = point(method, rows)
+            points = [point(each, everything if fixed else rows) for each in curve]
+            at = _clamped(points, x) if always else height(points, x)
+            return None if at is None else sign * (y - at)
+
+        value, made = once(everything), [once(rows) for rows in draws]
+        if value is None:
+            return None, None, None
+        made = [0 if zero and each is None else each for each in made if zero or each is not None]
+        if normal:
+            s = float(np.std(made, ddof=1))
+            return value, value - 1.96 * s, value + 1.96 * s
+        return value, *np.percentile(made, ends).tolist()
+
+    return found
+
+
+def _verdict_of(change):
+    """``verdict`` of arguments that were changed first."""
+    return lambda *given: verdict(*change(*given))
+
+
+def _middle(margin):
+    return (None,) * 3 if margin[0] is None else (margin[0],) * 3
+
+
+def _report(**fields):
+    """The solution's report with some parts replaced; a part may be a function of the report."""
+
+    def found():
+        own = report_drawn()
+        return {**own, **{key: value(own) if callable(value) else value for key, value in fields.items()}}
+
+    return found
+
+
+def _other_scenes():
+    declared = _declared()
+    record = experiment.unpack(_drawn(declared, 1))
+    counts = replace(record.method, there=[*record.method.there[1:], 9], recalled=[0] * len(record.method.there))
+    return _reported(declared, experiment.pack(replace(record, method=counts)))
+
+
+def _other_constants():
+    declared = _declared()
+    record = experiment.unpack(_drawn(declared, 1))
+    return _reported(
+        declared, experiment.pack(replace(record, curve={c + (c > 0): v for c, v in record.curve.items()}))
+    )
+
+
+TASKS = (
+    Task(
+        "declaration", "the declaration", 25, ((check_declaration, 6),), ((hidden_declaration, 2),), (declaration_recall, declaration_higher),
+        (
+            Wrong("declares no measure", "measure is missing", _without("measure")),
+            Wrong("declares no smallest change", "smallest is missing", _without("smallest")),
+            Wrong("takes any change for a change that matters", "smallest is 0", _with(smallest=0)),
+            Wrong("has a measure of its own", "measure is 'accuracy'", _with(measure="accuracy")),
+            Wrong("has a hypothesis without a direction", "it must name the direction", _with(hypothesis="I expect that a short prompt changes how much the model hallucinates.")),
+            Wrong("has a hypothesis that says nothing", "a sentence of 8 to 80 words", _with(hypothesis="It helps.")),
+            Wrong("takes few pictures", "pictures: take from", _with(scenes=10)),
+            Wrong("cannot see what it looks for", "cannot tell a change of", _with(smallest=0.01)),
+            Wrong("has a curve without the untuned model", "constants is [1, 2, 3, 4]", _with(constants=[1, 2, 3, 4])),
+            Wrong("has too short a curve", "constants is [0, 2]", _with(constants=[0, 2])),
+            Wrong("adds fields of its own", "there is no field 'alpha'", _with(alpha=0.05)),
+            Wrong("changes", "another declaration each time", lambda: {**declaration(), "seeds": [next(_CALLS) % 9000]} | {"scenes": 200}),
+        ),
+    ),
+    Task(
+        "paired", "before and after", 25, ((check_paired, 4),), ((hidden_paired, 5),), (paired_loop, paired_std),
+        (
+            Wrong("takes before less after", "a fall is negative", lambda b, a: paired(a, b)),
+            Wrong("forgets that the pictures are the same", "the pictures are the same", _paired_of(lambda u, v, x, y, n: 1.96 * math.sqrt((u.var(ddof=1) + v.var(ddof=1)) / n))),
+            Wrong("divides by n in place of n - 1", "divide the squares by n - 1", _paired_of(lambda u, v, x, y, n: 1.96 * (v - u).std() / math.sqrt(n))),
+            Wrong("takes the spread for the standard error", "spread of one picture", _paired_of(lambda u, v, x, y, n: 1.96 * (v - u).std(ddof=1))),
+            Wrong("takes one standard error", "one standard error", _paired_of(lambda u, v, x, y, n: (v - u).std(ddof=1) / math.sqrt(n))),
+            Wrong("forgets the mean of the denominators", "mean of the denominators", _paired_of(lambda u, v, x, y, n: 1.96 * (y - x).std(ddof=1) / math.sqrt(n))),
+            Wrong("takes means of the pictures' ratios", "means of the pictures' ratios", _of_ratios),
+            Wrong("cuts the interval off", "do not cut it off", _clipped),
+        ),
+    ),
+    Task(
+        "height", "the yardstick's height", 20, ((check_height, 4),), ((hidden_height, 4),), (height_search, height_neighbours),
+        (
+            Wrong("takes the nearest point", "do not take the nearest", lambda c, x: None if height(c, x) is None else min(c, key=lambda p: (abs(p[0] - x), p[0]))[1]),
+            Wrong("takes the points as they come", "sort them by CHAIR_s", _in_order),
+            Wrong("goes on flat beyond the ends", "np.interp does that", _clamped),
+            Wrong("goes on straight beyond the ends", "nothing is known: None at", _extrapolated),
+            Wrong("keeps points of the same CHAIR_s apart", "count as one", _untied),
+            Wrong("puts one line through all points", "one straight line through all", _fitted),
+        ),
+    ),
+    Task(
+        "margin", "the margin", 35, ((check_margin, 5),), ((hidden_margin, 6),), (margin_loop, margin_weights),
+        (
+            Wrong("turns the sign", "the sign is turned", _margin_of(sign=-1)),
+            Wrong("takes the curve as known", "resample the curve too", _margin_of(fixed=True)),
+            Wrong("takes 90%", "not 5%", _margin_of(ends=(5, 95))),
+            Wrong("takes standard deviations for percentiles", "percentiles of the margins themselves", _margin_of(normal=True)),
+            Wrong("counts resamples off the curve as 0", "do not count them as 0", _margin_of(zero=True)),
+            Wrong("takes means of the pictures' recall", "not the mean of the pictures' ratios", _margin_of(ratios=True)),
+            Wrong("has a margin off the curve", "the method is off the curve", lambda m, c, d: margin(m, c, d) if margin(m, c, d)[0] is not None else _margin_of(always=True)(m, c, d)),
+        ),
+    ),
+    Task(
+        "verdict", "the verdict", 15, ((check_verdict, 4),), ((hidden_verdict, 4),), (verdict_signs, verdict_table),
+        (
+            Wrong("takes any change for the declared one", "it rose, and was to fall", _verdict_of(lambda d, s, c, m: ("higher" if c[1] > 0 else "lower", s, c, m))),
+            Wrong("knows falls only", "it rose, as declared", _verdict_of(lambda d, s, c, m: ("lower", s, c, m))),
+            Wrong("looks at values, not at intervals", "the interval of the difference holds 0", _verdict_of(lambda d, s, c, m: (d, s, (c[0],) * 3, m))),
+            Wrong("forgets the smallest change", "below the smallest change", _verdict_of(lambda d, s, c, m: (d, 0.0, c, m))),
+            Wrong("holds the value against the smallest change", "so it may matter", lambda d, s, c, m: "too small to matter" if verdict(d, s, c, m) != "not shown" and abs(c[0]) < s else verdict(d, s, c, m)),
+            Wrong("judges where there is no curve", "no curve where the method is", _verdict_of(lambda d, s, c, m: (d, s, c, (0, 0, 0) if m[0] is None else m))),
+            Wrong("looks at the margin's middle", "whatever its middle is", _verdict_of(lambda d, s, c, m: (d, s, c, _middle(m)))),
+            Wrong("calls worse no more", "the margin's interval lies below 0", lambda *given: verdict(*given).replace("worse than", "no more than")),
+        ),
+    ),
+    Task(
+        "report", "the run and the report", 50, ((check_report, 6),),
+        ((hidden_report_scenes, 4), (hidden_report_numbers, 8), (hidden_report_verdict, 8)), (report_drawn, report_better),
+        (
+            Wrong("changes the declaration after the run", "it was changed after the run", _report(declaration=_declared(smallest=0.0999))),
+            Wrong("has no whole record", "the record cannot be read", _report(record="")),
+            Wrong("has no whole record", "the record cannot be read", _report(record=lambda own: own["record"][: len(own["record"]) // 2])),
+            Wrong("leaves the margin out", "the keys must be", lambda: {key: value for key, value in report_drawn().items() if key != "margin"}),
+            Wrong("has no verdict of the list", "the verdict is one of", _report(verdict="it works")),
+            Wrong("has the run of other scenes", "not of the scenes that", _other_scenes),
+            Wrong("has other constants", "constants are not the declared ones", _other_constants),
+            Wrong("takes the difference the other way round", "not the other way round", _report(difference=lambda own: [-v for v in own["difference"]])),
+            Wrong("reports other numbers than the record's", "difference: from your record", _report(difference=lambda own: [v - 0.1 for v in own["difference"]])),
+            Wrong("reports another margin than the record's", "margin: from your record", _report(margin=lambda own: [v + 0.1 for v in own["margin"]])),
+            Wrong("claims more than its numbers", "from your numbers the verdict is", _report(verdict=lambda own: next(v for v in VERDICTS if v != own["verdict"]))),
+            Wrong("does not say the verdict", "does not say the verdict", _report(sentence=lambda own: "The method changed CHAIR by {:.2f}, from {:.2f} to {:.2f}, as was expected.".format(*own["difference"]))),
+            Wrong("says two verdicts", "too, which the numbers do not", _report(sentence=lambda own: own["sentence"] + " Or is it worse than an earlier end, or off the curve?")),
+            Wrong("says numbers that are not the report's", "and no number of the report is that", _report(sentence=lambda own: own["sentence"] + " It cuts hallucination by 0.77 at least.")),
+            Wrong("says no interval", "does not give the difference's", _report(sentence=lambda own: f"On these pictures the method is {own['verdict']}: a change of {own['difference'][0]:.2f} was found.")),
+        ),
+    ),
+)  # fmt: skip
+ASSIGNMENT = Assignment("ps4", "Problem set 4: an experiment of one's own", TASKS, Limits(megabytes=768))

@@ -1,0 +1,251 @@
+"""Problem set 4: a test that is declared before it is run, the run on the pocket model, and the record that it leaves.
+
+A method is compared with the untuned model, and both with the untuned model that ends its captions earlier by a constant
+(``models.end_bias``). The record holds counts by picture, so that every number can be computed from it again.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from povid_lib.world import worlds
+from povid_lib.world.scenes import Scene, scenes
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from povid_lib.models.llava import VLM
+
+    Method = Callable[[VLM, Sequence[Image.Image], int], list[str]]  # pictures and a seed -> captions
+
+MEASURES = ("chair_s", "chair_i", "recall")
+DIRECTIONS = ("lower", "higher")
+KINDS = ("typical", "counter_typical")
+PICTURES = (100, 600)  # fewest and most: fewer tell little, more take too long
+CONSTANTS = (4, 8)  # fewest and most points of the curve
+RESAMPLES = 400
+_PICTURES_A_SEED = 1000
+_MOST_BYTES = 400_000  # of a record, unpacked
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What captions of a model say, a number a picture: false mentions, all mentions, true objects named, true objects there."""
+
+    false: list[int]
+    mentions: list[int]
+    recalled: list[int]
+    there: list[int]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run: the digest of its ``declaration``, the world's ``edition``, the ``model``'s digest, the counts of the ``method`` and,
+    by constant, of the ``curve``. Constant 0 is the untuned model."""
+
+    declaration: str
+    edition: str
+    model: str
+    method: Counts
+    curve: dict[float, Counts]
+
+
+def faults(declaration: object) -> list[str]:
+    """Everything that a declaration lacks, or cannot have; [] if it can be run."""
+    if not isinstance(declaration, dict):
+        return [f"it must be a dict, and is {type(declaration).__name__}"]
+    found = []
+    for name, (good, want) in _FIELDS.items():
+        if name not in declaration:
+            found.append(f"{name} is missing: {want}")
+        elif not good(declaration[name]):
+            found.append(f"{name} is {declaration[name]!r}: {want}")
+    found += [f"there is no field {name!r}" for name in declaration if name not in _FIELDS]
+    if not found:
+        pictures = declaration["scenes"] * len(declaration["seeds"])
+        if not PICTURES[0] <= pictures <= PICTURES[1]:
+            found.append(f"scenes times seeds are {pictures} pictures: take from {PICTURES[0]} to {PICTURES[1]}")
+        words = declaration["hypothesis"].lower()
+        if declaration["direction"] not in words:
+            found.append(f"the hypothesis does not say {declaration['direction']!r}: it must name the direction")
+    return found
+
+
+def _whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e6
+
+
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "hypothesis": (
+        lambda v: isinstance(v, str) and 8 <= len(v.split()) <= 80,
+        "a sentence of 8 to 80 words: what you expect, and why",
+    ),
+    "method": (lambda v: isinstance(v, str) and v.strip() != "", "the name of what you compare with the untuned model"),
+    "measure": (lambda v: v in MEASURES, f"one of {', '.join(MEASURES)}"),
+    "direction": (lambda v: v in DIRECTIONS, "lower or higher: where the measure goes if the hypothesis is right"),
+    "smallest": (
+        lambda v: _number(v) and 0 < v < 1,
+        "the smallest change that would matter to a user, between 0 and 1",
+    ),
+    "kind": (lambda v: v in KINDS, f"one of {', '.join(KINDS)}"),
+    "scenes": (lambda v: _whole(v, 1, PICTURES[1]), "a number of scenes for each seed"),
+    "seeds": (
+        lambda v: isinstance(v, list) and 1 <= len(v) <= 5 and len(set(map(str, v))) == len(v)
+        and all(_whole(seed, 0, 9999) for seed in v),
+        "a list of 1 to 5 different whole numbers from 0 to 9999: each draws scenes of its own",
+    ),
+    "constants": (
+        lambda v: isinstance(v, list) and CONSTANTS[0] <= len(v) <= CONSTANTS[1] and all(map(_number, v))
+        and v[0] == 0 and all(a < b for a, b in pairwise(v)),
+        f"a list of {CONSTANTS[0]} to {CONSTANTS[1]} growing numbers that begins with 0, the curve's constants",
+    ),
+}  # fmt: skip
+
+
+def digest(declaration: Mapping[str, Any]) -> str:
+    """What a record keeps of its declaration: another one, however little it differs, has another."""
+    text = json.dumps(dict(declaration), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def scenes_of(declaration: Mapping[str, Any], edition: str) -> list[Scene]:
+    """The validation scenes that a declaration names, seed after seed."""
+    world, n = worlds.world(edition, declaration["kind"]), declaration["scenes"]
+    return [
+        scene
+        for seed in declaration["seeds"]
+        for scene in scenes(n, world, "validation", start=_PICTURES_A_SEED * (seed + 1))
+    ]
+
+
+def draws(declaration: Mapping[str, Any]) -> NDArray[np.int64]:
+    """The resamples with which the margin's interval is made: indices of pictures, (resamples, pictures)."""
+    pictures = declaration["scenes"] * len(declaration["seeds"])
+    return np.random.default_rng(declaration["seeds"]).integers(pictures, size=(RESAMPLES, pictures))
+
+
+# --- the record --------------------------------------------------------------------------------------------------
+
+
+def pack(record: Record) -> str:
+    """A record as one line of text."""
+    return base64.b85encode(zlib.compress(json.dumps(asdict(record)).encode(), 9)).decode()
+
+
+def unpack(text: object) -> Record:
+    """The record from its line. Raises ``ValueError`` if this is none: cut off, changed, or of another form."""
+    try:
+        unpacker = zlib.decompressobj()
+        held = json.loads(unpacker.decompress(base64.b85decode("".join(str(text).split())), _MOST_BYTES))
+        curve = {float(constant): Counts(**counts) for constant, counts in held.pop("curve").items()}
+        record = Record(**{**held, "method": Counts(**held["method"]), "curve": curve})
+        sizes = {len(row) for counts in (record.method, *curve.values()) for row in vars(counts).values()}
+    except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
+        raise ValueError("the record cannot be read; paste the whole line that the run has printed") from error
+    rows = [row for counts in (record.method, *curve.values()) for row in vars(counts).values()]
+    if len(sizes) != 1 or not all(_whole(each, 0, 1000) for row in rows for each in row):
+        raise ValueError("the record's counts are not of the same pictures")
+    return record
+
+
+def sums(counts: Counts, measure: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A measure's numerators and denominators, a number a picture; the measure is the ratio of their sums."""
+    false, mentions, recalled, there = (np.array(row, dtype=float) for row in vars(counts).values())
+    pairs = {
+        "chair_s": (np.minimum(false, 1), np.ones_like(false)),
+        "chair_i": (false, mentions),
+        "recall": (recalled, there),
+    }
+    return pairs[measure]
+
+
+# --- the run -----------------------------------------------------------------------------------------------------
+
+
+def run(vlm: VLM, declaration: Mapping[str, Any], method: Method) -> str:
+    """Caption the declared scenes with the method and with each constant, and give the record as one line.
+
+    Raises ``ValueError`` with everything that is wrong with the declaration, before anything is run.
+    """
+    from tqdm.auto import tqdm
+
+    from povid_lib.models import end_bias
+    from povid_lib.pocket import lessons
+    from povid_lib.world.captions import PROMPT
+
+    if wrong := faults(declaration):
+        raise ValueError(f"The declaration cannot be run: {'; '.join(wrong)}.")
+    edition = lessons.recipe_of(vlm.name).edition
+    batch, n = scenes_of(declaration, edition), declaration["scenes"]
+    pictures = [scene.image() for scene in batch]
+    curve: dict[float, Counts] = {}
+    for constant in tqdm(declaration["constants"], desc="constants"):
+        answers = end_bias.generate(vlm, pictures, [PROMPT] * len(pictures), constant)
+        curve[float(constant)] = _counts(batch, [answer.text for answer in answers])
+    said = list[str]()
+    for at, seed in enumerate(tqdm(declaration["seeds"], desc=declaration["method"])):
+        said += method(vlm, pictures[at * n : (at + 1) * n], seed)
+    return pack(Record(digest(declaration), edition, _model_digest(vlm), _counts(batch, said), curve))
+
+
+def _model_digest(vlm: VLM) -> str:
+    found = hashlib.sha256()
+    for name, tensor in sorted(vlm.model.state_dict().items()):
+        found.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def _counts(batch: Sequence[Scene], texts: Sequence[str]) -> Counts:
+    from povid_lib.evaluation.held_out import score
+
+    found = score(batch, texts)
+    return Counts(
+        [len(each.hallucinated) for each in found],
+        [len(each.mentioned) for each in found],
+        [each.recalled for each in found],
+        [len(each.truth) for each in found],
+    )
+
+
+# --- methods to begin with ---------------------------------------------------------------------------------------
+
+
+def short_prompt(vlm: VLM, pictures: Sequence[Image.Image], seed: int) -> list[str]:
+    """Asks for a brief description in place of a description."""
+    from povid_lib import models
+    from povid_lib.world.captions import SHORT_PROMPTS
+
+    return [answer.text for answer in models.generate(vlm, pictures, [SHORT_PROMPTS[0]] * len(pictures))]
+
+
+def contrastive(vlm: VLM, pictures: Sequence[Image.Image], seed: int) -> list[str]:
+    """Visual contrastive decoding (see ``models.contrastive_decoding``)."""
+    from povid_lib.models import contrastive_decoding
+    from povid_lib.world.captions import PROMPT
+
+    answers = contrastive_decoding.generate(vlm, pictures, [PROMPT] * len(pictures), seed=seed)
+    return [answer.text for answer in answers]
+
+
+def unsupported(vlm: VLM, pictures: Sequence[Image.Image], seed: int) -> list[str]:
+    """Takes a constant from words that the picture does not support (see ``models.end_bias``)."""
+    from povid_lib.models import end_bias
+    from povid_lib.world.captions import PROMPT
+
+    blanks = [end_bias.blank_of(picture) for picture in pictures]
+    answers = end_bias.unsupported(vlm, pictures, blanks, [PROMPT] * len(pictures), 2.0)
+    return [answer.text for answer in answers]

@@ -1,0 +1,136 @@
+"""The harness of problem set 4, and the pocket model's output layer of problem set 3."""
+
+import numpy as np
+import pytest
+
+from povid_lib import models
+from povid_lib.course import experiment, head
+from povid_lib.course.grading import assignment
+from povid_lib.data import corrupt_text, images
+
+DECLARED = {
+    "hypothesis": "Asked briefly the model names less, so the share of captions with a false object is lower.",
+    "method": "short prompt", "measure": "chair_s", "direction": "lower", "smallest": 0.05, "kind": "typical", "scenes": 100,
+    "seeds": [1, 2], "constants": [0, 1, 2, 4],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("hypothesis", "It is lower.", "8 to 80 words"),
+        ("hypothesis", "I think that this will change how much is made up by the model", "must name the direction"),
+        ("method", " ", "method is"),
+        ("measure", "length", "one of chair_s"),
+        ("direction", "down", "lower or higher"),
+        ("smallest", 0, "between 0 and 1"),
+        ("smallest", float("nan"), "between 0 and 1"),
+        ("smallest", "0.1", "between 0 and 1"),
+        ("smallest", True, "between 0 and 1"),
+        ("kind", "mixed", "one of typical"),
+        ("scenes", 30, "60 pictures"),
+        ("scenes", 601, "a number of scenes"),
+        ("scenes", 2.5, "a number of scenes"),
+        ("seeds", [], "1 to 5 different"),
+        ("seeds", [1, 1], "1 to 5 different"),
+        ("seeds", 1, "1 to 5 different"),
+        ("seeds", [-1], "1 to 5 different"),
+        ("constants", [1, 2, 3, 4], "begins with 0"),
+        ("constants", [0, 2, 1, 4], "growing"),
+        ("constants", [0, 1, 2, float("inf")], "growing"),
+        ("constants", "0123", "growing"),
+        ("alpha", 1, "there is no field 'alpha'"),
+    ],
+)
+def test_what_a_declaration_cannot_have_is_told(name, value, told):
+    assert experiment.faults(DECLARED) == []
+    said = experiment.faults({**DECLARED, name: value})
+    assert len(said) == 1
+    assert told in said[0]
+
+
+def test_each_missing_field_is_told():
+    assert len(experiment.faults({})) == len(DECLARED)
+    assert "must be a dict" in experiment.faults("measure: chair_s")[0]
+
+
+def test_another_declaration_has_another_digest():
+    others = [{**DECLARED, "smallest": 0.0501}, {**DECLARED, "seeds": [2, 1]}, {**DECLARED, "hypothesis": "x"}]
+    assert len({experiment.digest(each) for each in (DECLARED, *others)}) == 4
+    assert experiment.digest(dict(reversed(DECLARED.items()))) == experiment.digest(DECLARED)
+
+
+def record(n=3):
+    counts = experiment.Counts([1, 0, 2][:n], [2, 1, 4][:n], [1, 1, 2][:n], [3, 1, 2][:n])
+    return experiment.Record("d", "first", "m", counts, {0.0: counts, 1.5: counts})
+
+
+def test_a_record_is_read_as_it_was_written_and_its_sums_are_the_measures():
+    line = experiment.pack(record())
+    assert experiment.unpack(f" {line[:9]}\n{line[9:]}") == record()
+    ratios = {m: (a.sum(), b.sum()) for m in experiment.MEASURES for a, b in [experiment.sums(record().method, m)]}
+    assert ratios == {"chair_s": (2, 3), "chair_i": (3, 7), "recall": (4, 6)}
+
+
+@pytest.mark.parametrize(
+    "change", [lambda s: "", lambda s: s[:-9], lambda s: s[9:], lambda s: "c-", lambda s: None, lambda s: s + s]
+)
+def test_what_is_no_record_is_refused(change):
+    line = experiment.pack(record())
+    with pytest.raises(ValueError, match="record cannot be read"):
+        experiment.unpack(change(line))
+
+
+def test_a_record_of_unequal_or_impossible_counts_is_refused():
+    odd = record()
+    for counts in (experiment.Counts([1], [2], [1], [1]), experiment.Counts([-1, 0, 0], [0] * 3, [0] * 3, [1] * 3)):
+        with pytest.raises(ValueError, match="not of the same pictures"):
+            experiment.unpack(experiment.pack(experiment.Record("d", "first", "m", counts, odd.curve)))
+
+
+def test_seeds_draw_scenes_of_their_own_and_the_same_again():
+    one, two = (experiment.scenes_of({**DECLARED, "scenes": 5, "seeds": [seed]}, "first") for seed in (1, 2))
+    assert [s.key for s in one + two] == [s.key for s in experiment.scenes_of({**DECLARED, "scenes": 5}, "first")]
+    assert not {s.key for s in one} & {s.key for s in two}
+    assert experiment.draws(DECLARED).shape == (experiment.RESAMPLES, 200)
+
+
+@pytest.mark.slow
+def test_the_run_captions_the_declared_scenes(monkeypatch):
+    monkeypatch.setattr(experiment, "PICTURES", (4, 600))
+    declared = {**DECLARED, "scenes": 2}
+    vlm = models.load("pocket", device="cpu")
+    found = experiment.unpack(experiment.run(vlm, declared, experiment.short_prompt))
+    assert found.declaration == experiment.digest(declared)
+    assert sorted(found.curve) == [0, 1, 2, 4]
+    there = [len(scene.names) for scene in experiment.scenes_of(declared, found.edition)]
+    assert found.method.there == there
+    assert sum(found.curve[4.0].mentions) <= sum(found.curve[0.0].mentions)
+    with pytest.raises(ValueError, match="The declaration cannot be run: measure is"):
+        experiment.run(vlm, {**declared, "measure": "?"}, experiment.short_prompt)
+
+
+@pytest.mark.slow
+def test_a_students_loop_trains_the_pocket_models_output_layer():
+    answers = assignment.read_source("assignments/ps3_training").answers
+    vlm, pairs = head.pocket_pairs(4)
+    before = head.weights(vlm)
+    made = list(corrupt_text.pairs(4))
+    pictures, prompts = [images.picture(pair.image) for pair in made], [pair.prompt for pair in made]
+    for side in ("chosen", "rejected"):
+        p = pairs[side]
+        tokens = models.answer_logps(vlm, pictures, prompts, [getattr(pair, side) for pair in made])
+        ends = p["mask"].sum(1) - 1  # the model's own reading is without the end token
+        shorter = p["mask"] * (np.cumsum(p["mask"], 1) <= ends[:, None])
+        found = answers["answer_logps"](p["hidden"] @ before.T, p["ids"], shorter)
+        assert np.allclose(found, [float(each.sum()) for each in tokens], atol=1e-3)
+        assert (p["ids"][np.arange(4), ends + 1] == vlm.processor.tokenizer.eos_token_id).all()
+    after, losses = answers["train"](before, pairs, 0.1, 0.003, 3)
+    assert losses[-1] < losses[0]
+    scenes = experiment.scenes_of({**DECLARED, "scenes": 2, "seeds": [1]}, "first")
+    said = [[a.text for a in models.generate(each, [s.image() for s in scenes], "Describe this image.")]
+            for each in (vlm, head.with_head(vlm, before))]  # fmt: skip
+    assert said[0] == said[1]
+    assert np.allclose(head.weights(head.with_head(vlm, after)), after, atol=1e-6)
+    with pytest.raises(ValueError, match="has the shape"):
+        head.with_head(vlm, before[:, :-1])
