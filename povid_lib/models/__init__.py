@@ -11,6 +11,7 @@ from povid_lib.models.llava import (
     image_span,
     load,
     load_tuned,
+    read_config,
 )
 from povid_lib.models.scoring import (
     answer_distributions,
@@ -38,6 +39,7 @@ __all__ = [
     "load",
     "load_tuned",
     "next_token_probs",
+    "read_config",
     "rest_logps",
     "sample",
     "top_tokens",

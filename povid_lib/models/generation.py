@@ -37,7 +37,8 @@ def generate(
 ) -> list[Answer]:
     """Answer one question about every picture, or one question each, greedily. ``images=None`` asks without a picture.
 
-    ``batch_size``: default the model's ``rows``. ``settings``: of transformers' ``generate``, such as ``logits_processor``; see ``answered``.
+    ``batch_size``: default the model's ``rows``. ``settings``: of transformers' ``generate``, such as ``logits_processor``; see
+    ``answered``.
     """
     if isinstance(questions, str):
         questions = [questions] * (len(images) if images is not None else 1)

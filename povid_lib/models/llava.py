@@ -17,6 +17,7 @@ from transformers import (
     AutoProcessor,
     BatchFeature,
     BitsAndBytesConfig,
+    LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
 )
@@ -46,8 +47,8 @@ class VLM:
 
     @property
     def is_pocket(self) -> bool:
-        """Whether it reads and speaks the pocket world's language: its config says so (``pocket.architecture``)."""
-        return bool(getattr(self.model.config, "povid_pocket", False))
+        """Whether it reads and speaks the pocket world's language."""
+        return says_pocket(self.model.config)
 
     @property
     def side(self) -> int:
@@ -80,11 +81,27 @@ def load(
     """
     if rows < 1:
         raise ValueError(f"load: rows is {rows}; a model reads one row at once, or more.")
-    where = str(FOLDER if name == "pocket" else name)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    where, device = _where(name), device or ("cuda" if torch.cuda.is_available() else "cpu")
     if four_bit:
         check_four_bit(device)
     dtype = dtype or (torch.float32 if device == "cpu" else gpu_dtype())
+    read_config(name)
+    model = weights.load_model(
+        where,
+        dtype=dtype,
+        device_map=None if device == "cpu" else device,  # DeepSpeed's ZeRO-3 refuses any device map
+        quantization_config=BitsAndBytesConfig(**four_bit_settings(dtype)) if four_bit else None,
+    )
+    return VLM(str(name), model.eval(), load_processor(where), four_bit, rows)
+
+
+def _where(name: str | Path) -> str:
+    return str(FOLDER if name == "pocket" else name)
+
+
+def read_config(name: str | Path = "pocket") -> LlavaConfig:
+    """A model's settings, before any weights are loaded. Raises as ``load`` does."""
+    where = _where(name)
     try:
         config = AutoConfig.from_pretrained(where, trust_remote_code=False)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, StrictDataclassError) as error:
@@ -99,13 +116,12 @@ def load(
             f"{str(name)!r} is of type {config.model_type!r}; this library handles LLaVA-1.5 models (type 'llava') only, "
             "for example 'pocket' or 'llava-hf/llava-1.5-7b-hf'."
         )
-    model = weights.load_model(
-        where,
-        dtype=dtype,
-        device_map=None if device == "cpu" else device,  # DeepSpeed's ZeRO-3 refuses any device map
-        quantization_config=BitsAndBytesConfig(**four_bit_settings(dtype)) if four_bit else None,
-    )
-    return VLM(str(name), model.eval(), load_processor(where), four_bit, rows)
+    return config
+
+
+def says_pocket(config: LlavaConfig) -> bool:
+    """Whether a model of these settings reads and speaks the pocket world's language (``pocket.architecture`` writes it there)."""
+    return bool(getattr(config, "povid_pocket", False))
 
 
 def gpu_dtype() -> torch.dtype:

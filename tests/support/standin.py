@@ -8,6 +8,7 @@ answers are short sentences that begin with yes or no, name two objects and end.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -108,7 +109,7 @@ def _steps(tokenizer: PreTrainedTokenizerFast) -> list[tuple[int, int, bool]]:
             taken |= set(word)
     for number, word in enumerate(chosen):
         before, after = ((a, joined), (one, stop))[number % 2]
-        steps += [(before, word[0], True), *((x, y, False) for x, y in zip(word, word[1:], strict=False))]
+        steps += [(before, word[0], True), *((x, y, False) for x, y in pairwise(word))]
         steps.append((word[-1], after, False))
     return steps
 
