@@ -12,7 +12,7 @@ CHAPTERS := $(wildcard notebooks/*.ipynb)
 PAGES := $(wildcard book/*.md book/*.bib) _config.yml _toc.yml $(wildcard _ext/*.py book/drawings/* assets/css/* assets/js/*) scripts/status.py scripts/api_pages.py
 START := $(shell date +%s)
 
-.PHONY: help book test quick setup lint library-tests browser browser-tests wheel lock coverage mutants links clean pocket results
+.PHONY: help book test quick setup lint library-tests standin browser browser-tests wheel lock coverage mutants links clean pocket results
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ library-tests: .venv/.done assets/vendor/.done  ## the library's own tests
 
 browser-tests: book browser  ## the built pages in headless Chromium
 	$(BIN)/pytest tests/book -q -n 2
+
+standin: .venv/.done assets/vendor/.done  ## every notebook with a dial (NB=... one) on the pocket model and on a LLaVA-1.5 of random weights
+	$(BIN)/python scripts/on_standin.py $(NB)
 
 coverage: .venv/.done assets/vendor/.done  ## which lines of the library its tests do not reach
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore tests/book -q -n 2 --dist loadfile --cov povid_lib --cov-branch --cov-report term-missing:skip-covered

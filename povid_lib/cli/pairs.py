@@ -141,8 +141,8 @@ def convert(
 
     Read are, besides these, the data of others, as .parquet or .jsonl or a folder of them: one's own in TRL's columns, RLHF-V and
     RLAIF-V as they are published. Pictures that those hold are written into --images; all is checked before anything is written.
-    POVID's public file names its pictures by paths of its authors' (./data/coco/...); with --images they get the names that they have
-    in that folder.
+    POVID's public file names its pictures by paths of its authors' (./data/coco/...); with --images they get the names that
+    they have in that folder.
 
     POVID's file has no place for changes and provenance; all else comes back as it was. A .parquet needs --images to be written,
     unless all pictures are scenes.

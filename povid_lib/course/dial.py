@@ -118,18 +118,20 @@ def turn(model: str = "pocket", tuned: str | None = None, photos: str | Path | N
         raise ValueError(f"PHOTOS is {str(album)!r}, which is no folder; name the one that holds your pictures.")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     bytes_ = round(_number("POVID_MEMORY") * memory.GB) or _found(device)
-    most = int(_number("POVID_SCENES")) or None
+    most = _number("POVID_SCENES")
+    if most % 1:
+        raise ValueError(f"POVID_SCENES is {given['POVID_SCENES']!r}; give a whole number.")
     asked = given.get("POVID_DTYPE", "")
     if asked:
         check_choice("POVID_DTYPE", asked, DTYPES)
     config, place = models.read_config(model), Path(album) if album is not None else None
     if says_pocket(config):
         dtype = DTYPES[asked] if asked else torch.float32
-        return Dial(model, True, tuned, place, "cpu", bytes_, dtype, False, _POCKET_ROWS, most, {})
+        return Dial(model, True, tuned, place, "cpu", bytes_, dtype, False, _POCKET_ROWS, int(most) or None, {})
     dtype = DTYPES[asked] if asked else torch.float32 if device == "cpu" else models.gpu_dtype()
     four_bit, needs = _chosen(model, config, device, bytes_, dtype)
     rows = min(needs["answers"].rows(bytes_), needs["reading"].rows(bytes_))
-    dial = Dial(model, False, tuned, place, device, bytes_, dtype, four_bit, rows, most, needs)
+    dial = Dial(model, False, tuned, place, device, bytes_, dtype, four_bit, rows, int(most) or None, needs)
     weights = "4 bits" if four_bit else str(dtype).removeprefix("torch.")
     machine = f"{device} with {bytes_ / memory.GB:.0f} GB"
     print(

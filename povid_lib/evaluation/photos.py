@@ -46,7 +46,8 @@ def read(
     """The pictures of a folder, by name, at most so many, upright and RGB (see ``images.open_picture``).
 
     ``truth``: COCO's instances, or a JSON object picture -> list of its objects; pictures may be named by their files or by their
-    ids. Default: one of ``TRUTHS`` in the folder, if there is one. What it says of other pictures is left out. ``vocabulary``: the objects that can be named.
+    ids. Default: one of ``TRUTHS`` in the folder, if there is one. What it says of other pictures is left out.
+    ``vocabulary``: the objects that can be named.
 
     Raises ``ValueError`` for a folder without pictures, with all pictures that cannot be read, with the faults of a truth, and for
     a truth that is of none of the pictures.

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import LlavaConfig, LlavaForConditionalGeneration
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
 GB = 10**9
 ROOM = 0.9  # the share of a card that can be used: its driver, and pieces that are too small, take the rest
@@ -21,6 +21,22 @@ ANSWER = 128  # tokens of an answer
 FOUR_BIT = (
     0.5 + 1 / 64 + 4 / (64 * 256)
 )  # bytes a weight: NF4, with scales that are themselves quantised (QLoRA, 2305.14314)
+
+
+def llava_7b() -> LlavaConfig:
+    """The settings of LLaVA-1.5-7B, which is what arithmetic needs of it."""
+    text = LlamaConfig(
+        hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32, vocab_size=32064
+    )
+    eyes = CLIPVisionConfig(
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        image_size=336,
+        patch_size=14,
+    )
+    return LlavaConfig(text_config=text, vision_config=eyes, tie_word_embeddings=False)
 
 
 @dataclass(frozen=True)

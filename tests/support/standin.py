@@ -3,7 +3,8 @@
 Real are the vocabulary and its merges (see ``llama_tokenizer``), the template, the processor's and the model's settings as
 published: 32,064 rows, ``<image>`` 32000, ``<pad>`` 32001, 336 pixels, patches of 14, 576 image tokens, vision layer -2. Small are
 the widths and the number of layers, and the weights are drawn by chance, but for the head: it goes from word to word, so that the
-answers are short sentences that begin with yes or no, name two objects and end. The picture moves their probabilities, and seldom the words.
+answers are short sentences that begin with yes or no, name two objects and end.
+The picture moves their probabilities, and seldom the words.
 """
 
 from __future__ import annotations
@@ -39,16 +40,15 @@ _WORDS = 18  # objects that it can name
 
 
 def standin_config(width: int = 128, layers: int = 2) -> LlavaConfig:
-    """llava-1.5-7b-hf's config.json, but for widths and layers. 4096 and 32 (with 1024 and 24 for the eyes) are the real ones."""
-    real = width == 4096
+    """llava-1.5-7b-hf's config.json, but for widths and layers, which are 4096 and 32 there, and 1024 and 24 of the eyes."""
     text = LlamaConfig(
-        hidden_size=width, intermediate_size=11008 if real else 3 * width, num_hidden_layers=layers,
-        num_attention_heads=width // 128 if real else 4, max_position_embeddings=4096, rms_norm_eps=1e-5, vocab_size=ROWS,
+        hidden_size=width, intermediate_size=3 * width, num_hidden_layers=layers,
+        num_attention_heads=4, max_position_embeddings=4096, rms_norm_eps=1e-5, vocab_size=ROWS,
         bos_token_id=1, eos_token_id=EOS, pad_token_id=None,
     )  # fmt: skip
     vision = CLIPVisionConfig(
-        hidden_size=1024 if real else 64, intermediate_size=4096 if real else 128, num_hidden_layers=24 if real else 3,
-        num_attention_heads=16 if real else 4, image_size=336, patch_size=14, projection_dim=768,
+        hidden_size=64, intermediate_size=128, num_hidden_layers=3,
+        num_attention_heads=4, image_size=336, patch_size=14, projection_dim=768,
     )  # fmt: skip
     config = LlavaConfig(
         text_config=text, vision_config=vision, image_token_index=IMAGE, image_seq_length=576, vision_feature_layer=-2,
