@@ -21,12 +21,11 @@ TOP = Path(__file__).resolve().parents[1]
 OUT = TOP / "_build" / "standin"
 DIAL = re.compile(r'^MODEL = "pocket"', re.MULTILINE)
 SKIPPED = re.compile(r"^Skipped for MODEL = ", re.MULTILINE)
-SCENES = "4"  # of a chapter that has the dial
 SECONDS = 1800  # for a cell
 WAYS: dict[str, dict[str, str]] = {
     "pocket": {},
-    "stand-in, float32": {"POVID_DTYPE": "float32"},
-    "stand-in, bfloat16": {"POVID_DTYPE": "bfloat16"},
+    "stand-in, float32": {"POVID_DTYPE": "float32", "POVID_SCENES": "4"},
+    "stand-in, bfloat16": {"POVID_DTYPE": "bfloat16", "POVID_SCENES": "4"},
 }
 
 
@@ -35,13 +34,13 @@ def with_dial(paths: Sequence[Path]) -> list[Path]:
     return [path for path in paths if any(DIAL.search(cell.source) for cell in nbformat.read(path, 4).cells)]
 
 
-def ends(path: Path, model: str, settings: Mapping[str, str], scenes: str = SCENES) -> str:
+def ends(path: Path, model: str, settings: Mapping[str, str]) -> str:
     """What became of a notebook that was run with a model: "ends", with the number of skipped cells, or where it stops and why."""
     notebook = nbformat.read(path, 4)
     for cell in notebook.cells:
         cell.source = DIAL.sub(f"MODEL = {model!r}", cell.source)
     own = {key: value for key, value in os.environ.items() if not key.startswith("POVID_")}
-    env = {**own, **settings, "POVID_SCENES": scenes, "PYTHONPATH": str(TOP), "OMP_NUM_THREADS": "1"}
+    env = {**own, **settings, "PYTHONPATH": str(TOP), "OMP_NUM_THREADS": "1"}
     client = NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(path.parent)}})
     try:
         client.execute(env=env)

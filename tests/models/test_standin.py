@@ -9,6 +9,7 @@ from transformers.quantizers.quantizers_utils import should_convert_module
 
 from povid_lib import models
 from povid_lib.analysis import attention, occlusion
+from povid_lib.analysis.factors import captions_naming
 from povid_lib.analysis.mentions import mention_rows
 from povid_lib.data.trl_dataset import to_trl
 from povid_lib.evaluation import evaluate
@@ -120,9 +121,8 @@ def test_attention_and_occlusion_of_a_word_of_several_tokens(llava):
 def test_mentions_are_read(llava):
     words = coco_vocabulary()
     captions = ["Yes, a person and one traffic light.", "No, a dog and one cat."]
-    found = mention_rows(
-        llava, PICTURES, None, PROMPT, captions, [("person",), ("dog",)], words, {"person": {"dog": 1}}
-    )
+    naming = captions_naming([words.mentioned(caption) for caption in captions])
+    found = mention_rows(llava, PICTURES, None, PROMPT, captions, [("person",), ("dog",)], words, naming)
     assert [row.name for row in found] == ["person", "traffic light", "dog", "cat"]
     assert all(row.logp < 0 <= row.distance <= 1 for row in found)
 

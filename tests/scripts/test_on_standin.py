@@ -15,13 +15,14 @@ def notebook(path, *cells):
 @pytest.mark.slow
 def test_it_says_how_a_notebook_ends(tmp_path):
     good = notebook(
-        tmp_path / "good.ipynb", 'MODEL = "pocket"  # or another', "import os", "assert MODEL == 'there' and os.environ['POVID_SCENES'] == '2'",
+        tmp_path / "good.ipynb", 'MODEL = "pocket"  # or another', "import os",
+        "assert MODEL == 'there' and os.environ['POVID_SCENES'] == '2'",
         "print(\"Skipped for MODEL = 'there': this cell is\")",
     )  # fmt: skip
     bad = notebook(tmp_path / "bad.ipynb", 'MODEL = "pocket"', "x = 1", "1 / 0", "x = 2")
     plain = notebook(tmp_path / "plain.ipynb", "x = 1")
     assert on_standin.with_dial([good, bad, plain]) == [good, bad]
-    assert on_standin.ends(good, "there", {}, "2") == "ends, 1 cells skipped"
+    assert on_standin.ends(good, "there", {"POVID_SCENES": "2"}) == "ends, 1 cells skipped"
     assert on_standin.ends(bad, "there", {}) == "stops in code cell 3: ZeroDivisionError: division by zero"
 
 
