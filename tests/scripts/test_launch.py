@@ -26,7 +26,8 @@ def buttons(url, page="notebooks/01_inside_a_vlm", kernel=True):
             doc2path=lambda name: f"{name}.ipynb", metadata={page: {"kernelspec": {}} if kernel else {}}
         ),
     )
-    context = {"pagename": page, "header_buttons": [], "sourcename": f"{page}.ipynb", "page_source_suffix": ".ipynb" if kernel else ".md"}  # fmt: skip
+    ending = ".ipynb" if kernel else ".md"
+    context = {"pagename": page, "header_buttons": [], "sourcename": page + ending, "page_source_suffix": ending}
     if config.html_theme_options.get("repository_url"):
         user, repository = url.split("/")[-2:]
         context |= {"github_url": "https://github.com", "github_user": user, "github_repo": repository}
