@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -16,6 +17,7 @@ from povid_lib.figures.style import literal
 from povid_lib.metrics.vocabulary import Vocabulary
 
 _LEFT = ' style="text-align:left"'
+_NEXT_WORD = re.compile(r"\W+\w+")
 _STYLES = {True: "background:#fde0dc;color:#7f1d1d", False: "background:#e2efda;color:#1e4620"}  # false, true
 
 
@@ -23,8 +25,12 @@ def marked(photo: Photo, text: str, vocabulary: Vocabulary) -> str:
     """A caption as HTML: named objects that are in the picture on green, and those that are not on red, followed by "(false)", so
     that colour is not all that tells them. Nothing is marked where the objects are not known. All else is escaped."""
     known, at, parts = photo.objects, 0, list[str]()
-    for start, name in object_starts(text, vocabulary) if known is not None else ():
+    named = zip(object_starts(text, vocabulary), vocabulary.mentions(text), strict=True) if known is not None else ()
+    for (start, name), mention in named:
         end, wrong = word_end(text, start), known is not None and name not in known
+        for _ in mention.word.split()[1:]:  # "traffic light" is one object
+            more = _NEXT_WORD.match(text, end)
+            end = end if more is None else more.end()
         if start >= at:
             said = f"{escape(text[start:end])}{' (false)' if wrong else ''}"
             parts += [escape(text[at:start]), f'<span style="{_STYLES[wrong]}">{said}</span>']
