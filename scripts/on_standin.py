@@ -15,7 +15,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 TOP = Path(__file__).resolve().parents[1]
 OUT = TOP / "_build" / "standin"
@@ -44,7 +44,7 @@ def ends(path: Path, model: str, settings: Mapping[str, str]) -> str:
     client = NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(path.parent)}})
     try:
         client.execute(env=env)
-    except (CellExecutionError, CellTimeoutError) as error:
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines() if line.strip()]
         return f"stops in code cell {_at(notebook)}: {lines[-1][:160].replace('|', '/')}"
     said = "".join(
@@ -57,7 +57,7 @@ def ends(path: Path, model: str, settings: Mapping[str, str]) -> str:
 def _at(notebook: nbformat.NotebookNode) -> int:
     """The number of the code cell, from 1, that was the last to be begun."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    return max(number for number, cell in enumerate(code, start=1) if cell.execution_count)
+    return max((number for number, cell in enumerate(code, start=1) if cell.execution_count), default=1)
 
 
 def table(found: Mapping[str, Mapping[str, str]]) -> str:

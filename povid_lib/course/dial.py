@@ -144,7 +144,8 @@ def _chosen(
     model: str, config: LlavaConfig, device: str, bytes_: int, dtype: torch.dtype
 ) -> tuple[bool, Mapping[str, memory.Need]]:
     """Whether to load in four bits, and what the work then takes. Raises ``ValueError`` if the model does not fit."""
-    whole = memory.needs(config, dtype)
+    counted = memory.parameters(config)
+    whole = memory.needs(config, dtype, counted=counted)
     able = device == "cuda" and find_spec("bitsandbytes") is not None
     said = os.environ.get("POVID_FOUR_BIT", "")
     if said not in ("", "0", "1"):
@@ -153,7 +154,7 @@ def _chosen(
         models.check_four_bit(device)
     fits = min(whole["answers"].rows(bytes_), whole["reading"].rows(bytes_))
     four_bit = said == "1" or (said == "" and able and fits < _ENOUGH)
-    needs = memory.needs(config, dtype, True) if four_bit else whole
+    needs = memory.needs(config, dtype, True, counted=counted) if four_bit else whole
     if min(needs["answers"].rows(bytes_), needs["reading"].rows(bytes_)) < 1:
         need = (needs["answers"].fixed + needs["answers"].row) / memory.ROOM / memory.GB
         remedy = "" if four_bit else "; in four bits it needs less, on a GPU with bitsandbytes"

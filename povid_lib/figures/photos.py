@@ -25,8 +25,8 @@ def marked(photo: Photo, text: str, vocabulary: Vocabulary) -> str:
     """A caption as HTML: named objects that are in the picture on green, and those that are not on red, followed by "(false)", so
     that colour is not all that tells them. Nothing is marked where the objects are not known. All else is escaped."""
     known, at, parts = photo.objects, 0, list[str]()
-    named = zip(object_starts(text, vocabulary), vocabulary.mentions(text), strict=True) if known is not None else ()
-    for (start, name), mention in named:
+    starts = object_starts(text, vocabulary) if known is not None else []
+    for (start, name), mention in zip(starts, vocabulary.mentions(text) if starts else [], strict=True):
         end, wrong = word_end(text, start), known is not None and name not in known
         for _ in mention.word.split()[1:]:  # "traffic light" is one object
             more = _NEXT_WORD.match(text, end)

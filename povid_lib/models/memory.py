@@ -89,14 +89,20 @@ def prompt_tokens(config: LlavaConfig) -> int:
     return (config.vision_config.image_size // config.vision_config.patch_size) ** 2 + TEXT
 
 
-def needs(config: LlavaConfig, dtype: torch.dtype, four_bit: bool = False, lora: int = 128) -> dict[str, Need]:
+def needs(
+    config: LlavaConfig,
+    dtype: torch.dtype,
+    four_bit: bool = False,
+    lora: int = 128,
+    counted: Parameters | None = None,
+) -> dict[str, Need]:
     """Kind of work -> what it takes, for answers of ``ANSWER`` tokens.
 
     "answers": generating. "reading": given answers scored, or patches occluded. "attention": maps of attention, one row at once.
     "gradient": the map weighted by it. "training": a pair of LoRA training of rank ``lora`` without checkpointing, "checkpointed"
-    with it; both with prompt and picture once a pair, as ``logprobs`` has them.
+    with it; both with prompt and picture once a pair, as ``logprobs`` has them. ``counted``: ``parameters``, where they are known.
     """
-    size, text, found = dtype.itemsize, config.text_config, parameters(config)
+    size, text, found = dtype.itemsize, config.text_config, counted or parameters(config)
     weights = weight_bytes(found, dtype, four_bit)
     prompt = prompt_tokens(config)
     whole = prompt + ANSWER
@@ -138,12 +144,12 @@ def table(
     config: LlavaConfig, cards: Sequence[float] = (16, 24, 80), dtype: torch.dtype = torch.bfloat16
 ) -> list[dict[str, str | float | int]]:
     """What runs on a card: one row for each card (GB) and precision, with the rows at once of each kind of work; 0: it does not."""
-    rows: list[dict[str, str | float | int]] = []
+    rows, counted = list[dict[str, str | float | int]](), parameters(config)
     for four_bit in (False, True):
-        found: Mapping[str, Need] = needs(config, dtype, four_bit)
+        found: Mapping[str, Need] = needs(config, dtype, four_bit, counted=counted)
         weights = found["reading"].fixed / GB
         for card in cards:
-            named = {
+            named: dict[str, str | float | int] = {
                 "card": card,
                 "weights": "4 bits" if four_bit else str(dtype).removeprefix("torch."),
                 "GB": weights,

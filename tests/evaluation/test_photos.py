@@ -5,10 +5,12 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from povid_lib import models
+from povid_lib.analysis import occlusion
 from povid_lib.evaluation import photos
 from povid_lib.figures.photos import captions, marked, overlays
 from povid_lib.metrics.vocabulary import coco_vocabulary
@@ -140,6 +142,10 @@ def test_the_pocket_model_on_drawn_scenes(vlm):
     maps = photos.look(vlm, image, texts[0], word)
     assert {m.shape for m in maps.values()} == {(6, 6)}
     assert len(overlays(photos.seen(vlm, image), maps).axes) == 3
+    each = occlusion.occlusion_map(vlm, image, "Describe this image.", texts[0], word, window=1)
+    torch.testing.assert_close(maps["occlusion"], each)
+    with pytest.raises(ValueError, match="window is 7; give a whole number of patches, from 1 to 6"):
+        photos.look(vlm, image, texts[0], word, window=7)
 
 
 @pytest.mark.slow
@@ -156,5 +162,6 @@ def test_a_llava_on_photographs_sees_the_middle(standin, folder):
     asked = photos.questions(album)
     said = photos.answer(llava, album, asked)
     assert photos.polled(asked, said).unclear == 0
-    maps = photos.look(llava, album[0].image, "Yes, a person.", "person", window=20)
+    maps = photos.look(llava, album[0].image, "Yes, a person.", "person", window=12)
     assert {m.shape for m in maps.values()} == {(24, 24)}
+    assert len(maps["occlusion"].unique()) == 4  # a value a square

@@ -17,7 +17,7 @@ def buttons(url, page="notebooks/01_inside_a_vlm", kernel=True):
     """The links of a page, text -> address, as the theme makes them from our settings."""
     settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     settings["repository"]["url"] = url
-    made, _ = get_final_config(user_yaml=settings, sourcedir=ROOT, raise_on_invalid=True)
+    made, _ = get_final_config(user_yaml=settings, cli_config={"latex_individualpages": False}, raise_on_invalid=True)
     config = SimpleNamespace(html_theme_options=made["html_theme_options"])
     launch.without_repository(None, config)
     app = SimpleNamespace(
@@ -43,9 +43,7 @@ def test_a_notebook_has_links_that_name_its_file_in_the_repository():
     }
 
 
-@pytest.mark.parametrize(
-    ("url", "kernel"), [("", True), (None, True), ("https://github.com/somebody/something", False)]
-)
+@pytest.mark.parametrize(("url", "kernel"), [("", True), ("https://github.com/somebody/something", False)])
 def test_there_is_none_without_a_repository_nor_on_other_pages(url, kernel):
     assert buttons(url, kernel=kernel) == {}
 
