@@ -18,6 +18,7 @@ ROOM = 0.9  # the share of a card that can be used: its driver, and pieces that 
 MOST = 64  # rows at once; more bring no speed
 TEXT = 48  # tokens of a prompt besides those of the picture
 ANSWER = 128  # tokens of an answer
+SINGLE = ("attention", "gradient")  # work that is done for one row at once
 FOUR_BIT = (
     0.5 + 1 / 64 + 4 / (64 * 256)
 )  # bytes a weight: NF4, with scales that are themselves quantised (QLoRA, 2305.14314)
@@ -154,5 +155,6 @@ def table(
                 "weights": "4 bits" if four_bit else str(dtype).removeprefix("torch."),
                 "GB": weights,
             }
-            rows.append({**named, **{work: need.rows(card * GB) for work, need in found.items()}})
+            fit = {work: need.rows(card * GB) for work, need in found.items()}
+            rows.append({**named, **{work: min(n, 1) if work in SINGLE else n for work, n in fit.items()}})
     return sorted(rows, key=lambda row: float(row["card"]))

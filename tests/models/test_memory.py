@@ -98,7 +98,7 @@ def test_seven_billions():
     assert rows[16, "bfloat16"]["answers"] < 2
     assert rows[16, "4 bits"]["answers"] >= 8
     assert rows[24, "bfloat16"]["answers"] >= 8
-    assert (rows[24, "bfloat16"]["training"], rows[24, "bfloat16"]["checkpointed"]) == (0, 0)
+    assert rows[24, "bfloat16"]["training"] == 0 < rows[24, "bfloat16"]["checkpointed"]
     assert rows[24, "4 bits"]["checkpointed"] >= 1
     assert rows[80, "bfloat16"]["training"] >= 4
-    assert rows[80, "bfloat16"]["gradient"] >= 1
+    assert rows[80, "bfloat16"]["gradient"] == 1
