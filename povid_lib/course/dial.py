@@ -22,6 +22,7 @@ from povid_lib.files import results
 from povid_lib.metrics.pope import YES_NO_HINT
 from povid_lib.models import memory
 from povid_lib.models.llava import VLM, says_pocket
+from povid_lib.models.memory import Need
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FEW = 16  # scenes of a chapter for a model that is not the pocket one, if nothing else is said
@@ -45,7 +46,7 @@ class Dial:
     four_bit: bool
     rows: int
     most: int | None
-    needs: Mapping[str, memory.Need]
+    needs: Mapping[str, Need]
 
     def load(self) -> VLM:
         """The model. Raises as ``models.load`` does."""
@@ -142,7 +143,7 @@ def turn(model: str = "pocket", tuned: str | None = None, photos: str | Path | N
 
 def _chosen(
     model: str, config: LlavaConfig, device: str, bytes_: int, dtype: torch.dtype
-) -> tuple[bool, Mapping[str, memory.Need]]:
+) -> tuple[bool, Mapping[str, Need]]:
     """Whether to load in four bits, and what the work then takes. Raises ``ValueError`` if the model does not fit."""
     counted = memory.parameters(config)
     whole = memory.needs(config, dtype, counted=counted)
