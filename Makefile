@@ -12,7 +12,7 @@ CHAPTERS := $(wildcard notebooks/*.ipynb)
 PAGES := $(wildcard book/*.md book/*.bib) _config.yml _toc.yml $(wildcard _ext/*.py book/drawings/* assets/css/* assets/js/*) scripts/status.py scripts/api_pages.py scripts/exercise_table.py
 START := $(shell date +%s)
 
-.PHONY: help book test quick setup lint library-tests browser browser-tests student-tests wheel lock coverage mutants links student clean pocket results editions
+.PHONY: help book test quick setup lint library-tests browser browser-tests student-tests wheel lock coverage mutants links student clean pocket results editions standin
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ browser-tests: book browser  ## the built pages in headless Chromium
 
 student-tests: book  ## run every chapter's student's edition, untouched and solved
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/book/test_student_edition.py -q -n 2
+
+standin: .venv/.done assets/vendor/.done  ## every notebook with a dial (NB=... one) on the pocket model and on a LLaVA-1.5 of random weights
+	$(BIN)/python scripts/on_standin.py $(NB)
 
 coverage: .venv/.done assets/vendor/.done  ## which lines of the library its tests do not reach
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore tests/book -q -n 2 --dist loadfile --cov povid_lib --cov-branch --cov-report term-missing:skip-covered

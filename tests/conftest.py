@@ -6,11 +6,18 @@ from pathlib import Path
 import pytest
 
 from povid_lib import models
+from tests.support.standin import write_standin
 
 
 @pytest.fixture(scope="session")
 def vlm() -> models.VLM:
     return models.load("pocket")
+
+
+@pytest.fixture(scope="session")
+def standin(tmp_path_factory) -> Path:
+    """The folder of a LLaVA-1.5 that is real in everything but its weights."""
+    return write_standin(tmp_path_factory.mktemp("standin") / "llava-1.5-standin")
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,29 @@ def pocket_pairs():
 # --- POVID's JSON ------------------------------------------------------------------------------------------------
 
 
+def test_pictures_of_the_public_file_get_the_names_that_they_have_in_the_folder(save, tmp_path):
+    folder = tmp_path / "train2014"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("COCO_train2014_000000000009.jpg", "sub/b.jpg", "b.jpg"):
+        Image.new("RGB", (4, 4)).save(folder / name)
+    given = {
+        "./data/coco/COCO_train2014_000000000009.jpg": "COCO_train2014_000000000009.jpg",
+        "/home/them/coco/sub/b.jpg": "sub/b.jpg",
+        r"C:\data\b.jpg": "b.jpg",
+        "scene:test/mixed/3": "scene:test/mixed/3",
+    }
+    rows = [row(f"00{i}", "<image>\nWhat?", "Yes.", "No.", name) for i, name in enumerate(given)]
+    assert [pair.image for pair in read_povid(save(rows), folder)] == list(given.values())
+    rows += [
+        row("x", "<image>\nWhat?", "Yes.", "No.", name) for name in ("./data/gone.jpg", "./other/b.jpg", "../b.jpg")
+    ]
+    with pytest.raises(ValueError, match="3 faults") as error:
+        read_povid(save(rows), folder)
+    said = str(error.value)
+    assert "image './data/gone.jpg' is not in" in said
+    assert said.count("would both be b.jpg; keep the folders that part them") == 2
+
+
 def test_povid_rows_become_pairs(save):
     got = read_povid(save(ROWS))
     assert got[0] == Pair(

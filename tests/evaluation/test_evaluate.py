@@ -82,6 +82,22 @@ def test_pope_from_a_file(cli, tmp_path):
         (["--data", "questions.json", "--model", "pocket"], "--images"),
         (["--data", "questions.json", "--model", "pocket", "--images", "pictures"], "lacks 1 of 1"),
         (["--data", "questions.json", "--answers", "nobody.jsonl"], "question 9 was not asked"),
+        (["--data", "typical", "--model", "pocket", "--batch-size", "0"], "rows is 0; give a whole number, 1 or more"),
+        (["--data", "typical", "--model", "pocket", "--tokens", "-1"], "tokens is -1; give a whole number, 1 or more"),
+        (["--data", "typical", "--model", "pocket", "--tokens", "9"], "--tokens is for photographs"),
+        (["--data", "typical", "--model", "pocket", "--dtype", "int8"], "choose one of float32, bfloat16, float16"),
+        (["--data", "typical", "--model", "pocket", "--four-bit"], "four_bit needs a GPU"),
+        (["--data", "typical", "--model", "pocket", "--prompt", "What?"], "--prompt is for captions of photographs"),
+        (
+            ["--data", "questions.json", "--model", "pocket", "--prompt", "What?"],
+            "--prompt is for captions of photographs",
+        ),
+        (["--data", "truth.json", "--model", "pocket", "--prompt", " "], "The prompt is empty"),
+        (["--data", "truth.json", "--model", "pocket", "--hint", "x"], "--hint is for POPE's questions"),
+        (
+            ["--data", "truth.json", "--answers", "stranger.jsonl", "--tokens", "9"],
+            "says nothing where --answers are given",
+        ),
     ],
 )
 def test_bad_input_is_refused_before_a_model_is_loaded(cli, tmp_path, args, complaint):

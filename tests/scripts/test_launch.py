@@ -1,0 +1,52 @@
+"""Links to Colab and Binder: from one setting, for notebooks only, and none where the setting is empty."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from jupyter_book.config import get_final_config
+from sphinx_book_theme.header_buttons.launch import add_launch_buttons
+
+from _ext import launch
+
+ROOT = Path(__file__).parents[2]
+
+
+def buttons(url, page="notebooks/01_inside_a_vlm", kernel=True):
+    """The links of a page, text -> address, as the theme makes them from our settings."""
+    settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    settings["repository"]["url"] = url
+    made, _ = get_final_config(user_yaml=settings, cli_config={"latex_individualpages": False}, raise_on_invalid=True)
+    config = SimpleNamespace(html_theme_options=made["html_theme_options"])
+    launch.without_repository(None, config)
+    app = SimpleNamespace(
+        config={"html_theme_options": config.html_theme_options},
+        env=SimpleNamespace(
+            doc2path=lambda name: f"{name}.ipynb", metadata={page: {"kernelspec": {}} if kernel else {}}
+        ),
+    )
+    ending = ".ipynb" if kernel else ".md"
+    context = {"pagename": page, "header_buttons": [], "sourcename": page + ending, "page_source_suffix": ending}
+    if config.html_theme_options.get("repository_url"):
+        user, repository = url.split("/")[-2:]
+        context |= {"github_url": "https://github.com", "github_user": user, "github_repo": repository}
+    add_launch_buttons(app, page, "page.html", context, None)
+    return {button["text"]: button["url"] for group in context["header_buttons"] for button in group["buttons"]}
+
+
+def test_a_notebook_has_links_that_name_its_file_in_the_repository():
+    found = buttons("https://github.com/somebody/something")
+    assert found == {
+        "Binder": "https://mybinder.org/v2/gh/somebody/something/main?urlpath=lab/tree/notebooks/01_inside_a_vlm.ipynb",
+        "Colab": "https://colab.research.google.com/github/somebody/something/blob/main/notebooks/01_inside_a_vlm.ipynb",
+    }
+
+
+@pytest.mark.parametrize(("url", "kernel"), [("", True), ("https://github.com/somebody/something", False)])
+def test_there_is_none_without_a_repository_nor_on_other_pages(url, kernel):
+    assert buttons(url, kernel=kernel) == {}
+
+
+def test_the_setting_is_empty_until_there_is_a_repository():
+    assert not yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
