@@ -24,12 +24,13 @@ class Book:
     """What a chapter's text refers to.
 
     ``values``: glued numbers and texts by name. ``titles``: of pages, by their paths without ending, such as ``book/notation``.
-    ``equations``: numbers by label. ``citations``: as (textual, in brackets) by key. ``drawings``: where the drawings lie.
+    ``equations`` and ``figures``: numbers by label. ``citations``: as (textual, in brackets) by key. ``drawings``: where they lie.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)
     equations: Mapping[str, str] = field(default_factory=dict)
+    figures: Mapping[str, str] = field(default_factory=dict)
     citations: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     macros: Macros = field(default_factory=dict)
     drawings: Path = Path("book/drawings")
@@ -69,6 +70,17 @@ def equations(texts: list[str], chapter: int) -> dict[str, str]:
     """The numbers of a chapter's labelled equations, as the book counts them; (1), (2), ... in chapter 0."""
     labels = [found["label"] for text in texts for found in _EQUATION.finditer(text)]
     return {label: f"{chapter}.{n}" if chapter else str(n) for n, label in enumerate(labels, 1)}
+
+
+def figures(cells: list[Mapping[str, Any]], chapter: int) -> dict[str, str]:
+    """The numbers of a chapter's named figures, drawings and those that code makes, as the book counts them."""
+    names: list[str] = []
+    for cell in cells:
+        if cell["cell_type"] == "markdown":
+            names += re.findall(r"\{drawing\} \S+\n(?::name: (\S+))?", "".join(cell["source"]))
+        elif "caption" in (made := cell["metadata"].get("mystnb", {}).get("figure", {})):
+            names.append(made.get("name", ""))
+    return {name: f"{chapter}.{n}" if chapter else str(n) for n, name in enumerate(names, 1) if name}
 
 
 def _closing(lines: list[str], at: int, mark: str) -> int:
@@ -113,9 +125,9 @@ def _role(name: str, text: str, book: Book) -> str:
         return f"`{words or (target.rpartition('.')[2] if target.startswith('~') else target)}`"
     if name in ("ref", "numref"):
         words, target = _target(text)
-        if words:
-            return words
-        raise ValueError(f"{{{name}}}`{text}` has no words; write {{{name}}}`words <{target}>`.")
+        if words or name == "numref":
+            return words or f"Fig. {_get(book.figures, target, 'figure')}"
+        raise ValueError(f"{{ref}}`{text}` has no words; write {{ref}}`words <{target}>`.")
     raise ValueError(f"the role {{{name}}} is not known to the student's edition (scripts/plain_markdown.py).")
 
 
@@ -147,7 +159,8 @@ def _directive(name: str, title: str, inside: list[str], book: Book) -> str:
     if name == "drawing":
         svg = book.drawings / f"{title}.svg"
         said = re.search(r"<title>(.*?)</title>", svg.read_text(encoding="utf-8"), re.DOTALL)
-        return f"![{' '.join(said[1].split()) if said else title}](attachment:{svg.name})\n\n*{body}*"
+        number = f"**Fig. {_get(book.figures, options['name'], 'figure')}.** " if "name" in options else ""
+        return f"![{' '.join(said[1].split()) if said else title}](attachment:{svg.name})\n\n{number}{body}"
     raise ValueError(f"the directive {{{name}}} is not known to the student's edition (scripts/plain_markdown.py).")
 
 

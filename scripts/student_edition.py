@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import yaml
 from pybtex.database import Entry, parse_file
 
 from scripts.chapter_form import NOT_YET, Cell, Exercise, exercises, purpose, source
-from scripts.plain_markdown import Book, Macros, equations, glued, plain
+from scripts.plain_markdown import Book, Macros, equations, figures, glued, plain
 
 ROOT = Path(__file__).parent.parent
 PLUMBING = ("glue", "glue_many", "glue_record")  # what fills in the book's numbers, which a student has already
@@ -46,6 +47,10 @@ def edition(cells: list[Cell], book: Book, solved: bool = False) -> list[Cell]:
             code = _solved(cells, by_stub[i]) if solved and i in by_stub else without_plumbing(source(cell))
             hidden = {"hide-input", "remove-input", "remove-cell"} & set(cell["metadata"].get("tags", []))
             made.append(_code(code, kind, bool(hidden), droppable="remove-cell" in cell["metadata"].get("tags", [])))
+            figure = cell["metadata"].get("mystnb", {}).get("figure", {})
+            if "caption" in figure:
+                number = f"**Fig. {book.figures[figure['name']]}.** " if "name" in figure else ""
+                made.append(_markdown(number + plain(figure["caption"].strip(), book)))
         else:
             raise ValueError(f"cell {i} is neither text nor code.")
     kept = needed(made)
@@ -206,10 +211,13 @@ def make(executed: Path, out: Path, root: Path = ROOT) -> list[Path]:
         raise FileNotFoundError(f"{executed} holds no executed notebooks; run `make book` first.")
     (out / "solved").mkdir(parents=True, exist_ok=True)
     named, cited, expanded = titles(root), citations(root / "book/references.bib"), macros(root / "_config.yml")
+    drawn: dict[str, str] = {}
+    for path in sorted(executed.glob("*.ipynb")):
+        drawn |= figures(nbformat.read(path, 4).cells, int(path.stem[:2]))
     for path in notebooks:
         notebook = nbformat.read(path, 4)
         try:
-            book = book_of(notebook.cells, path, named, cited, expanded, root)
+            book = replace(book_of(notebook.cells, path, named, cited, expanded, root), figures=drawn)
             for folder, solved in ((out, False), (out / "solved", True)):
                 made = nbformat.v4.new_notebook(cells=edition(notebook.cells, book, solved))
                 made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -236,7 +244,10 @@ def book_of(
         raise ValueError("it was not executed to its end; run `make book` first.")
     values = {name: value for cell in code for name, value in glued(cell["outputs"]).items()}
     texts = [source(cell) for cell in cells if cell["cell_type"] == "markdown"]
-    return Book(values, named, equations(texts, int(path.stem[:2])), cited, expanded, root / "book/drawings")
+    drawings = root / "book/drawings"
+    return Book(
+        values, named, equations(texts, int(path.stem[:2])), citations=cited, macros=expanded, drawings=drawings
+    )
 
 
 def _unused_imports(folder: Path) -> None:

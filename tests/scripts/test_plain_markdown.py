@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.plain_markdown import Book, equations, expand, glued, plain
+from scripts.plain_markdown import Book, equations, expand, figures, glued, plain
 
 
 @pytest.fixture
@@ -12,6 +12,7 @@ def book(tmp_path):
         values={"share": 0.256, "n": 84, "a/b c": "A cup.", "e:x": 2},
         titles={"notebooks/04_text": "Text", "book/notation": "Notation"},
         equations={"eq-sum": "6.1"},
+        figures={"fig-sets": "6.2"},
         citations={"lin2014": ("Lin et al. (2014)", "Lin et al., 2014"), "wu": ("Wu (2020)", "Wu, 2020")},
         macros={"E": (r"\mathbb{E}", 0), "KL": (r"D\left(#1\,\|\,#2\right)", 2)},
         drawings=tmp_path,
@@ -35,6 +36,7 @@ def book(tmp_path):
          "`povid_lib.world` here [there](https://a.example)"),
         ("(here)=\n## Head", "## Head"),
         ("{ref}`words <here>`", "words"),
+        ("{numref}`fig-sets` and {numref}`this <fig-sets>`", "Fig. 6.2 and this"),
         (r"$\E_x \Exp \KL{a}{b^{2}}$", r"$\mathbb{E}_x \Exp D\left(a\,\|\,b^{2}\right)$"),
         ("$$\nx = 1\n$$ (eq-sum)", "$$\nx = 1 \\tag{6.1}\n$$"),
         ("```python\n{glue:text}`n`\n```", "```python\n{glue:text}`n`\n```"),
@@ -51,7 +53,7 @@ def book(tmp_path):
         ("It lies below.\n\n```{solution-end}\n```", "It lies below."),
         ("```{list-table}\n:header-rows: 1\n\n* - A\n  - B | C\n* - {glue:text}`n`\n  - more\n    words\n```",
          "| A | B \\| C |\n| --- | --- |\n| 84 | more words |"),
-        ("```{drawing} sets\n:name: fig-sets\n\nThe caption.\n```", "![Two sets.](attachment:sets.svg)\n\n*The caption.*"),
+        ("```{drawing} sets\n:name: fig-sets\n\nTwo.\n```", "![Two sets.](attachment:sets.svg)\n\n**Fig. 6.2.** Two."),
         ("before\n\n```{note}\nx\n```\n\nafter", "before\n\n> **Note**\n>\n> x\n\nafter"),
     ],
 )  # fmt: skip
@@ -68,6 +70,7 @@ def test_text_comes_out_plain(book, text, wanted):
         ("{cite}`lin2014,no`", "reference 'no'"),
         ("{download}`x`", "role {download}"),
         ("{ref}`here`", "has no words"),
+        ("{numref}`fig-no`", "figure 'fig-no'"),
         ("```{mermaid}\nx\n```", "directive {mermaid}"),
         ("```{note}\nx", "never closed"),
         (r"$\KL{a} b$", "lacks an argument"),
@@ -82,6 +85,17 @@ def test_equations_are_counted_as_in_the_book():
     texts = ["$$ a $$ (eq-a)\n\n$$ b $$", "$$\nc\n$$ (eq-c)"]
     assert equations(texts, 6) == {"eq-a": "6.1", "eq-c": "6.2"}
     assert equations(texts, 0) == {"eq-a": "1", "eq-c": "2"}
+
+
+def test_figures_are_counted_as_in_the_book():
+    drawings = "```{drawing} a\n:name: fig-a\n\nA.\n```\n\n```{drawing} b\n\nB.\n```"
+    made = {"mystnb": {"figure": {"name": "fig-c", "caption": "C."}}}
+    cells = [
+        {"cell_type": "markdown", "metadata": {}, "source": drawings},
+        {"cell_type": "code", "metadata": made, "source": ""},
+        {"cell_type": "code", "metadata": {"mystnb": {"image": {"alt": "No caption."}}}, "source": ""},
+    ]
+    assert figures(cells, 3) == {"fig-a": "3.1", "fig-c": "3.3"}
 
 
 def test_macros_inside_macros():

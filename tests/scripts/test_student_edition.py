@@ -3,6 +3,7 @@
 import ast
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -116,6 +117,13 @@ def test_a_hidden_cell_stays_only_if_a_later_one_reads_what_it_binds(code, later
 def test_what_a_kept_hidden_cell_reads_is_kept_as_well():
     cells = [hidden("a = 1"), hidden("b = a"), hidden("c = 2"), cell("code", "print(b)")]
     assert sources(edition([cell("markdown", "# A"), *cells], BOOK)) == ["a = 1", "b = a", "print(b)"]
+
+
+def test_a_figures_caption_stands_below_it():
+    figure = cell("code", "draw()")
+    figure["metadata"]["mystnb"] = {"figure": {"name": "fig-a", "caption": "**One.** With {glue:text}`n`."}}
+    made = edition([cell("markdown", "# A"), figure], replace(BOOK, figures={"fig-a": "6.1"}))
+    assert sources(made, "markdown")[-1] == "**Fig. 6.1.** **One.** With 84."
 
 
 def test_an_empty_cell_goes():
