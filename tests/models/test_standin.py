@@ -135,7 +135,7 @@ def test_a_step_of_either_phase(standin, tmp_path, dtype, phase):
     batch = PairCollator(llava.processor)([data[0], data[1]])
     assert all(bool((row == 32000).sum() == 576) for row in batch["prompt"]["ids"])
     settings = POVIDConfig.preset(
-        "paper", output_dir=str(tmp_path), dispreference=phase, per_device_train_batch_size=2, max_steps=1, lora_rank=4,
+        "paper", output_dir=str(tmp_path / "run"), dispreference=phase, per_device_train_batch_size=2, max_steps=1, lora_rank=4,
         lora_alpha=8, save_strategy="no", disable_tqdm=True, logging_steps=1, use_cpu=True, bf16=False,
     )  # fmt: skip
     trainer = POVIDTrainer(llava.model, settings, data, llava.processor)
