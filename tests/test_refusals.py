@@ -340,6 +340,8 @@ CASES = [
     given(images_module.locate, "name too long", ("w" * 300, "."), "image 'www | is not in . | fetch it, or name the folder"),
     within(images_module.picture, "no picture", lambda f, here: f("page.jpg", here / "images"),
            "image 'page.jpg' | cannot be read | fetch it again"),
+    within(images_module.name_in, "not there", lambda f, here: f("coco/b.jpg", here / "images"),
+        "image 'coco/b.jpg' | is not in | fetch it, or name the folder that it is in"),
     given(images_module.picture, "path that leaves", ("/etc/hosts", "/etc"), f"image '/etc/hosts' | {LEAVES}"),
     within(images_module.check_folder, "file", at_file, "file' | is no folder | name the one that holds the pictures", file=""),
     # preference_files

@@ -77,5 +77,5 @@ def test_questions_with_special_tokens_are_told_before_any_is_asked(vlm, tmp_pat
     with pytest.raises(
         ValueError, match=r"the questions: 2 faults\n  question 2: holds </s>.*\n  question 3: holds <image>"
     ):
-        answers.ask_all(vlm, asked, tmp_path, {"a": "a.png"}, tmp_path / "said.jsonl", answers.ANSWERS, 4)
+        answers.ask_all(vlm, asked, tmp_path, {"a": "a.png"}, tmp_path / "said.jsonl", answers.ANSWERS, 4, 8)
     assert not (tmp_path / "said.jsonl").exists()
