@@ -158,7 +158,7 @@ def _directive(name: str, title: str, inside: list[str], book: Book) -> str:
         return _table(title, content, book)
     if name == "drawing":
         svg = book.drawings / f"{title}.svg"
-        said = re.search(r"<title>(.*?)</title>", svg.read_text(encoding="utf-8"), re.DOTALL)
+        said = re.search(r"<title[^>]*>(.*?)</title>", svg.read_text(encoding="utf-8"), re.DOTALL)
         number = f"**Fig. {_get(book.figures, options['name'], 'figure')}.** " if "name" in options else ""
         return f"![{' '.join(said[1].split()) if said else title}](attachment:{svg.name})\n\n{number}{body}"
     raise ValueError(f"the directive {{{name}}} is not known to the student's edition (scripts/plain_markdown.py).")
