@@ -89,12 +89,16 @@ def equality(small: Bench) -> None:
             raise AssertionError(f"The gradient of {name!r} differs by {apart / size:.3g} of its norm.")
 
 
+def _trl(bench: Bench, n: int) -> tuple[Callable[[], Tensor], float]:
+    return trl_step(bench, n), 0.0
+
+
 def steps_of(bench: Bench) -> Iterator[tuple[str, int, bool, Callable[[], tuple[Callable[[], Tensor], float]]]]:
     """Name, rows, whether layers are computed twice (checkpointing), and what makes the step."""
     theirs = bench.shape.batches[0]
-    yield "TRL's default", theirs, True, lambda: (trl_step(bench, theirs), 0.0)
+    yield "TRL's default", theirs, True, functools.partial(_trl, bench, theirs)
     for n in bench.shape.batches:
-        yield f"TRL without checkpointing, {n}", n, False, lambda n=n: (trl_step(bench, n), 0.0)
+        yield f"TRL without checkpointing, {n}", n, False, functools.partial(_trl, bench, n)
     layouts = [layout for layout in ("unpadded", "dense") if f"text, {layout}" in bench.settings]
     for layout in layouts:
         for n in bench.shape.batches:
@@ -139,7 +143,7 @@ def flop_of(bench: Bench, n: int) -> float:
     once, and the head at the answers' places. The adapters, the attention and the vision tower are left out (about a tenth)."""
     batch, shape = batch_of(bench, n), bench.shape
     layer = 4 * shape.width**2 + 3 * shape.width * shape.hidden
-    answers = sum(int(batch[side]["mask"].sum()) for side in ("chosen", "rejected"))  # type: ignore[literal-required]
+    answers = sum(int(batch[side]["mask"].sum()) for side in ("chosen", "rejected"))
     tokens = answers + int(batch["prompt"]["mask"].sum())
     return 4.0 * (shape.layers * layer * tokens + shape.width * shape.vocabulary * answers)
 

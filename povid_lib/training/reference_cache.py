@@ -144,15 +144,15 @@ def _write_rows(
     at = 0
     for batch in wait:
         for part in parts(batch, tokens):
-            found = read(model, send_to_device(part, accelerator.device)) | {"digest": list(part["digests"])}
+            found = {**read(model, send_to_device(part, accelerator.device)), "digest": list(part["digests"])}
             for row, row_id in enumerate(part["row_ids"]):
                 tensors |= {f"{len(ids)}.{name}": of[row].cpu().contiguous() for name, of in found.items()}
                 ids.append(row_id)
         at += len(batch["row_ids"])
         if len(ids) >= _SHARD or at == len(mine):
-            with replacing(folder / f"{accelerator.process_index:04d}-{shard:05d}.safetensors") as part:
+            with replacing(folder / f"{accelerator.process_index:04d}-{shard:05d}.safetensors") as file:
                 of_rows = {"ids": ids, "contents": [contents[row_id] for row_id in ids]}
-                save_file(tensors, part, metadata={name: json.dumps(values) for name, values in of_rows.items()})
+                save_file(tensors, file, metadata={name: json.dumps(values) for name, values in of_rows.items()})
             shard, tensors, ids = shard + 1, {}, []
 
 
@@ -168,7 +168,9 @@ def clear(
         with reference(model) as base, last_hidden(base) as last:
             pictures = image_features(base, batch["pixel_values"].to(base.dtype)) if features else None
             logits = pair_logits(base, batch, shared_prefix, pictures, unpadded)
-        found = {side: list(response_logps(of, batch, side)) for side, of in zip(SIDES, logits, strict=True)}
+        found: dict[str, list[Tensor]] = {
+            side: list(response_logps(of, batch, side)) for side, of in zip(SIDES, logits, strict=True)
+        }
         if hidden:
             found["hidden"] = of_answers(last[0], batch, unpadded, rejected=True)
         return found if pictures is None else found | {"features": list(pictures)}

@@ -165,7 +165,7 @@ class POVIDTrainer(DPOTrainer):
                 self._share = len(part["row_ids"]) / rows
                 # gradients are summed over the processes once, with the last part
                 with nullcontext() if number == len(some) else self.accelerator.no_sync(model):
-                    found = found + super().training_step(model, part, num_items_in_batch)
+                    found = found + super().training_step(model, part, num_items_in_batch)  # type: ignore[misc]
         finally:
             self._share = 1.0
         return found

@@ -61,7 +61,8 @@ def row_of(batch: Batch, rejected: bool = True) -> Row:
     if bool(((prompt["mask"] == 0) & (whole > 0)).any()):
         raise ValueError("row_of: a prompt's mask has holes; read it with padding (unpadded=False).")
     parts = [(text["ids"].cpu(), text["mask"].bool().cpu()) for text in (prompt, *sides)]
-    ids, positions, keys, kept, queries, lengths, at = [], [], [], [], [], [], 0
+    ids, positions, keys, kept, at = [], [], [], [], 0
+    queries, lengths = list[int](), list[int]()
     for row in range(len(batch["row_ids"])):
         texts = [of[row][mask[row]] for of, mask in parts]
         p, c, *r = (len(text) for text in texts)
@@ -124,8 +125,8 @@ def check_device(device: torch.device, dtype: torch.dtype, size: int = 64) -> No
         return
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(n, 2, size, generator=generator).to(device, dtype) for n in (12, 20, 20))
-    bounds = [torch.tensor(ends, dtype=torch.int32, device=device) for ends in ([0, 7, 12], [0, 7, 20])]
-    one, other = (how(q, k, v, *bounds, 7, 13, window_size=(-1, 0)) for how in (variable_length(), by_sequence))
+    of_q, of_k = (torch.tensor(ends, dtype=torch.int32, device=device) for ends in ([0, 7, 12], [0, 7, 20]))
+    one, other = (how(q, k, v, of_q, of_k, 7, 13, window_size=(-1, 0)) for how in (variable_length(), by_sequence))
     if not bool((one.float() - other.float()).abs().max() < _NEAR):
         raise ValueError(
             f"The variable-length attention of PyTorch {torch.__version__} is not causal from the last token back; set unpadded to "
@@ -168,12 +169,12 @@ def by_sequence(
     found = []
     starts = zip(*(torch.stack([cu[:-1], cu[1:]], 1).tolist() for cu in (cu_seq_q, cu_seq_k)), strict=True)
     for (q, q_end), (k, k_end) in starts:
-        parts = [t.transpose(0, 1)[None] for t in (query[q:q_end], key[k:k_end], value[k:k_end])]
+        qs, ks, vs = (t.transpose(0, 1)[None] for t in (query[q:q_end], key[k:k_end], value[k:k_end]))
         same, causal = q_end - q == k_end - k, window_size == (-1, 0)
         mask = None
         if causal and not same:
             mask = torch.ones(q_end - q, k_end - k, dtype=torch.bool, device=query.device).tril(k_end - k - q_end + q)
-        out = F.scaled_dot_product_attention(*parts, attn_mask=mask, is_causal=causal and same, scale=scale)
+        out = F.scaled_dot_product_attention(qs, ks, vs, attn_mask=mask, is_causal=causal and same, scale=scale)
         found.append(out[0].transpose(0, 1))
     return torch.cat(found)
 
