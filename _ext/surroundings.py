@@ -52,7 +52,7 @@ def take_buttons_off(app: Sphinx, pagename: str, template: str, context: dict[st
 
 def say_how_to_cite(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     if "theme_extra_footer" in context and "pathto" in context:
-        here = context["pathto"]("book/references")
+        here = context["pathto"]("book/references").removesuffix("#")  # which the page itself is called
         context["theme_extra_footer"] += f' <a href="{here}#how-to-cite">How to cite</a>.'
 
 

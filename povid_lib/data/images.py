@@ -69,8 +69,8 @@ def locate(image: str, images: str | Path | None = None) -> Path | None:
 
 
 def name_in(image: str, folder: str | Path) -> str:
-    """What a picture is called in the folder: ``image`` itself, or the longest end of its path that is a file there, as
-    COCO_train2014_000000033471.jpg for the public file's ./data/coco/COCO_train2014_000000033471.jpg. A scene keeps its name.
+    """What a picture is called in the folder: ``image`` itself, or the longest end of its path that is a file there, as ``cat.jpg``
+    for a public file's ``./data/coco/cat.jpg``. A scene keeps its name.
 
     Raises ``ValueError`` if there is none.
     """
