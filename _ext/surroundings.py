@@ -1,4 +1,4 @@
-"""What surrounds a page: buttons of the repository from one setting, the way to cite, and pictures that open by a touch."""
+"""What surrounds a page: repository, Colab and Binder from one setting, the way to cite, and pictures that open by a touch."""
 
 from __future__ import annotations
 
@@ -35,11 +35,14 @@ def add_buttons(app: Sphinx, config: Config) -> None:
         url = repository_url((Path(app.confdir) / "_config.yml").read_text(encoding="utf-8"))
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    config.html_theme_options |= dict.fromkeys(
-        ("use_repository_button", "use_issues_button", "use_edit_page_button"), bool(url)
-    )
+    options = config.html_theme_options
+    options |= dict.fromkeys(("use_repository_button", "use_issues_button", "use_edit_page_button"), bool(url))
     if url:
-        config.html_theme_options["repository_url"] = url
+        options["repository_url"] = url
+    else:  # jupyter-book's own default is its authors' repository: its notebooks would be opened
+        options.pop("repository_url", None)
+        kept = {"notebook_interface", "thebe"}
+        options["launch_buttons"] = {k: v for k, v in options.get("launch_buttons", {}).items() if k in kept}
 
 
 def take_buttons_off(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
@@ -64,7 +67,7 @@ def open_pictures(app: Sphinx, pagename: str, template: str, context: dict[str, 
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.connect("config-inited", add_buttons)
+    app.connect("config-inited", add_buttons, priority=100)  # before the theme reads its options
     app.connect("html-page-context", say_how_to_cite, priority=900)
     app.connect("html-page-context", take_buttons_off, priority=950)
     app.connect("html-page-context", open_pictures, priority=900)

@@ -8,18 +8,19 @@ import yaml
 from jupyter_book.config import get_final_config
 from sphinx_book_theme.header_buttons.launch import add_launch_buttons
 
-from _ext import launch
+from _ext import surroundings
 
 ROOT = Path(__file__).parents[2]
 
 
-def buttons(url, page="notebooks/01_inside_a_vlm", kernel=True):
+def buttons(folder, url, page="notebooks/01_inside_a_vlm", kernel=True):
     """The links of a page, text -> address, as the theme makes them from our settings."""
     settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-    settings["repository"]["url"] = url
+    settings["html"]["repository_url"] = url
+    (folder / "_config.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     made, _ = get_final_config(user_yaml=settings, cli_config={"latex_individualpages": False}, raise_on_invalid=True)
     config = SimpleNamespace(html_theme_options=made["html_theme_options"])
-    launch.without_repository(None, config)
+    surroundings.add_buttons(SimpleNamespace(confdir=folder), config)
     app = SimpleNamespace(
         config={"html_theme_options": config.html_theme_options},
         env=SimpleNamespace(
@@ -35,8 +36,8 @@ def buttons(url, page="notebooks/01_inside_a_vlm", kernel=True):
     return {button["text"]: button["url"] for group in context["header_buttons"] for button in group["buttons"]}
 
 
-def test_a_notebook_has_links_that_name_its_file_in_the_repository():
-    found = buttons("https://github.com/somebody/something")
+def test_a_notebook_has_links_that_name_its_file_in_the_repository(tmp_path):
+    found = buttons(tmp_path, "https://github.com/somebody/something")
     assert found == {
         "Binder": "https://mybinder.org/v2/gh/somebody/something/main?urlpath=lab/tree/notebooks/01_inside_a_vlm.ipynb",
         "Colab": "https://colab.research.google.com/github/somebody/something/blob/main/notebooks/01_inside_a_vlm.ipynb",
@@ -44,9 +45,9 @@ def test_a_notebook_has_links_that_name_its_file_in_the_repository():
 
 
 @pytest.mark.parametrize(("url", "kernel"), [("", True), ("https://github.com/somebody/something", False)])
-def test_there_is_none_without_a_repository_nor_on_other_pages(url, kernel):
-    assert buttons(url, kernel=kernel) == {}
+def test_there_is_none_without_a_repository_nor_on_other_pages(tmp_path, url, kernel):
+    assert buttons(tmp_path, url, kernel=kernel) == {}
 
 
 def test_the_setting_is_empty_until_there_is_a_repository():
-    assert not yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    assert not yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["html"]["repository_url"]
