@@ -18,13 +18,12 @@ from transformers import LlavaConfig
 
 from povid_lib import models
 from povid_lib.arguments import check_choice
+from povid_lib.evaluation.answers import yes_or_no
 from povid_lib.files import results
-from povid_lib.metrics.pope import YES_NO_HINT
 from povid_lib.models import memory
-from povid_lib.models.llava import VLM, says_pocket
+from povid_lib.models.llava import DTYPES, VLM, says_pocket
 from povid_lib.models.memory import Need
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FEW = 16  # scenes of a chapter for a model that is not the pocket one, if nothing else is said
 _ENOUGH = 8  # rows at once, below which a model is loaded in four bits if it can be
 _POCKET_ROWS = 64
@@ -89,7 +88,7 @@ class Dial:
 
     def asked(self, question: str) -> str:
         """A yes/no question as this model is asked it: with LLaVA's hint for a short answer, unless it is the pocket one."""
-        return question if self.is_pocket else f"{question}\n{YES_NO_HINT}"
+        return yes_or_no(question, self.is_pocket)
 
     @property
     def training_rows(self) -> int:
@@ -131,7 +130,7 @@ def turn(model: str = "pocket", tuned: str | None = None, photos: str | Path | N
         return Dial(model, True, tuned, place, "cpu", bytes_, dtype, False, _POCKET_ROWS, int(most) or None, {})
     dtype = DTYPES[asked] if asked else torch.float32 if device == "cpu" else models.gpu_dtype()
     four_bit, needs = _chosen(model, config, device, bytes_, dtype)
-    rows = min(needs["answers"].rows(bytes_), needs["reading"].rows(bytes_))
+    rows = _rows(needs, bytes_)
     dial = Dial(model, False, tuned, place, device, bytes_, dtype, four_bit, rows, int(most) or None, needs)
     weights = "4 bits" if four_bit else str(dtype).removeprefix("torch.")
     machine = f"{device} with {bytes_ / memory.GB:.0f} GB"
@@ -153,16 +152,20 @@ def _chosen(
         raise ValueError(f"POVID_FOUR_BIT is {said!r}; write 0 or 1.")
     if said == "1":
         models.check_four_bit(device)
-    fits = min(whole["answers"].rows(bytes_), whole["reading"].rows(bytes_))
-    four_bit = said == "1" or (said == "" and able and fits < _ENOUGH)
+    four_bit = said == "1" or (said == "" and able and _rows(whole, bytes_) < _ENOUGH)
     needs = memory.needs(config, dtype, True, counted=counted) if four_bit else whole
-    if min(needs["answers"].rows(bytes_), needs["reading"].rows(bytes_)) < 1:
+    if _rows(needs, bytes_) < 1:
         need = (needs["answers"].fixed + needs["answers"].row) / memory.ROOM / memory.GB
         remedy = "" if four_bit else "; in four bits it needs less, on a GPU with bitsandbytes"
         raise ValueError(
             f"MODEL = {model!r} needs {need:.1f} GB, and here are {bytes_ / memory.GB:.1f} (POVID_MEMORY sets it){remedy}."
         )
     return four_bit, needs
+
+
+def _rows(needs: Mapping[str, Need], bytes_: int) -> int:
+    """How many rows can be answered and read at once."""
+    return min(needs["answers"].rows(bytes_), needs["reading"].rows(bytes_))
 
 
 def _number(name: str) -> float:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
@@ -19,8 +18,9 @@ from povid_lib.data import images
 from povid_lib.files.faults import Faults
 from povid_lib.files.journal import Form, appending
 from povid_lib.files.jsonl import read_texts
+from povid_lib.metrics.pope import YES_NO_HINT
 from povid_lib.models.chat_template import special_faults
-from povid_lib.models.llava import VLM
+from povid_lib.models.llava import DTYPES, VLM
 
 _NUMBERED = re.compile(r"(?:.*_)?(\d{12})\.(?:jpg|jpeg|png)", re.IGNORECASE)  # COCO's names
 ENDINGS = (".jpg", ".jpeg", ".png")
@@ -92,11 +92,13 @@ class Asking:
     @property
     def loading(self) -> dict[str, Any]:
         """What ``models.load`` is told besides the name."""
-        told = {"rows": self.rows, "dtype": self.dtype and getattr(torch, self.dtype), "four_bit": self.four_bit}
+        told = {"rows": self.rows, "dtype": self.dtype and DTYPES[self.dtype], "four_bit": self.four_bit}
         return {name: value for name, value in told.items() if value}
 
 
-DTYPES = ("float32", "bfloat16", "float16")
+def yes_or_no(question: str, is_pocket: bool) -> str:
+    """A yes/no question as a model is asked it: with LLaVA's hint for a short answer, unless it is the pocket one."""
+    return question if is_pocket else f"{question}\n{YES_NO_HINT}"
 
 
 @dataclass(frozen=True)

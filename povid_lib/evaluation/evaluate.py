@@ -115,7 +115,10 @@ def answered(
     pictures = pictures_of(source.images, asked)
     vlm = source.ready()
     tokens, own = source.how.tokens or tokens, source.how.hint
-    hint = "" if not hint else own if own is not None else "" if vlm.is_pocket else hint
+    if hint and own is not None:
+        hint = own
+    elif vlm.is_pocket:
+        hint = ""
     if hint:
         asked = [Asked(a.id, a.image, f"{a.prompt}\n{hint}") for a in asked]
     seen = {image: digest((source.images or Path()) / name) for image, name in pictures.items()}

@@ -19,10 +19,10 @@ from torch import Tensor
 from povid_lib import models
 from povid_lib.analysis import attention, occlusion
 from povid_lib.data import images
-from povid_lib.evaluation.answers import ENDINGS, find_pictures
+from povid_lib.evaluation.answers import ENDINGS, find_pictures, yes_or_no
 from povid_lib.metrics import files
 from povid_lib.metrics.chair import CaptionScore, score_caption
-from povid_lib.metrics.pope import YES_NO_HINT, Pope, PopeQuestion, build_questions, by_image, draw_present, pope
+from povid_lib.metrics.pope import Pope, PopeQuestion, build_questions, by_image, draw_present, pope
 from povid_lib.metrics.vocabulary import Vocabulary
 from povid_lib.models.llava import VLM
 from povid_lib.world.captions import PROMPT
@@ -157,8 +157,8 @@ def questions(album: Sequence[Photo], setting: str = "adversarial", n: int = 3, 
 def answer(vlm: VLM, album: Sequence[Photo], asked: Sequence[PopeQuestion]) -> dict[str, str]:
     """Id of a question -> the model's answer; a model that is not the pocket one is asked with LLaVA's hint for a short answer."""
     shown = {photo.name: photo.image for photo in album}
-    hint = "" if vlm.is_pocket else f"\n{YES_NO_HINT}"
-    said = models.generate(vlm, [shown[q.image] for q in asked], [q.text + hint for q in asked], max_new_tokens=16)
+    texts = [yes_or_no(q.text, vlm.is_pocket) for q in asked]
+    said = models.generate(vlm, [shown[q.image] for q in asked], texts, max_new_tokens=16)
     return {q.question_id: a.text for q, a in zip(asked, said, strict=True)}
 
 

@@ -78,8 +78,7 @@ def generate(
             f"contrast: alpha is {alpha} and beta {beta}; alpha must not be negative, beta lies in (0, 1]."
         )
     generator, answers = torch.Generator().manual_seed(seed), list[Answer]()
-    for at in range(0, len(questions), most := batch_size or vlm.rows):
-        rows = slice(at, at + most)
+    for rows in vlm.batches(len(questions), batch_size):
         batch = models.encode(vlm, images[rows], [models.chat(vlm, question) for question in questions[rows]])
         noised = {**batch, "pixel_values": diffuse(batch["pixel_values"], step, generator)}
         contrast = LogitsProcessorList([_Contrast(vlm, noised, alpha, beta)])

@@ -98,8 +98,7 @@ def unsupported(
         )
     words = sorted(tokens[0] for tokens in parts.values())
     answers: list[Answer] = []
-    for at in range(0, len(questions), step := batch_size or vlm.rows):
-        rows = slice(at, at + step)
+    for rows in vlm.batches(len(questions), batch_size):
         prompts = [models.chat(vlm, question) for question in questions[rows]]
         batch, blank = (models.encode(vlm, shown[rows], prompts) for shown in (images, blanks))
         rule = LogitsProcessorList([_Unsupported(OtherPicture(vlm, {**blank}), words, constant, odds)])

@@ -44,9 +44,7 @@ def generate(
         questions = [questions] * (len(images) if images is not None else 1)
     prompts = [chat(vlm, question, image=images is not None) for question in questions]
     answers: list[Answer] = []
-    step = batch_size or vlm.rows
-    for at in tqdm(range(0, len(prompts), step), desc="answers", disable=not progress):
-        rows = slice(at, at + step)
+    for rows in tqdm(vlm.batches(len(prompts), batch_size), desc="answers", disable=not progress):
         batch = encode(vlm, images[rows] if images is not None else None, prompts[rows])
         answers += answered(vlm, batch, max_new_tokens, **settings)
     return answers
@@ -65,8 +63,7 @@ def sample(
     answers: list[Answer] = []
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        for at in range(0, len(questions), step := batch_size or vlm.rows):
-            rows = slice(at, at + step)
+        for rows in vlm.batches(len(questions), batch_size):
             batch = encode(vlm, images[rows], [chat(vlm, question) for question in questions[rows]])
             answers += answered(vlm, batch, max_new_tokens, do_sample=True, top_k=0)
     return answers

@@ -28,6 +28,12 @@ from povid_lib.models.chat_template import prompt_text
 FOLDER = Path(__file__).parent / "pocket_model"  # the shipped weights
 TUNED = Path(__file__).parent / "pocket_povid"  # an adapter for them, trained by recipes/pocket.yaml
 
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}  # by the names that users write
+
 
 @dataclass(frozen=True)
 class VLM:
@@ -49,6 +55,11 @@ class VLM:
     def is_pocket(self) -> bool:
         """Whether it reads and speaks the pocket world's language."""
         return says_pocket(self.model.config)
+
+    def batches(self, n: int, size: int | None = None) -> list[slice]:
+        """Which of ``n`` rows go together: ``size`` at once, by default as many as the machine has room for (``rows``)."""
+        step = size or self.rows
+        return [slice(at, at + step) for at in range(0, n, step)]
 
     @property
     def side(self) -> int:

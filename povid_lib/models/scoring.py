@@ -100,8 +100,7 @@ def answer_distributions(
     from a row what is needed and let it go.
     """
     prompts = [chat(vlm, question, image=images is not None) for question in questions]
-    for at in range(0, len(prompts), step := batch_size or vlm.rows):
-        part = slice(at, at + step)
+    for part in vlm.batches(len(prompts), batch_size):
         texts = [f"{p} {a}" for p, a in zip(prompts[part], answers[part], strict=True)]
         batch = encode(vlm, images[part] if images is not None else None, texts)
         lengths = [

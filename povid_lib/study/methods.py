@@ -147,9 +147,7 @@ class Study:
         how = POVIDConfig.preset(method.preset, **{"dispreference": name, **self.phase, **own, "seed": seed}).caches
         data = {part: getattr(method, part) for part in ("data", "noise", "offline", "captions")}
         parts = [data, seed, _weights(self.model), self.edition, self._pairs, how, code_of("train")]
-        return (
-            Path(self.out) / f"reference-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]}"
-        )
+        return Path(self.out) / f"reference-{_digits(parts)}"
 
     @property
     def _pairs(self) -> Any:
@@ -175,11 +173,16 @@ class Study:
         if what == "measure":
             shown = {"scenes": method.scenes or self.scenes, "split": self.split}
             parts |= {"measuring": code_of("measure"), "decode": [method.decode, method.constant], **shown}
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+        return _digits(parts)
 
     def measured(self, method: Method, seed: int) -> Path:
         """The file with what was measured of one run."""
         return Path(self.out) / "measured" / f"{method.name}-{seed}-{self.key(method, seed, 'measure')}.json"
+
+
+def _digits(parts: object) -> str:
+    """Twelve digits that change with any of the parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @functools.cache  # read once: a study that runs keeps the keys of what it runs
