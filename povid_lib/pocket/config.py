@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from povid_lib.files.jsonl import read_record
 from povid_lib.files.settings import Count, NotNegative, Positive, Remedy, Share, Whole, check, one_of
-from povid_lib.world.worlds import EDITIONS, World
+from povid_lib.world.worlds import EDITION, EDITIONS, World
 
 STAGES = ("eyes", "prior", "align", "instruct")
 Counts = Annotated[
@@ -29,11 +29,11 @@ def _of_a_world(cooccurrence: float) -> float:
 class PocketConfig:
     """One recipe. Batch sizes, steps and learning rates are per stage, in the order of ``STAGES``.
 
-    ``cooccurrence``, ``edition``: of the world that the prior and the instruction data come from. ``annotator_error``, ``insert``,
-    ``confuse``, ``omit``: see ``annotators.Annotator``; with 1.1 missing partners are claimed with min(1, 1.1 * strength).
-    ``mixed_share``: share of mixed scenes in the instruction data, which have ``pairs`` pictures. ``talk_share``: share of
-    conversations in a batch of the instruction stage, the rest are captions. Raises ``ValueError`` with every setting that cannot
-    work.
+    By default the recipe of the shipped model. ``cooccurrence``, ``edition``: of the world that the prior and the instruction
+    data come from. ``annotator_error``, ``insert``, ``confuse``, ``omit``: see ``annotators.Annotator``; with an error of 1.1
+    missing partners are claimed with min(1, 1.1 * strength). ``mixed_share``: share of mixed scenes in the instruction data, which
+    have ``pairs`` pictures. ``talk_share``: share of conversations in a batch of the instruction stage, the rest are captions.
+    Raises ``ValueError`` with every setting that cannot work.
     """
 
     seed: Annotated[Whole, Field(description="Another seed: other scenes, texts and initial weights.")] = 0
@@ -45,16 +45,16 @@ class PocketConfig:
     ] = 1.0
     annotator_error: Annotated[
         NotNegative, Field(description="Rate at which missing partners are claimed, before strength.")
-    ] = 1.1
-    mixed_share: Share = 0.2
-    pairs: Count = 30_000
+    ] = 0.0
+    mixed_share: Share = 0.25
+    pairs: Count = 40_000
     batch_sizes: Counts = (64, 32, 64, 32)
-    steps: Counts = (4500, 2000, 200, 4000)
+    steps: Counts = (4500, 2000, 200, 6000)
     lr: Rates = (1.5e-3, 1.5e-3, 2e-3, 1e-3)
-    edition: Annotated[str, one_of(EDITIONS)] = "first"
-    insert: NotNegative = 0.0
+    edition: Annotated[str, one_of(EDITIONS)] = EDITION
+    insert: NotNegative = 0.35
     confuse: NotNegative = 0.0
-    omit: Share = 0.0
+    omit: Share = 0.15
     talk_share: Share = 0.5
 
     def __post_init__(self) -> None:
@@ -72,20 +72,25 @@ def read_config(path: Path) -> PocketConfig:
         raise ValueError(
             f"{path} has {', '.join(other)}, which are no settings of a pocket model; copy the folder again."
         )
+    if lacking := [f.name for f in fields(PocketConfig) if f.name not in found]:
+        raise ValueError(
+            f"{path} says nothing of {', '.join(lacking)}, so that the model's recipe is not known; make the model anew, or add "
+            "them as its recipe has them (RECIPES in povid_lib/pocket/config.py)."
+        )
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
     return PocketConfig(**values)
 
 
 # the recipes of the shipped worlds, by edition; how the second one's numbers were found is in experiments/second_world.md
 RECIPES = {
-    "first": PocketConfig(),
-    "second": PocketConfig(
-        edition="second",
-        annotator_error=0.0,
-        insert=0.35,
-        omit=0.15,
-        mixed_share=0.25,
-        pairs=40_000,
-        steps=(4500, 2000, 200, 6000),
+    "first": PocketConfig(
+        edition="first",
+        annotator_error=1.1,
+        insert=0.0,
+        omit=0.0,
+        mixed_share=0.2,
+        pairs=30_000,
+        steps=(4500, 2000, 200, 4000),
     ),
+    "second": PocketConfig(),
 }

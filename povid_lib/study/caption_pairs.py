@@ -76,7 +76,7 @@ def captions(taught: PocketConfig, config: CaptionPairs) -> Iterator[tuple[Scene
             if one.detailed and one.scene.key[1] == "typical":
                 yield one.scene, one.caption.prompt, one.caption.answer
         return
-    world = worlds.world(taught.edition, cooccurrence=taught.cooccurrence)
+    world = worlds.world(edition=taught.edition, cooccurrence=taught.cooccurrence)
     for index in itertools.count(corrupt_text.FIRST + config.seed * corrupt_text.SCENES):
         scene = sample_scene(index, world)
         yield scene, str(rng.choice(DETAILED_PROMPTS)), true_caption(scene, rng)
@@ -139,7 +139,7 @@ def _inserted(scene: Scene, sentences: list[str], options: list[int], rng: np.ra
 
 def _claimed(scene: Scene, sentences: list[str], at: int, name: str, rng: np.random.Generator) -> list[str]:
     """The sentences with a false object behind one of them."""
-    author = Annotator(world=worlds.world(scene.edition), together=True)
+    author = Annotator(world=worlds.world(edition=scene.edition), together=True)
     return [*sentences[: at + 1], sentence(author.invent(name, scene, rng), False, rng), *sentences[at + 1 :]]
 
 

@@ -37,6 +37,7 @@ from povid_lib.world.judge import ERRORS, Verdict, judge, judge_description
 from povid_lib.world.objects import KINDS, STRENGTHS
 from povid_lib.world.questions import Question, attribute_questions
 from povid_lib.world.scenes import Scene
+from povid_lib.world.worlds import EDITION
 
 # as usual; drawn at temperature 1; visual contrastive decoding; with no picture at all; a constant added to the end token; a
 # constant taken from words for objects that a blank picture makes as likely
@@ -56,7 +57,7 @@ def measure(
     seed: int = 0,
     constant: float = 0.0,
     scenes_of: str = "test",
-    edition: str = "first",
+    edition: str = EDITION,
 ) -> dict[str, Rows]:
     """Both kinds of held-out scenes, ``n`` each, under one way of decoding; ``base``: the model that drift is measured from.
     ``constant``: for the decodings of ``WITH_CONSTANT``. ``scenes_of``: "validation" or "test". ``edition``: of the world.

@@ -26,7 +26,7 @@ from povid_lib.study.measure import DECODINGS, WITH_CONSTANT
 from povid_lib.training import config, reference_cache
 from povid_lib.training import recipe as recipes
 from povid_lib.training.config import PRESETS
-from povid_lib.world.worlds import EDITIONS
+from povid_lib.world.worlds import EDITION, EDITIONS
 
 DATA = ("truth", "relabelled", "sampled", "even", "corrected", "own", "swapped", "blanked")
 # what the digest of a run's code begins with, by name: what makes a run is above this module
@@ -108,7 +108,7 @@ class Study:
         list[list[str]], Remedy("give a list of tests, such as [[dealt, text, counter_typical, chair_s]]")
     ] = field(default_factory=list)
     captions: dict[str, Any] = field(default_factory=lambda: {**DEFAULTS["captions"]})
-    edition: Annotated[str, one_of(EDITIONS)] = "first"
+    edition: Annotated[str, one_of(EDITIONS)] = EDITION
     split: Annotated[str, one_of(("validation", "test"))] = "test"
 
     def __post_init__(self) -> None:
@@ -191,7 +191,7 @@ def faults(values: Mapping[str, Any]) -> list[Fault]:
             shared = shared if wrong else replace(shared, **{source: given})
             found += wrong
             of = "first" if source == "offline" else "second"
-            if given != DEFAULTS[source] and of != values.get("edition", "first"):
+            if given != DEFAULTS[source] and of != values.get("edition", EDITION):
                 found.append(Fault(source, f" are pairs of the {of} edition, the study is of another; leave them out"))
     if isinstance(phase, dict):
         wrong = [fault.under("phase") for fault in config.faults(phase)]

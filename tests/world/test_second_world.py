@@ -21,7 +21,7 @@ from povid_lib.world.objects import KINDS
 from povid_lib.world.scenes import Scene, draw, scenes
 from povid_lib.world.worlds import World
 
-SECOND = worlds.world("second")
+SECOND = worlds.world(edition="second")
 CONFIG = PocketConfig(edition="second", annotator_error=0.0, insert=0.3, confuse=0.8, omit=0.15, pairs=400)
 
 
@@ -39,7 +39,7 @@ def test_of_whole_pairs_as_many_are_unseen_as_the_dial_says():
 
 @pytest.mark.parametrize("kind", ["typical", "counter_typical", "mixed"])
 def test_one_object_is_always_seen_and_what_is_unseen_owns_no_pixel(kind):
-    for scene in scenes(150, worlds.world("second", kind)):
+    for scene in scenes(150, worlds.world(kind, "second")):
         assert scene.seen
         owner = draw(scene)[1]
         for at, item in enumerate(scene.items):
@@ -65,7 +65,7 @@ def test_guess_is_what_the_sample_shows():
 
 
 def test_counter_typical_objects_lack_what_is_usual():
-    for scene in scenes(100, worlds.world("second", "counter_typical")):
+    for scene in scenes(100, worlds.world("counter_typical", "second")):
         for item in scene.items:
             assert item.colour is None or item.colour != worlds.usual_colour(
                 item.name, ("red", "blue", "green", "yellow")
@@ -170,7 +170,7 @@ def test_profile_counts(measure, text, wanted):
         (lambda: World(unseen=(0.5, 0.5, 0.5)), "World.unseen"),
         (lambda: World(lone_unseen=2), "World.lone_unseen"),
         (lambda: World(clutter=9), "World.clutter"),
-        (lambda: worlds.world("third"), "first, second"),
+        (lambda: worlds.world(edition="third"), "first, second"),
         (lambda: Annotator(omit=2), "omit 2"),
         (lambda: Annotator(insert=-1), "insert -1"),
         (lambda: CaptionPairs(truth="own"), "taught, new"),
