@@ -16,7 +16,7 @@ import numpy as np
 
 from povid_lib.data import corrupt_text, images
 from povid_lib.data.pairs import Change, Pair, Provenance, differences
-from povid_lib.files.settings import Whole, check, one_of
+from povid_lib.files.settings import Share, Whole, check, one_of
 from povid_lib.pocket.config import PocketConfig
 from povid_lib.pocket.lessons import lesson
 from povid_lib.world import worlds
@@ -42,16 +42,22 @@ class CaptionPairs:
     caption ends; "insert_even": as "insert", and another object's sentence is left out of it; "replace": the missing
     partner is named in the place of an object of the caption; "stranger": an object of another context is claimed anywhere, which
     every caption allows, so that the chosen answers are not selected.
+    ``cleaned``: share of the taught captions that are written anew, without an error, from the truth of their picture.
 
-    Raises ``ValueError`` for an unknown truth or corruption.
+    Raises ``ValueError`` for an unknown truth or corruption, a share that is none, and new truth to be cleaned.
     """
 
     truth: Annotated[str, one_of(TRUTHS)] = "taught"
     corruption: Annotated[str, one_of(CORRUPTIONS)] = "insert"
+    cleaned: Share = 0.0
     seed: Whole = 0
 
     def __post_init__(self) -> None:
-        check(self)
+        check(self, self._combined())
+
+    def _combined(self) -> Iterator[str]:
+        if self.cleaned and self.truth != "taught":
+            yield f"cleaned is {self.cleaned}, and {self.truth} truth has no error; leave it out"
 
 
 def pairs(n: int, taught: PocketConfig, config: CaptionPairs = CaptionPairs()) -> Iterator[Pair]:
@@ -74,7 +80,9 @@ def captions(taught: PocketConfig, config: CaptionPairs) -> Iterator[tuple[Scene
         for number in rng.permutation(taught.pairs):
             one = lesson(taught, int(number))
             if one.detailed and one.scene.key[1] == "typical":
-                yield one.scene, one.caption.prompt, one.caption.answer
+                luck = np.random.default_rng([config.seed, int(number), 47])
+                clean = luck.random() < config.cleaned
+                yield one.scene, one.caption.prompt, true_caption(one.scene, luck) if clean else one.caption.answer
         return
     world = worlds.world(edition=taught.edition, cooccurrence=taught.cooccurrence)
     for index in itertools.count(corrupt_text.FIRST + config.seed * corrupt_text.SCENES):

@@ -230,7 +230,8 @@ def caption_faults(values: Mapping[str, Any], at: str) -> list[Fault]:
     found = settings.faults(CaptionPairs, values, {"n": Count})
     if "n" not in values:
         found.append(Fault("n", " is missing; give the number of pairs"))
-    return [fault.under(at) for fault in found]
+    own = {name: value for name, value in values.items() if name != "n"}
+    return [fault.under(at) for fault in found] or recipes.refused(at, lambda: CaptionPairs(**own))
 
 
 SOURCES = {"offline": recipes.offline_faults, "captions": caption_faults}  # of pairs, by their place in a study

@@ -13,7 +13,7 @@ import numpy as np
 from povid_lib.world import worlds
 from povid_lib.world.captions import detailed_caption, short_caption
 from povid_lib.world.drawing import COLOURS
-from povid_lib.world.forms import varied_caption
+from povid_lib.world.forms import sentence, varied_caption
 from povid_lib.world.items import CELL, Item
 from povid_lib.world.objects import KINDS
 from povid_lib.world.scenes import Scene
@@ -110,6 +110,10 @@ class Annotator:
         if not detailed:
             return short_caption(items, rng)
         return self.written(items, rng)
+
+    def sentence(self, item: Item, first: bool, rng: np.random.Generator) -> str:
+        """One claim in a sentence. ``first``: a caption begins with it."""
+        return sentence(item, first, rng) if self.together else detailed_caption([item], rng)
 
     def written(self, items: list[Item], rng: np.random.Generator) -> str:
         """A detailed caption of these claims, in this order."""

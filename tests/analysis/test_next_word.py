@@ -9,7 +9,8 @@ import torch
 from povid_lib import models
 from povid_lib.analysis.next_word import NEXT, at_equal_truth, dilemmas, next_words, window, without_cause
 from povid_lib.analysis.token_changes import SORTS, sort_of, sorts
-from povid_lib.world.annotators import Annotator
+from povid_lib.evaluation.held_out import held_out
+from povid_lib.world.annotators import Annotator, true_caption
 from povid_lib.world.captions import mentioned
 from povid_lib.world.items import Item
 from povid_lib.world.objects import KINDS
@@ -209,8 +210,9 @@ def test_every_true_caption_can_be_sorted_and_is_its_own_best_sort():
 
 
 def test_shares_sum_to_one_and_the_label_never_comes_second(vlm):
-    captions = [f"There is a {s.names[0]}." for s in BATCH[:4]]
-    found = sorts(vlm, BATCH[:4], captions, Scene.image)
+    batch = held_out("typical", 4)
+    captions = [true_caption(s, np.random.default_rng(0)) for s in batch]
+    found = sorts(vlm, batch, captions, Scene.image)
     assert found.changed.value < 0.5
     assert sum(e.value for e in found.shares.values()) == pytest.approx(1)
     assert sum(e.value for e in found.at_objects.values()) == pytest.approx(1)

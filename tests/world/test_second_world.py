@@ -1,5 +1,6 @@
 """The second edition of the world: what cannot be seen, who writes about it, and what a profile reads out of a caption."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from povid_lib.pocket.config import PocketConfig
 from povid_lib.study import caption_pairs
 from povid_lib.study.caption_pairs import CaptionPairs
 from povid_lib.world import worlds
-from povid_lib.world.annotators import Annotator, true_caption
+from povid_lib.world.annotators import Annotator, true_caption, truthful
 from povid_lib.world.captions import mentioned
 from povid_lib.world.forms import FORMS, form_of
 from povid_lib.world.items import Item, Mark
@@ -131,6 +132,24 @@ def test_pairs_differ_by_one_false_partner(truth, corruption):
         lengths.append(len(pair.rejected.split()) - len(pair.chosen.split()))
     assert (min(lengths) > 0) == (corruption in ("insert", "insert_within", "stranger"))
     assert max(np.abs(lengths)) == 0 or corruption != "replace"
+
+
+def test_cleaned_captions_are_the_truth_of_the_same_pictures():
+    taught, half, clean = (list(caption_pairs.captions(CONFIG, CaptionPairs(cleaned=c))) for c in (0.0, 0.5, 1.0))
+    assert [scene.key for scene, _, _ in taught] == [scene.key for scene, _, _ in clean]
+    assert all(judge_description(scene, text).score == 1 for scene, _, text in clean)
+    assert all(set(mentioned(text)) == set(scene.names) for scene, _, text in clean)
+    new = [a[2] != b[2] for a, b in zip(taught, half, strict=True)]
+    assert 0.3 < np.mean(new) < 0.55  # some captions as taught were the truth already
+    wrong = [any(name not in scene.names for name in mentioned(text)) for scene, _, text in taught]
+    assert np.mean(wrong) > 0.05
+
+
+def test_a_corrected_sentence_has_the_form_of_its_world():
+    rng, cow = np.random.default_rng(0), Item("cow", "large", cells=(0,))
+    for edition, form in (("second", "I can see"), ("first", "There")):
+        author = truthful(Scene(("test", "typical", 0), (cow,), edition=edition))
+        assert Counter(form_of(author.sentence(cow, False, rng)) for _ in range(60))[form] > 40
 
 
 SCENE = Scene(
