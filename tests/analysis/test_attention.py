@@ -294,7 +294,10 @@ def test_the_patches_that_matter_are_the_objects_own(vlm, name, size, cell, wind
     own = own_patches(scene, name)
     lost = occlusion.occlusion_map(vlm, scene.image(), PROMPT, caption, name, window)
     assert own.flatten()[lost.argmax()]
-    assert lost[own].mean() > 2 * lost[~own].max()
+    near = torch.nn.functional.max_pool2d(own[None, None].float(), 2 * window - 1, 1, window - 1)[0, 0].bool()
+    assert (
+        lost[own].mean() > 2 * lost[~near].max()
+    )  # a window of several patches that holds a part of it lies about it, too
     elsewhere = torch.roll(own, 3, (1,))
     assert not (elsewhere & own).any()
     hidden = torch.stack([torch.zeros_like(own), own, elsewhere])
