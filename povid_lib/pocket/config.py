@@ -1,7 +1,9 @@
-"""The recipe of the pocket model: one number for each thing that ``pocket.train`` may do otherwise."""
+"""The recipe of the pocket model, one number for each thing that ``pocket.train`` may do otherwise; and that of pairs about its
+captions (see ``caption_pairs``)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +14,8 @@ from povid_lib.files.jsonl import read_record
 from povid_lib.files.settings import Count, NotNegative, Positive, Remedy, Share, Whole, check, one_of
 from povid_lib.world.worlds import EDITION, EDITIONS, World
 
+TRUTHS = ("taught", "new")
+CORRUPTIONS = ("insert", "insert_within", "insert_even", "replace", "stranger")
 STAGES = ("eyes", "prior", "align", "instruct")
 Counts = Annotated[
     tuple[Count, Count, Count, Count], Remedy(f"give four whole numbers of at least 1, for {', '.join(STAGES)}")
@@ -94,3 +98,47 @@ RECIPES = {
     ),
     "second": PocketConfig(),
 }
+
+
+@dataclass(frozen=True)
+class CaptionPairs:
+    """What is written.
+
+    ``truth``: "taught", captions of the model's own instruction data, errors included; or "new", true captions of typical scenes
+    that no model has seen.
+    ``corruption``: "insert": the missing partner of an object that the caption names is claimed right behind it, so that the wrong
+    answer is the longer one; "insert_within": the same, where another object's sentence follows, so that it does not teach where a
+    caption ends; "insert_even": as "insert", and another object's sentence is left out of it; "replace": the missing
+    partner is named in the place of an object of the caption; "stranger": an object of another context is claimed anywhere, which
+    every caption allows, so that the chosen answers are not selected.
+    ``cleaned``: share of the taught captions that are written anew, without an error, from the truth of their picture.
+
+    Raises ``ValueError`` for an unknown truth or corruption, a share that is none, and new truth to be cleaned.
+    """
+
+    truth: Annotated[
+        str,
+        one_of(TRUTHS),
+        Field(
+            description='Chosen answers: "taught", of the instruction data, errors included; "new", without an error.'
+        ),
+    ] = "taught"
+    corruption: Annotated[
+        str,
+        one_of(CORRUPTIONS),
+        Field(
+            description='"insert" a missing partner behind its companion, "insert_within" where another object follows, '
+            '"insert_even" and leave another sentence out, "replace" an object by it, or put in a "stranger".'
+        ),
+    ] = "insert"
+    cleaned: Annotated[
+        Share, Field(description="Share of the taught captions that are written anew from the truth.")
+    ] = 0.0
+    seed: Annotated[Whole, Field(description="Another seed: other captions, other pairs.")] = 0
+
+    def __post_init__(self) -> None:
+        check(self, self._combined())
+
+    def _combined(self) -> Iterator[str]:
+        if self.cleaned and self.truth != "taught":
+            yield f"cleaned is {self.cleaned}, and {self.truth} truth has no error; leave it out"

@@ -35,8 +35,8 @@ from povid_lib.evaluation.held_out import SPLITS, Decode, Heard, Polled, ask, gr
 from povid_lib.metrics.spellings import parse_yes_no
 from povid_lib.models import contrastive_decoding, end_bias
 from povid_lib.models.llava import VLM
-from povid_lib.study import caption_pairs
-from povid_lib.study.caption_pairs import CaptionPairs
+from povid_lib.pocket import caption_pairs
+from povid_lib.pocket.config import CaptionPairs
 from povid_lib.world.annotators import true_caption
 from povid_lib.world.captions import DETAILED_PROMPTS, PROMPT
 from povid_lib.world.judge import ERRORS, Verdict, judge, judge_description

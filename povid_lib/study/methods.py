@@ -20,8 +20,8 @@ from povid_lib.evaluation.held_out import SPLITS
 from povid_lib.files import settings
 from povid_lib.files.code_hash import code_hash
 from povid_lib.files.settings import Count, Fault, Name, Remedy, Share, one_of
+from povid_lib.pocket.config import CaptionPairs
 from povid_lib.pocket.lessons import recipe_of
-from povid_lib.study.caption_pairs import CaptionPairs
 from povid_lib.study.measure import DECODINGS, WITH_CONSTANT
 from povid_lib.training import config, reference_cache
 from povid_lib.training import recipe as recipes
@@ -86,7 +86,7 @@ class Study:
     ``out``: folder of the runs. ``model``: what every method starts from. ``edition``: of the world that it was made for.
     ``scenes``: of each kind, and ``split``: which ones, "validation" to choose or "test" to report. ``offline``: the pairs of the
     first edition (``n`` and settings of ``corrupt_text.Offline``); ``captions``: those of the second (``n`` and settings of
-    ``caption_pairs.CaptionPairs``); the seed is the run's own. ``phase``: settings of every phase, under the method's.
+    ``pocket.config.CaptionPairs``); the seed is the run's own. ``phase``: settings of every phase, under the method's.
     ``groups``: group -> what all its methods have, and ``methods``: name -> settings of ``Method``. ``compare``: pairs of methods
     to test against each other, beside the tests that every study has (``report.summarise``). ``primary``: the tests that are
     declared beforehand, each [first method, second method, kind of scenes, measure]; all others explore.
@@ -226,7 +226,7 @@ class _Shared:
 
 
 def caption_faults(values: Mapping[str, Any], at: str) -> list[Fault]:
-    """What is wrong with the settings of caption pairs: their number ``n``, and those of ``caption_pairs.CaptionPairs``."""
+    """What is wrong with the settings of caption pairs: their number ``n``, and those of ``pocket.config.CaptionPairs``."""
     found = settings.faults(CaptionPairs, values, {"n": Count})
     if "n" not in values:
         found.append(Fault("n", " is missing; give the number of pairs"))

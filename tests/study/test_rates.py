@@ -40,7 +40,7 @@ def test_without_the_untuned_model_nothing_is_chosen():
 
 
 def test_the_grid_gives_every_method_the_same_rates():
-    study = read_study(find_recipe("second_grid"))
+    study = read_study(find_recipe("grid"))
     assert (study.edition, study.split) == ("second", "validation")
     rates: dict[str, list[float]] = {}
     for method in study.methods:

@@ -8,10 +8,8 @@ import pytest
 
 from povid_lib.analysis import caption_profile as profiles
 from povid_lib.data import images
-from povid_lib.pocket import lessons
-from povid_lib.pocket.config import PocketConfig
-from povid_lib.study import caption_pairs
-from povid_lib.study.caption_pairs import CaptionPairs
+from povid_lib.pocket import caption_pairs, lessons
+from povid_lib.pocket.config import CORRUPTIONS, TRUTHS, CaptionPairs, PocketConfig
 from povid_lib.world import worlds
 from povid_lib.world.annotators import Annotator, true_caption, truthful
 from povid_lib.world.captions import mentioned
@@ -117,8 +115,8 @@ def test_a_lesson_can_be_read_again():
     assert taught[37] == lessons.lesson(CONFIG, 37)
 
 
-@pytest.mark.parametrize("truth", caption_pairs.TRUTHS)
-@pytest.mark.parametrize("corruption", caption_pairs.CORRUPTIONS)
+@pytest.mark.parametrize("truth", TRUTHS)
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
 def test_pairs_differ_by_one_false_partner(truth, corruption):
     made = list(caption_pairs.pairs(60, CONFIG, CaptionPairs(truth, corruption)))
     assert len(made) == 60

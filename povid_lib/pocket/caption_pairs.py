@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
 
 import numpy as np
 
 from povid_lib.data import corrupt_text, images
 from povid_lib.data.pairs import Change, Pair, Provenance, differences
-from povid_lib.files.settings import Share, Whole, check, one_of
-from povid_lib.pocket.config import PocketConfig
+from povid_lib.pocket.config import CaptionPairs, PocketConfig
 from povid_lib.pocket.lessons import lesson
 from povid_lib.world import worlds
 from povid_lib.world.annotators import Annotator, true_caption
@@ -26,38 +23,7 @@ from povid_lib.world.forms import form_of, sentence
 from povid_lib.world.objects import KINDS, NAMES
 from povid_lib.world.scenes import Scene, sample_scene
 
-TRUTHS = ("taught", "new")
-CORRUPTIONS = ("insert", "insert_within", "insert_even", "replace", "stranger")
 VERSION = "captions-1"  # count up with every change of what is written
-
-
-@dataclass(frozen=True)
-class CaptionPairs:
-    """What is written.
-
-    ``truth``: "taught", captions of the model's own instruction data, errors included; or "new", true captions of typical scenes
-    that no model has seen.
-    ``corruption``: "insert": the missing partner of an object that the caption names is claimed right behind it, so that the wrong
-    answer is the longer one; "insert_within": the same, where another object's sentence follows, so that it does not teach where a
-    caption ends; "insert_even": as "insert", and another object's sentence is left out of it; "replace": the missing
-    partner is named in the place of an object of the caption; "stranger": an object of another context is claimed anywhere, which
-    every caption allows, so that the chosen answers are not selected.
-    ``cleaned``: share of the taught captions that are written anew, without an error, from the truth of their picture.
-
-    Raises ``ValueError`` for an unknown truth or corruption, a share that is none, and new truth to be cleaned.
-    """
-
-    truth: Annotated[str, one_of(TRUTHS)] = "taught"
-    corruption: Annotated[str, one_of(CORRUPTIONS)] = "insert"
-    cleaned: Share = 0.0
-    seed: Whole = 0
-
-    def __post_init__(self) -> None:
-        check(self, self._combined())
-
-    def _combined(self) -> Iterator[str]:
-        if self.cleaned and self.truth != "taught":
-            yield f"cleaned is {self.cleaned}, and {self.truth} truth has no error; leave it out"
 
 
 def pairs(n: int, taught: PocketConfig, config: CaptionPairs = CaptionPairs()) -> Iterator[Pair]:
