@@ -71,7 +71,12 @@ def locate(image: str, images: str | Path | None = None) -> Path | None:
 def picture(image: str, images: str | Path | None = None) -> Image.Image:
     """The picture, RGB. Raises ``ValueError`` as ``locate`` does, and for a file that cannot be read."""
     path = locate(image, images)
-    return scene(image).image() if path is None else open_picture(path, f"image {image!r}").image
+    return _drawn(image).copy() if path is None else open_picture(path, f"image {image!r}").image
+
+
+@functools.lru_cache(maxsize=2048)  # 27 kB each; every epoch and every cache reads them again
+def _drawn(image: str) -> Image.Image:
+    return scene(image).image()
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,16 @@ LOCK = ".lock"  # in the folder; the file stays, the lock does not
 
 
 @contextmanager
-def locked(folder: str | Path) -> Iterator[None]:
+def locked(folder: str | Path, wait: bool = False) -> Iterator[None]:
     """Hold the folder, which is made if it is not there. The same process may hold it several times over.
 
-    Raises ``ValueError`` if another process holds it.
+    If another process holds it, it is waited for (``wait``), or ``ValueError`` raised.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.resolve() / LOCK, timeout=0, is_singleton=True)
+    lock = FileLock(folder.resolve() / LOCK, is_singleton=True)
     try:
-        lock.acquire()
+        lock.acquire(timeout=-1 if wait else 0)
     except Timeout as error:
         raise ValueError(f"{folder} is in use by another run; wait for its end, or give another folder.") from error
     try:

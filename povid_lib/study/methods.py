@@ -25,7 +25,7 @@ from povid_lib.pocket.lessons import recipe_of
 from povid_lib.study.measure import DECODINGS, WITH_CONSTANT
 from povid_lib.training import config, reference_cache
 from povid_lib.training import recipe as recipes
-from povid_lib.training.config import PRESETS
+from povid_lib.training.config import PRESETS, POVIDConfig
 from povid_lib.world.worlds import EDITION, EDITIONS
 
 DATA = ("truth", "relabelled", "sampled", "even", "corrected", "own", "swapped", "blanked")
@@ -124,13 +124,37 @@ class Study:
         ]
 
     def recipe(self, method: Method, seed: int) -> recipes.Recipe:
-        """One run's training; its pairs are made by ``rows``."""
+        """One run's training; its pairs are made by ``rows``. The first phase takes its reference from ``reference``."""
         folder = Path(self.out) / f"{method.name}-{seed}-{self.key(method, seed, 'train')}"
         text, both = (
             None if own is None else {**self.phase, **own, "seed": seed} for own in (method.text, method.both)
         )
+        shared = {"cache_dir": str(self.reference(method, seed))}
+        if text is not None:
+            text = shared | text
+        elif both is not None:
+            both = shared | both
         made, preset = str(folder / "rows.jsonl"), method.preset
         return recipes.Recipe(str(folder), self.model, made, str(folder), preset=preset, text=text, both=both)
+
+    def reference(self, method: Method, seed: int) -> Path:
+        """The folder of the reference's cache, which all runs share whose first phase reads the same pairs in the same way. Raises
+        ``ValueError`` for a method without a phase."""
+        phase = next(((name, own) for name in recipes.PHASES if (own := getattr(method, name)) is not None), None)
+        if phase is None:
+            raise ValueError(f"{method.name} is not trained, so that it has no reference; give it a phase.")
+        name, own = phase
+        how = POVIDConfig.preset(method.preset, **{"dispreference": name, **self.phase, **own, "seed": seed}).caches
+        data = {part: getattr(method, part) for part in ("data", "noise", "offline", "captions")}
+        parts = [data, seed, _weights(self.model), self.edition, self._pairs, how, code_of("train")]
+        return (
+            Path(self.out) / f"reference-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]}"
+        )
+
+    @property
+    def _pairs(self) -> Any:
+        """The settings of its pairs, and what they were made of."""
+        return self.offline if self.edition == "first" else [self.captions, asdict(recipe_of(self.model))]
 
     def key(self, method: Method, seed: int, what: str) -> str:
         """Twelve digits of everything that the run's training ("train") or its measures ("measure") depend on."""
@@ -144,7 +168,7 @@ class Study:
             "seed": seed,
             "model": _weights(self.model),
             "edition": self.edition,
-            "pairs": self.offline if self.edition == "first" else [self.captions, asdict(recipe_of(self.model))],
+            "pairs": self._pairs,
             "phase": self.phase,
         }
         parts["code"] = code_of("train")

@@ -48,6 +48,7 @@ def run(study: Study, only: Sequence[str] = (), part: tuple[int, int] = (0, 1)) 
         wanted = not only or method.name in only or method.group in only
         if wanted and at % part[1] == part[0] and not study.measured(method, seed).is_file():
             run_one(study, method, seed, base)
+            _tidy_reference(study, method, seed)
             done += 1
     return done
 
@@ -142,6 +143,16 @@ def _training(recipe: recipes.Recipe) -> dict[str, Any]:
             found[phase] = {"first": log[0], "last": log[-1], "steps": report["steps"], "rows": report["rows"]}
             found[phase]["seconds"] = report["log"][-1]["train_runtime"]
     return found
+
+
+def _tidy_reference(study: Study, method: Method, seed: int) -> None:
+    """Take a reference's cache away when no run needs it that is still to be measured, in this process or beside it."""
+    if not method.is_trained:
+        return
+    folder = study.reference(method, seed)
+    left = (m for m, s in jobs(study) if s == seed and m.is_trained and not study.measured(m, s).is_file())
+    if all(study.reference(m, seed) != folder for m in left):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _tidy(folder: Path) -> None:

@@ -95,6 +95,11 @@ def _all(out: Path) -> list[Path]:
     return [path for path in out.glob("checkpoint-*") if path.is_dir() and path.name.split("-")[1].isdigit()]
 
 
+def epoch(checkpoint: Path) -> float:
+    """How many epochs a whole checkpoint's training had done."""
+    return float(json.loads((checkpoint / _STATE).read_text(encoding="utf-8")).get("epoch") or 0.0)
+
+
 def _is_whole(checkpoint: Path) -> bool:
     try:
         state = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))

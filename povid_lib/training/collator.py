@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from reprlib import repr as shown
@@ -19,6 +20,7 @@ from povid_lib.data import conversations
 from povid_lib.data import images as images_module
 from povid_lib.training.conversations import Read, read
 
+_KNOWN = 4096  # rows whose tokens are kept, some kB each
 Side = Literal["chosen", "rejected"]
 SIDES: tuple[Side, Side] = ("chosen", "rejected")
 
@@ -32,7 +34,7 @@ class Tokens(TypedDict):
 
 class Batch(TypedDict):
     """Pairs as tensors. ``prompt`` (rows, P) is padded on the left and holds the image tokens; ``chosen`` (rows, C) and
-    ``rejected`` (rows, R) are padded on the right, and end with EOS.
+    ``rejected`` (rows, R) are padded on the right, and end with EOS (see ``end_token``).
     """
 
     row_ids: list[str]
@@ -49,7 +51,8 @@ class PairCollator:
     """Rows of TRL's columns (``images`` or ``image``, ``prompt``, ``chosen``, ``rejected``) with an ``id`` as a ``Batch``: those of
     ``trl_dataset.to_trl`` and ``trl_dataset.prepare_rows``. They are read by their shape, see ``data.conversations``.
 
-    ``max_length``: the longest prompt with its response, in tokens, that is let through.
+    ``max_length``: the longest prompt with its response, in tokens, that is let through. ``end_token``: whether an answer's EOS is
+    a token of it; without it nothing is learnt of where answers end.
 
     Raises ``ValueError``, with the row's id, for a row that is longer (it is not cut: that would take image tokens or the end of an
     answer away), one of another shape, with a special token in a text, whose prompt and answer melt together where they meet, or
@@ -58,6 +61,7 @@ class PairCollator:
 
     processor: LlavaProcessor
     max_length: int = 2048
+    end_token: bool = True
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> Batch:
         """The batch of these rows. Raises ``ValueError`` that names the row that cannot be read, or is too long."""
@@ -67,7 +71,8 @@ class PairCollator:
         encoded = self.processor(images=images, text=[row.prompt for row in read], padding=True, return_tensors="pt")
         prompt = Tokens(ids=encoded["input_ids"], mask=encoded["attention_mask"])
         pad = self.processor.tokenizer.pad_token_id
-        chosen, rejected = _padded([row.chosen for row in read], pad), _padded([row.rejected for row in read], pad)
+        end = None if self.end_token else -1
+        chosen, rejected = (_padded([getattr(row, side)[:end] for row in read], pad) for side in SIDES)
         return Batch(
             row_ids=[row["id"] for row in rows],
             digests=digest(encoded["pixel_values"], prompt, chosen, rejected),
@@ -81,7 +86,7 @@ class PairCollator:
     def read(self, row: Mapping[str, Any]) -> Read:
         """A row as text and tokens. Raises ``ValueError`` that names it, with all that is wrong with it."""
         try:
-            found, picture = read(self.processor, row), conversations.pictures_of(row)[0]
+            found, picture = self._read(row), conversations.pictures_of(row)[0]
             if not isinstance(picture, Image.Image):
                 raise ValueError(
                     f"its picture is {shown(picture)}; give an opened one, as `trl_dataset.prepare_rows` does"
@@ -95,6 +100,23 @@ class PairCollator:
         except ValueError as error:
             raise ValueError(f"Row {row['id']}: {str(error).rstrip('.')}.") from error
         return found
+
+    def _read(self, row: Mapping[str, Any]) -> Read:
+        """``read``, of what was read lately from memory: the checks, every cache and every epoch read the same rows."""
+        if conversations.row_faults(row):
+            return read(self.processor, row)  # raises
+        said = [row[name] for name in conversations.TEXTS]
+        key = json.dumps([said, self.processor.chat_template], sort_keys=True, default=repr)
+        found = self._known.get(key) or read(self.processor, row)
+        self._known.pop(key, None)
+        self._known[key] = found
+        if len(self._known) > _KNOWN:
+            del self._known[next(iter(self._known))]  # the one that was not asked for longest
+        return found
+
+    @functools.cached_property
+    def _known(self) -> dict[str, Read]:
+        return {}
 
     @functools.cached_property
     def _places(self) -> int:

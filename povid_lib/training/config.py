@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -125,12 +125,14 @@ class POVIDConfig(DPOConfig):
 
     ``objective``: the loss (see ``objectives``, whose row says which of the coefficients it reads). ``dispreference``: phase 1 of
     POVID is "text", phase 2 "both"; "image" alone is the paper's ablation. ``sft_weight`` adds that much cross-entropy on the
-    chosen answers; like ``label_smoothing``, it is for your own experiments. ``weakening``, ``masked_share``, ``noise_*``,
+    chosen answers; like ``label_smoothing``, it is for your own experiments. ``end_token``: whether answers are scored with their
+    EOS; without it nothing is learnt of where they end (a control of chapter 09). ``weakening``, ``masked_share``, ``noise_*``,
     ``noised_tokens``, ``scored_under``, ``reference_tokens``: see ``dispreference.ImageDispreference``, whose defaults are these.
 
     Each of these can be switched off and changes nothing but time and disk: ``shared_prefix`` (see ``logprobs``),
-    ``cache_reference`` (the reference reads each pair once, before training), ``cache_features`` (the vision tower too: 4.7 MB a
-    picture for LLaVA-1.5-7B in bfloat16). ``cache_dir``: where (default: in ``output_dir``).
+    ``cache_reference`` (the reference reads each pair once, before training, and each epoch's noised pictures at its beginning),
+    ``cache_features`` (the vision tower too: 4.7 MB a picture for LLaVA-1.5-7B in bfloat16, and as much for a noised one).
+    ``cache_dir``: where (default: in ``output_dir``).
 
     Raises ``ValueError`` for a value outside its range, a combination that means nothing, or a setting of TRL's own loss, which is
     not computed here.
@@ -142,6 +144,7 @@ class POVIDConfig(DPOConfig):
     beta1: NotNegative = 0.05
     beta2: NotNegative = 0.05
     sft_weight: NotNegative = 0.0
+    end_token: bool = True
     weakening: Literal["noise", "masking"] = "noise"
     masked_share: Share = 0.75
     noise_step: Annotated[int, Field(ge=0, lt=STEPS), Remedy(f"give a whole number from 0 to {STEPS - 1}")] = 500
@@ -236,6 +239,27 @@ class POVIDConfig(DPOConfig):
     def needs_noise(self) -> bool:
         """Whether the loss has a term for the image dispreference."""
         return "noised" in self.row.weights
+
+    @property
+    def caches_noised(self) -> bool:
+        """Whether the reference reads other pictures than its own, noised or cropped ones, and is cached."""
+        reads = self.needs_noise and (self.scored_under == "noised" or self.reference_tokens == "own")
+        return self.cache_reference and (reads or "weakened" in self.row.weights)
+
+    @property
+    def caches_hidden(self) -> bool:
+        """Whether the cache holds what the reference says of any token under the clear picture: the policy's are not known yet."""
+        scored = self.scored_under == "clean" and self.reference_tokens == "policy"
+        return self.cache_reference and self.needs_noise and scored
+
+    @property
+    def caches(self) -> dict[str, Any]:
+        """What of the settings the caches depend on: trainings of one model on one data set that agree in it may share a
+        ``cache_dir``."""
+        noise = asdict(self.image_dispreference) if self.needs_noise else self.row.weights
+        noised = [self.seed, noise] if self.caches_noised else None
+        read = {"hidden": self.caches_hidden, "features": self.cache_features, "noised": noised}
+        return read | {"end_token": self.end_token}
 
     @property
     def image_dispreference(self) -> ImageDispreference:

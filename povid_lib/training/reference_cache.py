@@ -3,14 +3,17 @@ features. Lies on disk as safetensors; memory stays flat.
 
 A cache belongs to one model, processor and template (its ``key.json``) and each row to its tokens and pixels (a digest beside it).
 Both are compared whenever the cache is used, so that nothing is taken from what was computed for something else.
+
+``build`` writes what a reader gives of each batch: ``clear`` reads it under its own pictures; ``noised_cache`` has the reader for
+noised ones.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -46,8 +49,12 @@ class Cached:
 
     chosen: Tensor
     rejected: Tensor
-    hidden: Tensor | None
-    features: Tensor | None
+    hidden: Tensor | None = None
+    features: Tensor | None = None
+
+
+Read = Callable[[Any, Batch], Mapping[str, list[Tensor]]]  # model and batch -> name -> a tensor a row
+_PADDED = ("hidden",)  # what is as long as an answer
 
 
 def key(model: LlavaForConditionalGeneration, processor: LlavaProcessor, adapter: str = "disabled") -> dict[str, str]:
@@ -72,6 +79,11 @@ def key(model: LlavaForConditionalGeneration, processor: LlavaProcessor, adapter
     }
 
 
+def versions(model: LlavaForConditionalGeneration) -> dict[str, int]:
+    """How often each weight of the base model was written to: cheap to compare, where ``key`` reads them all."""
+    return {name: tensor._version for name, tensor in model.named_parameters() if "lora_" not in name}
+
+
 def build(
     folder: Path,
     key: dict[str, str],
@@ -79,26 +91,24 @@ def build(
     collator: PairCollator,
     dataset: Any,
     accelerator: Accelerator,
-    hidden: bool,
-    features: bool,
+    read: Read,
     batch_size: int,
-    shared_prefix: bool = True,
-) -> None:
-    """Read every row that ``folder`` does not hold yet once with the adapters switched off, and write what is wanted to it.
+) -> RowCache:
+    """Read every row that ``folder`` does not hold yet once, write what ``read`` gives of it, and open the folder.
 
-    Each process takes every n-th row. A run that stops in between keeps the files that it has written. Raises ``ValueError`` as
-    ``RowCache`` does if the folder is of something else, and, before anything is read, if the text or the picture of any row has
-    changed since it was written there.
+    ``key``: what the cache depends on beside its rows, see ``key`` and ``clear``. Each process takes every n-th row. A run that
+    stops in between keeps the files that it has written. Raises ``ValueError`` as ``RowCache`` does if the folder is of something
+    else, and, before anything is read, if the text or the picture of any row has changed since it was written there.
     """
-    main, wanted = accelerator.is_main_process, key | {"hidden": str(hidden), "features": str(features)}
+    main = accelerator.is_main_process
     if main and not (folder / _KEY).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob("*.safetensors"):  # of what, nothing says
             left.unlink()
         with replacing(folder / _KEY) as part:
-            part.write_text(json.dumps(wanted), encoding="utf-8")
+            part.write_text(json.dumps(key), encoding="utf-8")
     accelerator.wait_for_everyone()
-    held = RowCache(folder, key, hidden, features)
+    held = RowCache(folder, key)
     ids = list(dataset.with_format(None)["id"])
     contents = dict(zip(ids, (_hash(row) for row in trl_dataset.contents(dataset)), strict=True))
     held.check_contents(contents)
@@ -106,11 +116,9 @@ def build(
     accelerator.wait_for_everyone()  # all have looked before one writes
     mine = Subset(dataset, missing[accelerator.process_index :: accelerator.num_processes])
     if missing:
-        _write_rows(
-            folder, held.next_shard, model, collator, mine, contents, accelerator, hidden, features, batch_size,
-            shared_prefix,
-        )  # fmt: skip
+        _write_rows(folder, held.next_shard, model, collator, mine, contents, accelerator, read, batch_size)
     accelerator.wait_for_everyone()
+    return RowCache(folder, key) if missing else held
 
 
 def _write_rows(
@@ -121,10 +129,8 @@ def _write_rows(
     mine: Subset[Any],
     contents: Mapping[str, str],
     accelerator: Accelerator,
-    hidden: bool,
-    features: bool,
+    read: Read,
     batch_size: int,
-    shared_prefix: bool,
 ) -> None:
     loader: Iterable[Batch] = DataLoader(mine, batch_size=batch_size, collate_fn=collator)
     wait = tqdm(loader, desc="reference", disable=not accelerator.is_local_main_process)
@@ -132,8 +138,9 @@ def _write_rows(
     ids: list[str] = []
     at = 0
     for batch in wait:
-        for row_id, found in _read(model, send_to_device(batch, accelerator.device), hidden, features, shared_prefix):
-            tensors |= {f"{len(ids)}.{name}": tensor.cpu().contiguous() for name, tensor in found.items()}
+        found = read(model, send_to_device(batch, accelerator.device)) | {"digest": list(batch["digests"])}
+        for row, row_id in enumerate(batch["row_ids"]):
+            tensors |= {f"{len(ids)}.{name}": of[row].cpu().contiguous() for name, of in found.items()}
             ids.append(row_id)
         at += len(batch["row_ids"])
         if len(ids) >= _SHARD or at == len(mine):
@@ -143,48 +150,66 @@ def _write_rows(
             shard, tensors, ids = shard + 1, {}, []
 
 
-def _read(
-    model: Any, batch: Batch, hidden: bool, features: bool, shared_prefix: bool
-) -> Iterable[tuple[str, dict[str, Tensor]]]:
+def clear(key: dict[str, str], hidden: bool, features: bool, shared_prefix: bool = True) -> tuple[dict[str, str], Read]:
+    """The cache of what the reference gives to the answers under their own pictures: its key and its reader.
+
+    ``hidden``, ``features``: whether it holds these beside the sums, see ``Cached``.
+    """
+
+    def read(model: Any, batch: Batch) -> dict[str, list[Tensor]]:
+        with reference(model) as base, last_hidden(base) as last:
+            pictures = image_features(base, batch["pixel_values"].to(base.dtype)) if features else None
+            logits = pair_logits(base, batch, shared_prefix, pictures)
+        found = {side: list(response_logps(of, batch, side)) for side, of in zip(SIDES, logits, strict=True)}
+        if hidden:
+            found["hidden"] = of_answers(last[0], batch)
+        return found if pictures is None else found | {"features": list(pictures)}
+
+    return key | {"hidden": str(hidden), "features": str(features)}, read
+
+
+@contextmanager
+def reference(model: Any) -> Iterator[LlavaForConditionalGeneration]:
+    """A model at rest without its adapters, and nothing to be differentiated."""
     adapted = isinstance(model, PeftModel)
     base: LlavaForConditionalGeneration = model.get_base_model() if adapted else model
     training = base.training
     base.eval()
-    with torch.no_grad(), model.disable_adapter() if adapted else nullcontext():
-        pictures = image_features(base, batch["pixel_values"].to(base.dtype)) if features else None
-        last: list[Tensor] = []
-        # the hidden states are what goes into lm_head: taken there, so that no second pass is needed
-        hook = base.lm_head.register_forward_pre_hook(lambda _, inputs: last.append(inputs[0])) if hidden else None
-        try:
-            logits = pair_logits(base, batch, shared_prefix, pictures)
-        finally:
-            if hook is not None:
-                hook.remove()
-        sums = {side: response_logps(of, batch, side) for side, of in zip(SIDES, logits, strict=True)}
-    base.train(training)
-    lengths = batch["chosen"]["mask"].sum(1).tolist()
-    for row, row_id in enumerate(batch["row_ids"]):
-        found: dict[str, Tensor] = {side: of[row] for side, of in sums.items()}
-        found["digest"] = batch["digests"][row]
-        if hidden:
-            found["hidden"] = last[0][row, : lengths[row]]
-        if pictures is not None:
-            found["features"] = pictures[row]
-        yield row_id, found
+    try:
+        with torch.no_grad(), model.disable_adapter() if adapted else nullcontext():
+            yield base
+    finally:
+        base.train(training)
+
+
+@contextmanager
+def last_hidden(base: LlavaForConditionalGeneration) -> Iterator[list[Tensor]]:
+    """Fills a list with the hidden states that go into ``lm_head``: taken there, so that no second pass is needed."""
+    last: list[Tensor] = []
+    hook = base.lm_head.register_forward_pre_hook(lambda _, inputs: last.append(inputs[0]))
+    try:
+        yield last
+    finally:
+        hook.remove()
+
+
+def of_answers(hidden: Tensor, batch: Batch) -> list[Tensor]:
+    """Of hidden states (rows, C or more, hidden size) those of each chosen answer, (its length, hidden size)."""
+    return [row[:length] for row, length in zip(hidden, batch["chosen"]["mask"].sum(1).tolist(), strict=True)]
 
 
 class RowCache:
     """A folder that ``build`` wrote, opened for reading.
 
-    Raises ``ValueError`` if it was built for another model, processor or template, lacks what is wanted, or is damaged.
+    ``key``: see ``build``. Raises ``ValueError`` if it was built for another model, processor or template, lacks what is wanted, or
+    is damaged.
     """
 
-    def __init__(self, folder: Path, key: dict[str, str], hidden: bool, features: bool):
+    def __init__(self, folder: Path, key: dict[str, str]):
         self.folder = folder
-        wanted = key | {"hidden": str(hidden), "features": str(features)}
         try:
             found = json.loads((folder / _KEY).read_text(encoding="utf-8"))
-            other = [name for name in wanted if found.get(name) != wanted[name]]
+            other = [name for name in key if found.get(name) != key[name]]
         except (ValueError, AttributeError) as error:
             raise ValueError(f"{folder / _KEY} is damaged ({error}); {_AGAIN}.") from error
         if other:
@@ -215,8 +240,9 @@ class RowCache:
                 f"others; {_AGAIN}."
             )
 
-    def rows(self, batch: Batch) -> Cached:
-        """The batch's rows. Raises ``ValueError`` for a row that the cache does not hold, or holds for other tokens or pixels."""
+    def rows(self, batch: Batch) -> dict[str, Tensor]:
+        """What it holds of the batch's rows, by name, on its device. Raises ``ValueError`` for a row that the cache does not hold,
+        or holds for other tokens or pixels."""
         found: dict[str, list[Tensor]] = {}
         for row_id, now in zip(batch["row_ids"], batch["digests"].cpu(), strict=True):
             if row_id not in self._where:
@@ -225,23 +251,18 @@ class RowCache:
                 )
             path, at = self._where[row_id]
             file = self._open(path)
-            names = [
-                name for name in ("chosen", "rejected", "hidden", "features") if f"{at}.{name}" in self._names(path)
-            ]
             if not torch.equal(file.get_tensor(f"{at}.digest"), now):
                 raise ValueError(
                     f"Row {row_id!r} has changed since the cache {self.folder} was built (text, picture or preprocessing); delete "
                     "the folder, it will be built again."
                 )
-            for name in names:
+            for name in self._names(path):
                 found.setdefault(name, []).append(file.get_tensor(f"{at}.{name}"))
         device = batch["chosen"]["ids"].device
-        return Cached(
-            torch.stack(found["chosen"]).to(device),
-            torch.stack(found["rejected"]).to(device),
-            pad_sequence(found["hidden"], batch_first=True).to(device) if "hidden" in found else None,
-            torch.stack(found["features"]).to(device) if "features" in found else None,
-        )
+        return {
+            name: (pad_sequence(of, batch_first=True) if name in _PADDED else torch.stack(of)).to(device)
+            for name, of in found.items()
+        }
 
     @cache  # noqa: B019 one cache object a training
     def _open(self, path: Path) -> Any:
@@ -251,8 +272,10 @@ class RowCache:
             raise ValueError(f"{path} is damaged ({error}); {_AGAIN}.") from error
 
     @cache  # noqa: B019
-    def _names(self, path: Path) -> frozenset[str]:
-        return frozenset(self._open(path).keys())
+    def _names(self, path: Path) -> tuple[str, ...]:
+        """What a file holds of its rows beside the digests."""
+        names = {name.partition(".")[2] for name in self._open(path).keys()}  # noqa: SIM118 it is no mapping
+        return tuple(sorted(names - {"digest"}))
 
 
 def _hash(text: str | bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -80,8 +81,11 @@ def record_of(settings: POVIDConfig, peft_config: LoraConfig | None = None) -> d
         )
     if settings.needs_noise:
         found |= asdict(settings.image_dispreference)
-    update = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * settings.world_size
-    return found | {"rows_per_update": update, "scheduler": str(settings.lr_scheduler_type)}
+    return found | {"rows_per_update": _rows_per_update(settings), "scheduler": str(settings.lr_scheduler_type)}
+
+
+def _rows_per_update(settings: POVIDConfig) -> int:
+    return settings.per_device_train_batch_size * settings.gradient_accumulation_steps * settings.world_size
 
 
 def data_digest(dataset: Any) -> str:
@@ -103,10 +107,16 @@ def disk_faults(model: LlavaForConditionalGeneration, settings: POVIDConfig, row
     text, vision = model.config.text_config, model.config.vision_config
     size = model.dtype.itemsize
     need = 0
-    if settings.cache_reference and settings.needs_noise and settings.scored_under == "clean":
-        need += rows * 128 * text.hidden_size * size  # a long answer has about 128 tokens
+    epochs = math.ceil(settings.num_train_epochs)
+    if settings.max_steps > 0:
+        epochs = math.ceil(settings.max_steps * _rows_per_update(settings) / rows)
+    noises = epochs if settings.caches_noised else 0  # a cache for each epoch's
+    if settings.cache_reference and settings.needs_noise and settings.reference_tokens == "policy":
+        answers = rows * 128 * text.hidden_size * size  # a long answer has about 128 tokens
+        need += answers * (1 if settings.scored_under == "clean" else epochs)
     if settings.cache_features:
-        need += rows * (vision.image_size // vision.patch_size) ** 2 * text.hidden_size * size
+        pictures = rows * (vision.image_size // vision.patch_size) ** 2 * text.hidden_size * size
+        need += pictures * (1 + noises)
     layer = 4 * 2 * text.hidden_size + 3 * (text.hidden_size + text.intermediate_size)
     adapter = text.num_hidden_layers * settings.lora_rank * layer * 4
     need += adapter * 3 * ((settings.save_total_limit or 10) + 1)

@@ -17,7 +17,16 @@ from trl import DPOTrainer
 
 from povid_lib.arguments import check_choice
 from povid_lib.files.lock import locked
-from povid_lib.training import checkpoints, checks, keywords, objectives, pair_scores, reference_cache, run_folder
+from povid_lib.training import (
+    checkpoints,
+    checks,
+    keywords,
+    noised_cache,
+    objectives,
+    pair_scores,
+    reference_cache,
+    run_folder,
+)
 from povid_lib.training.collator import Batch
 from povid_lib.training.config import POVIDConfig
 from povid_lib.training.losses import Logps, Metrics
@@ -61,8 +70,8 @@ class POVIDTrainer(DPOTrainer):
         checks.check(
             given.model, given.args, given.train, given.processor, given.collator, self._record, given.evaluation_sets
         )
-        base = reference_cache.key(given.model, given.processor)["model"]
-        self._record |= {"data": run_folder.data_digest(given.train), "base": base}
+        self._key = reference_cache.key(given.model, given.processor)
+        self._record |= {"data": run_folder.data_digest(given.train), "base": self._key["model"]}
         out = Path(given.args.output_dir)
         checks.refuse("The training cannot begin", run_folder.folder_faults(out, self._record))
         super().__init__(
@@ -76,7 +85,9 @@ class POVIDTrainer(DPOTrainer):
             peft_config=given.peft_config,
         )
         checks.check_trainable(self.model)
+        self._versions = reference_cache.versions(self.model.get_base_model())
         self._cache: reference_cache.RowCache | None = None
+        self._noised: tuple[int, reference_cache.RowCache] | None = None  # of one epoch
         self._means = Means(self.accelerator)
 
     # --- what is overridden of Trainer ---------------------------------------------------------------------------
@@ -94,6 +105,7 @@ class POVIDTrainer(DPOTrainer):
                     checks.refuse("It cannot go on", run_folder.folder_faults(checkpoint.parent, self._record))
                 whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
                 checkpoints.check(checkpoint, self.accelerator.unwrap_model(self.model), whole)
+                self.state.epoch = checkpoints.epoch(checkpoint)
             checks.check_optimizer(self.model, self.optimizer)
             self._check_best()
             if self.accelerator.is_main_process:
@@ -180,10 +192,13 @@ class POVIDTrainer(DPOTrainer):
     def logps(self, model: Any, batch: Batch) -> tuple[Logps, Logps, Metrics]:
         """See ``pair_scores.pair_logps``; counts the tokens that are read. The cache and the steps are the training's."""
         evaluating = self._means.evaluation
-        cached = None if self._cache is None or evaluating else self._cache.rows(batch)
+        epoch = 0 if evaluating else int(self.state.epoch or 0)
+        cached, cached_noised = (None, None) if self._cache is None or evaluating else self._held(batch, epoch)
         models = pair_scores.Models(model, self.accelerator.unwrap_model(model), not self.is_fsdp_enabled)
-        step = 0 if evaluating else self.state.global_step
-        found = pair_scores.pair_logps(models, batch, self.args, self.processing_class, step, cached)
+        step = self.state.global_step
+        found = pair_scores.pair_logps(
+            models, batch, self.args, self.processing_class, epoch, cached, cached_noised, step
+        )
         self._means.count(
             sum(int(text["mask"].sum()) for text in (batch["prompt"], batch["chosen"], batch["rejected"]))
         )
@@ -220,16 +235,33 @@ class POVIDTrainer(DPOTrainer):
             policy, reference, _ = self.logps(model, batch)
         checks.check_equal(batch["row_ids"], policy, reference)
 
+    def _held(self, batch: Batch, epoch: int) -> tuple[reference_cache.Cached | None, pair_scores.CachedNoised | None]:
+        """What the caches hold of a batch; that of an epoch's noise is built at its first step."""
+        assert self._cache is not None
+        cached = reference_cache.Cached(**self._cache.rows(batch))
+        if not self.args.caches_noised:
+            return cached, None
+        if self._noised is None or self._noised[0] != epoch:
+            made = noised_cache.noised(self._key, self.args, self.processing_class, epoch)
+            self._noised = epoch, self._built(f"noised-{epoch}", *made)
+        return cached, pair_scores.CachedNoised(**self._noised[1].rows(batch))
+
     def _open_cache(self) -> reference_cache.RowCache:
         settings: POVIDConfig = self.args
         base = self.accelerator.unwrap_model(self.model).get_base_model()
-        key = reference_cache.key(base, self.processing_class)
-        folder = Path(settings.cache_dir or Path(settings.output_dir) / "cache")
-        hidden = settings.cache_reference and settings.needs_noise and settings.scored_under == "clean"
-        wanted = {"hidden": hidden, "features": settings.cache_features}
+        if reference_cache.versions(base) != self._versions:  # written to since it was hashed
+            self._key = reference_cache.key(base, self.processing_class)
+        wanted = settings.caches_hidden, settings.cache_features, settings.shared_prefix
+        made = reference_cache.clear(self._key, *wanted)
+        return self._built("", *made)
+
+    def _built(self, name: str, key: dict[str, str], read: reference_cache.Read) -> reference_cache.RowCache:
+        settings: POVIDConfig = self.args
+        folder = Path(settings.cache_dir or Path(settings.output_dir) / "cache") / name
         self.model.to(self.accelerator.device)
-        reference_cache.build(
-            folder, key, self.model, self.data_collator, self.train_dataset, self.accelerator,
-            batch_size=settings.per_device_train_batch_size, shared_prefix=settings.shared_prefix, **wanted,
-        )  # fmt: skip
-        return reference_cache.RowCache(folder, key, **wanted)
+        alone = locked(folder, wait=True) if self.accelerator.is_main_process else nullcontext()
+        with alone, self.compute_loss_context_manager():
+            return reference_cache.build(
+                folder, key, self.model, self.data_collator, self.train_dataset, self.accelerator, read,
+                batch_size=settings.per_device_train_batch_size,
+            )  # fmt: skip

@@ -150,8 +150,16 @@ def moved(vlm, data, folder, **settings):
 
 
 def answers_of(vlm, trainer, model, batch):
-    generators = [pair_scores.chance(trainer.args.seed, row, trainer.state.global_step) for row in batch["row_ids"]]
-    return loss_gradient.answers(model, batch, trainer.args.image_dispreference, vlm.processor, generators)
+    how, generators = trainer.args.image_dispreference, pair_scores.chances(trainer.args.seed, batch, 0)
+    if how.noised_tokens != "sample":
+        return loss_gradient.answers(model, batch, how, vlm.processor, generators)
+    # the trainer's tokens have a chance of their own, apart from the noise's
+    shown = pair_scores.weaken(batch, how, vlm.processor, generators)
+    policy = pair_scores.views(model, batch, shown)
+    with torch.no_grad(), model.disable_adapter():
+        reference = pair_scores.views(model, batch, shown)
+    drawn = pair_scores.chances(trainer.args.seed, batch, 0, "policy")
+    return loss_gradient.choose(batch, policy, reference, how, drawn)
 
 
 @pytest.mark.parametrize("name", HOWS)

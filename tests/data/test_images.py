@@ -138,3 +138,11 @@ def test_what_cannot_be_a_picture_is_refused_by_name(folder):
                 pictures_of(folder, [Asked("1", name, "What?")])
     with pytest.raises(ValueError, match="is a pipe or a device"):
         open_picture("/dev/zero")
+
+
+def test_a_drawn_scene_is_the_callers_own():
+    """It is drawn once; what is done to one picture is not done to the next."""
+    name = "scene:train/typical/3"
+    one = images.picture(name)
+    one.putpixel((0, 0), (1, 2, 3))
+    assert images.picture(name).tobytes() == images.scene(name).image().tobytes() != one.tobytes()

@@ -33,3 +33,11 @@ def test_a_kill_leaves_no_lock(tmp_path):
     process.wait()
     with locked(tmp_path):
         pass
+
+
+def test_another_process_is_waited_for(tmp_path):
+    process = other(tmp_path, "import time; time.sleep(0.5); open(sys.argv[1] + '/end', 'w').close()")
+    assert process.stdout.readline() == "held\n"
+    with locked(tmp_path, wait=True):
+        assert (tmp_path / "end").is_file()
+    assert process.wait() == 0

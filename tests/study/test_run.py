@@ -17,7 +17,7 @@ from povid_lib.files import results
 from povid_lib.metrics import stats
 from povid_lib.study import measure, methods, pair_variants, report, run
 from povid_lib.study.methods import Method, Study
-from povid_lib.training import recipe
+from povid_lib.training import recipe, reference_cache
 from povid_lib.world.scenes import scenes
 from povid_lib.world.worlds import World
 from tests.support import training
@@ -69,6 +69,42 @@ def test_a_run_that_is_missing_is_made_again_and_alike(small):
     path.unlink()
     assert run.run(small, part=(0, 2)) + run.run(small, part=(1, 2)) == 1
     assert json.loads(path.read_text())["measures"] == before["measures"]
+
+
+def test_runs_on_the_same_pairs_share_a_reference(small):
+    """Whatever the learning rate and the loss; other pairs, another seed or another noise have their own."""
+    text = of(small, "both")
+    folder = small.reference(text, 0)
+    assert small.recipe(text, 0).phase("text").cache_dir == str(folder)
+    assert folder == small.reference(replace(text, name="other", text={"learning_rate": 1e-5, "objective": "dpo"}), 0)
+    image = replace(text, text=None, both={"scored_under": "noised"})
+    others = [
+        small.reference(text, 1), small.reference(replace(text, noise=0.1), 0),
+        small.reference(replace(text, data="relabelled"), 0), small.reference(replace(text, offline={"n": 9}), 0),
+        small.reference(replace(text, text={"cache_features": True}), 0), small.reference(image, 0),
+        small.reference(image, 1), small.reference(replace(image, both={"scored_under": "clean"}), 0),
+        small.reference(replace(image, both={"scored_under": "noised", "noise_step": 400}), 0),
+    ]  # fmt: skip
+    assert len({folder, *others}) == len(others) + 1
+    two = small.recipe(replace(text, both={}), 0)
+    assert two.phase("both").cache_dir is None, "its reference is what the first phase gave"
+    with pytest.raises(ValueError, match="base is not trained"):
+        small.reference(of(small, "base"), 0)
+
+
+def test_a_reference_is_read_once_and_goes_with_the_last_run_that_needs_it(small, vlm, tmp_path, monkeypatch):
+    rates = {"one": {"text": {"learning_rate": 1e-3}}, "two": {"text": {"objective": "dpo"}}}
+    groups = {"rates": {"seeds": 1, "methods": rates}}
+    study = replace(small, out=str(tmp_path), groups=groups, compare=[])
+    seen = []
+    written = reference_cache._write_rows
+    monkeypatch.setattr(reference_cache, "_write_rows", lambda *given: seen.append(1) or written(*given))
+    folder = study.reference(of(study, "one"), 0)
+    run.run(study, only=["one"])
+    assert folder.is_dir()
+    run.run(study)
+    assert not folder.exists()
+    assert len(seen) == 1
 
 
 def test_keys_follow_settings_weights_and_code(small, monkeypatch):

@@ -8,7 +8,10 @@ from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from povid_lib.models.chat_template import prompt_text, response_ids
-from povid_lib.training.collator import PairCollator, changed_tokens
+from povid_lib.training import collator as collator_module
+from povid_lib.training.collator import SIDES, PairCollator, changed_tokens
+from povid_lib.training.config import POVIDConfig
+from povid_lib.training.trainer import POVIDTrainer
 from tests.support import training
 
 
@@ -103,6 +106,24 @@ def test_refusals(vlm, data):
         PairCollator(vlm.processor)([{**row, "chosen": [{"role": "assistant", "content": " "}]}])
 
 
+def test_without_the_end_token_an_answer_is_one_token_shorter(vlm, data):
+    whole, cut = (PairCollator(vlm.processor, end_token=end)(data.select(range(3))) for end in (True, False))
+    eos = vlm.processor.tokenizer.eos_token_id
+    for side in SIDES:
+        for row in range(3):
+            ids, kept = (batch[side]["ids"][row][batch[side]["mask"][row].bool()].tolist() for batch in (whole, cut))
+            assert kept == ids[:-1]
+            assert ids[-1] == eos
+            assert eos not in kept
+
+
+def test_a_collator_and_settings_that_differ_about_the_end_are_refused(vlm, data, tmp_path):
+    args = POVIDConfig.preset("pocket", output_dir=str(tmp_path), end_token=False, per_device_train_batch_size=2)
+    assert POVIDTrainer(vlm.model, args, data, vlm.processor).data_collator.end_token is False
+    with pytest.raises(ValueError, match="data_collator has end_token True, the settings have False"):
+        POVIDTrainer(vlm.model, args, data, vlm.processor, data_collator=PairCollator(vlm.processor))
+
+
 def test_changed_tokens():
     batch = {
         "chosen": {
@@ -117,3 +138,22 @@ def test_changed_tokens():
     chosen, rejected = changed_tokens(batch)
     assert chosen.tolist() == [[0, 1, 0, 1, 0], [0, 0, 0, 0, 0]]
     assert rejected.tolist() == [[0, 1, 0, 0], [0, 1, 1, 0]]
+
+
+def test_a_row_is_read_once_and_its_faults_every_time(vlm, data, monkeypatch):
+    monkeypatch.setattr(collator_module, "_KNOWN", 2)
+    seen, real = [], collator_module.read
+    monkeypatch.setattr(collator_module, "read", lambda *given: seen.append(given[1]["id"]) or real(*given))
+    collator = PairCollator(vlm.processor)
+    first = collator.read(data[0])
+    assert collator.read({**data[0], "id": "another"}) == first
+    assert [collator.read(data[at]) for at in (1, 0, 2, 0)][1] == first
+    assert seen == [data[at]["id"] for at in (0, 1, 2)]
+    collator.read(data[1])
+    assert seen[3:] == [data[1]["id"]], "two rows are kept, those that were asked for last"
+    assert collator.read({**data[1], "chosen": data[0]["chosen"]}).chosen == first.chosen
+    for _ in range(2):
+        with pytest.raises(ValueError, match="chosen and rejected are equal"):
+            collator.read({**data[1], "rejected": data[1]["chosen"]})
+        with pytest.raises(ValueError, match="2 pictures"):
+            collator.read({**data[1], "images": data[1]["images"] * 2})

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from povid_lib.training import reference_cache
 from povid_lib.training.collator import PairCollator
 from povid_lib.training.logprobs import image_features, pair_logits, response_logps, token_logps
+from povid_lib.training.reference_cache import Cached
 from tests.support import training
 
 
@@ -19,16 +20,20 @@ def setup(vlm, tmp_path_factory):
     data = training.dataset(folder, 7)
     model, collator = training.tiny(vlm.processor), PairCollator(vlm.processor)
     key = reference_cache.key(model, vlm.processor)
-    reference_cache.build(
-        folder / "c", key, model, collator, data, Accelerator(), hidden=True, features=True, batch_size=3
-    )
-    return folder / "c", key, model, collator, data
+    of_it, read = reference_cache.clear(key, hidden=True, features=True)
+    reference_cache.build(folder / "c", of_it, model, collator, data, Accelerator(), read, batch_size=3)
+    return folder / "c", of_it, model, collator, data
+
+
+def sums_only(key):
+    """Key and reader of the least cache, for the same model."""
+    return reference_cache.clear(key, hidden=False, features=False)
 
 
 def test_rows_are_what_a_pass_gives(setup):
     folder, key, model, collator, data = setup
     batch = collator([data[5], data[1], data[2]])
-    found = reference_cache.RowCache(folder, key, hidden=True, features=True).rows(batch)
+    found = Cached(**reference_cache.RowCache(folder, key).rows(batch))
     with torch.no_grad():
         logits = pair_logits(model, batch)
         for side, of in zip(("chosen", "rejected"), logits, strict=True):
@@ -47,18 +52,18 @@ def test_rows_are_what_a_pass_gives(setup):
 
 def test_parts_that_were_not_asked_for_are_not_there(setup, vlm, tmp_path):
     _, key, model, collator, data = setup
-    reference_cache.build(
-        tmp_path / "c", key, model, collator, data, Accelerator(), hidden=False, features=False, batch_size=4
-    )
-    found = reference_cache.RowCache(tmp_path / "c", key, hidden=False, features=False).rows(collator([data[0]]))
+    least, read = sums_only(key)
+    made = reference_cache.build(tmp_path / "c", least, model, collator, data, Accelerator(), read, batch_size=4)
+    found = Cached(**made.rows(collator([data[0]])))
     assert found.hidden is None
     assert found.features is None
     with pytest.raises(ValueError, match=r"stale.*hidden"):
-        reference_cache.RowCache(tmp_path / "c", key, hidden=True, features=False)
+        reference_cache.RowCache(tmp_path / "c", least | {"hidden": "True"})
 
 
 def test_the_key_knows_weights_template_tokenizer_and_processor(setup, vlm, tmp_path):
-    _, key, model, _, _ = setup
+    _, _, model, _, _ = setup
+    key = reference_cache.key(model, vlm.processor)
     vlm.processor.tokenizer(
         ["a", "a cow"], padding=True
     )  # a call changes the tokenizer's state, but nothing that matters
@@ -83,12 +88,12 @@ def test_the_key_knows_weights_template_tokenizer_and_processor(setup, vlm, tmp_
 def test_a_stale_cache_is_refused(setup, part):
     folder, key, *_ = setup
     with pytest.raises(ValueError, match=rf"{folder} is stale: it was built with another {part}\. Delete"):
-        reference_cache.RowCache(folder, key | {part: "other"}, hidden=True, features=True)
+        reference_cache.RowCache(folder, key | {part: "other"})
 
 
 def test_a_row_that_has_changed_is_refused(setup):
     folder, key, _, collator, data = setup
-    opened = reference_cache.RowCache(folder, key, hidden=True, features=True)
+    opened = reference_cache.RowCache(folder, key)
     row = data[0]
     picture = row["images"][0].copy()
     picture.putpixel((3, 3), (0, 0, 0))
@@ -127,7 +132,8 @@ class Stopping:
 def test_a_stopped_build_keeps_what_it_has(setup, tmp_path, monkeypatch):
     _, key, model, collator, data = setup
     monkeypatch.setattr(reference_cache, "_SHARD", 2)
-    how = {"hidden": False, "features": False, "batch_size": 1}
+    key, read = sums_only(key)
+    how = {"read": read, "batch_size": 1}
     first, ids = Stopping(collator, data[5]["id"]), [data[at]["id"] for at in range(7)]
     with pytest.raises(KeyboardInterrupt):
         reference_cache.build(tmp_path / "c", key, model, first, data, Accelerator(), **how)
@@ -140,16 +146,17 @@ def test_a_stopped_build_keeps_what_it_has(setup, tmp_path, monkeypatch):
     assert third.read == []
     reference_cache.build(tmp_path / "w", key, model, collator, data, Accelerator(), **how)
     batch = collator([data[at] for at in range(7)])
-    found, whole = (reference_cache.RowCache(tmp_path / name, key, False, False).rows(batch) for name in "cw")
-    assert torch.equal(found.chosen, whole.chosen)
-    assert torch.equal(found.rejected, whole.rejected)
+    found, whole = (reference_cache.RowCache(tmp_path / name, key).rows(batch) for name in "cw")
+    for side in ("chosen", "rejected"):
+        assert torch.equal(found[side], whole[side])
 
 
 def test_files_without_a_key_are_not_taken_for_a_cache(setup, tmp_path):
     _, key, model, collator, data = setup
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "0000-00000.safetensors").write_bytes(b"half")
-    how = {"hidden": False, "features": False, "batch_size": 4}
+    key, read = sums_only(key)
+    how = {"read": read, "batch_size": 4}
     reference_cache.build(tmp_path / "c", key, model, collator, data, Accelerator(), **how)
     assert sum(name.endswith("digest") for name in load_file(tmp_path / "c" / "0000-00000.safetensors")) == len(data)
 
@@ -160,4 +167,4 @@ def test_a_damaged_file_is_named(setup, tmp_path, name):
     shutil.copytree(folder, tmp_path / "c")
     (tmp_path / "c" / name).write_bytes((folder / name).read_bytes()[:20])
     with pytest.raises(ValueError, match=rf"{name} is damaged .* delete the folder, it will be built again"):
-        reference_cache.RowCache(tmp_path / "c", key, True, True)
+        reference_cache.RowCache(tmp_path / "c", key)

@@ -218,7 +218,8 @@ def _other_photo_of_a_cache(w: World) -> Any:
     key = reference_cache.key(w.model, w.processor)
 
     def build(read: Any) -> None:
-        reference_cache.build(w.folder / "c", key, w.model, read, data, Accelerator(), False, False, batch_size=2)
+        of_it, reader = reference_cache.clear(key, hidden=False, features=False)
+        reference_cache.build(w.folder / "c", of_it, w.model, read, data, Accelerator(), reader, batch_size=2)
 
     def never(_rows: Any) -> Any:
         raise AssertionError("a row was read")
@@ -264,10 +265,8 @@ def _stale_cache(w: World) -> Any:
 def _changed_row(w: World) -> Any:
     collator = PairCollator(w.processor)
     key = reference_cache.key(w.model, w.processor)
-    reference_cache.build(
-        w.folder / "c", key, w.model, collator, w.data, Accelerator(), hidden=False, features=False, batch_size=4
-    )
-    opened = reference_cache.RowCache(w.folder / "c", key, hidden=False, features=False)
+    key, read = reference_cache.clear(key, hidden=False, features=False)
+    opened = reference_cache.build(w.folder / "c", key, w.model, collator, w.data, Accelerator(), read, batch_size=4)
     return opened.rows(collator([w.data[0] | {"chosen": _answer("There is a cow.")}]))
 
 

@@ -110,21 +110,21 @@ def test_the_reference_is_the_model_as_it_was(vlm, data, tmp_path):
         torch.testing.assert_close(getattr(policy, side), getattr(of_fresh, side), rtol=0, atol=1e-5)
 
 
-def test_noise_depends_on_seed_row_and_step_only(plain, data):
-    """Whatever stands beside the row; and another seed, row or step draws anew."""
+def test_noise_depends_on_seed_row_and_epoch_only(plain, data):
+    """Whatever stands beside the row; and another seed, row or epoch draws anew."""
 
-    def noised(numbers, step=plain.state.global_step, seed=plain.args.seed):
+    def noised(numbers, epoch=0, seed=plain.args.seed):
         batch = plain.data_collator([data[at] for at in numbers])
         models = pair_scores.Models(plain.model, plain.model)
         given = copy(plain.args)
         given.seed = seed
         with torch.no_grad():
-            policy, _, _ = pair_scores.pair_logps(models, batch, given, plain.processing_class, step)
+            policy, _, _ = pair_scores.pair_logps(models, batch, given, plain.processing_class, epoch)
         return policy.noised[-1]
 
     first = noised([0])
     torch.testing.assert_close(first, noised([1, 0]), rtol=0, atol=1e-4)
-    for other in (noised([0], step=plain.state.global_step + 1), noised([0], seed=plain.args.seed + 1)):
+    for other in (noised([0], epoch=1), noised([0], seed=plain.args.seed + 1)):
         assert (other - first).abs() > 1e-3
 
 
@@ -210,8 +210,8 @@ def test_a_cache_is_of_the_reference(vlm, data, tmp_path):
     batch = plain.data_collator([data[0], data[1]])
     _, reference, _ = plain.logps(plain.model, batch)
     found = moved._open_cache().rows(batch)
-    torch.testing.assert_close(found.chosen, reference.chosen, rtol=0, atol=1e-4)
-    torch.testing.assert_close(found.rejected, reference.rejected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(found["chosen"], reference.chosen, rtol=0, atol=1e-4)
+    torch.testing.assert_close(found["rejected"], reference.rejected, rtol=0, atol=1e-4)
 
 
 def test_the_image_alone_does_without_the_rejected_answer(tmp_path):
