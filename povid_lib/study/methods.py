@@ -22,7 +22,7 @@ from povid_lib.files.code_hash import code_hash
 from povid_lib.files.settings import Count, Fault, Name, Remedy, Share, one_of
 from povid_lib.pocket.config import CaptionPairs
 from povid_lib.pocket.lessons import recipe_of
-from povid_lib.study.measure import DECODINGS, WITH_CONSTANT
+from povid_lib.study.measure import DECODINGS, MARGIN, TESTED, WITH_CONSTANT
 from povid_lib.training import config, reference_cache
 from povid_lib.training import recipe as recipes
 from povid_lib.training.config import PRESETS, POVIDConfig
@@ -89,7 +89,8 @@ class Study:
     ``pocket.config.CaptionPairs``); the seed is the run's own. ``phase``: settings of every phase, under the method's.
     ``groups``: group -> what all its methods have, and ``methods``: name -> settings of ``Method``. ``compare``: pairs of methods
     to test against each other, beside the tests that every study has (``report.summarise``). ``primary``: the tests that are
-    declared beforehand, each [first method, second method, kind of scenes, measure]; all others explore.
+    declared beforehand, each [first method, second method, kind of scenes, measure]; all others explore. The measure "beyond" is
+    the margin over the end-token constant (see ``beyond_constant``).
 
     Raises ``ValueError`` with every setting that does not exist or cannot have its value, names that stand twice, and comparisons
     that are no two methods. Nothing is loaded before a ``key`` is asked for.
@@ -234,9 +235,9 @@ def faults(values: Mapping[str, Any]) -> list[Fault]:
             found.append(Fault("compare", f" holds {pair}; give the names of two methods"))
     for test in primary if isinstance(primary, list) else ():
         named = isinstance(test, list) and len(test) == 4 and all(name in names for name in test[:2])
-        if not named or test[2] not in SPLITS or not isinstance(test[3], str):
-            kinds = " or ".join(SPLITS)
-            found.append(Fault("primary", f" holds {test}; give two methods, {kinds}, and a measure such as chair_s"))
+        if not named or test[2] not in SPLITS or test[3] not in (*TESTED, MARGIN):
+            kinds, measures = " or ".join(SPLITS), ", ".join((*TESTED, MARGIN))
+            found.append(Fault("primary", f" holds {test}; give two methods, {kinds}, and one of {measures}"))
     return found
 
 

@@ -163,7 +163,7 @@ def test_a_report_names_what_is_missing(small):
 def test_declared_tests_are_corrected_among_themselves_only(small):
     runs = {m.name: [json.loads(small.measured(m, s).read_text()) for s in range(m.seeds)] for m in small.methods}
     declared = [["shuffled", "both", "typical", "words"], ["base", "both", "counter_typical", "chair_s"]]
-    found = report.primary(runs, declared)
+    found = report.primary(small.methods, runs, declared)
     alone = stats.crossed_compare(
         report.sums(runs["shuffled"], "typical", "words"), report.sums(runs["both"], "typical", "words")
     )
@@ -172,7 +172,7 @@ def test_declared_tests_are_corrected_among_themselves_only(small):
         sorted(multipletests([t["p"] for t in found], method="holm")[1])
     )
     assert [t["measure"] for t in found] == ["words", "chair_s"]
-    assert report.primary(runs, []) == []
+    assert report.primary(small.methods, runs, []) == []
 
 
 def test_power_is_how_often_a_difference_is_found():
@@ -371,7 +371,7 @@ def test_swapped_and_blanked_take_the_picture_away(truth, tmp_path):
     blank = pair_variants.blanked(truth, tmp_path)
     shown = np.asarray(images.picture(blank[0].image, tmp_path))
     assert {p.image for p in blank} == {pair_variants.BLANK}
-    assert np.ptp(shown.reshape(-1, 3).astype(int), axis=0).max() < 30, "nothing is drawn on it"
+    assert np.ptp(shown.reshape(-1, 3).astype(int), axis=0).max() < 34, "nothing is drawn on it, its paper apart"
 
 
 def test_too_few_errors_are_refused(vlm, small, monkeypatch):

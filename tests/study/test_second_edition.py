@@ -134,6 +134,7 @@ def test_a_model_without_its_recipe_is_refused(study, tmp_path):
         ({"edition": "third"}, "edition"),
         ({"primary": [["base", "nobody", "typical", "chair_s"]]}, "primary holds .*give two methods"),
         ({"primary": [["base", "base", "mixed", "chair_s"]]}, "typical or counter_typical"),
+        ({"primary": [["base", "base", "typical", "chair"]]}, "one of chair_s, .*beyond"),
         ({"split": "train"}, "split"),
         ({"edition": "first", "captions": {"n": 4}}, "captions are pairs of the second edition"),
         ({"edition": "second", "offline": {"n": 4}}, "offline are pairs of the first edition"),
