@@ -1,12 +1,12 @@
 """Which learning rate each method is tested at: one rule for all, on validation scenes.
 
-Of a method's runs that write readable captions and whose recall of seen objects is at most 2 points below the untuned model's, on both
-kinds of scenes, the one with the lowest CHAIR_s on counter-typical scenes. If there is none, of the readable ones the one that keeps
-most recall, and the method counts as costly.
+Of a method's runs that write readable captions and whose recall of seen objects is at most 2 points below the untuned model's, on
+both kinds of scenes, the one with the lowest CHAIR_s on counter-typical scenes. If there is none, of the readable ones the one that
+keeps most recall, and the method counts as costly.
 
-All of it but *readable* was declared before the grid ran. At the highest rate half a sentence in each caption of the preference methods
-is none of the language, which no measure of hallucination counts: the rule as it was would have chosen such runs. It was mended
-before any scene of the test split was described.
+All of it but *readable* was declared before the grid ran. At the highest rate half a sentence in each caption of the preference
+methods is none of the language, which no measure of hallucination counts: the rule as it was would have chosen such runs. It was
+mended before any method had described a scene of the test split.
 """
 
 from __future__ import annotations
