@@ -51,7 +51,7 @@ SHOWN = (
 
 def taught(kind: str, n: int, split: str) -> dict[str, float]:
     """The profile of captions that the annotator writes about the scenes."""
-    author, rng, batch = lessons.author(RECIPES[EDITION]), np.random.default_rng(0), held_out(kind, n, split, EDITION)
+    author, rng, batch = lessons.author(RECIPES[EDITION]), np.random.default_rng(0), held_out(kind, n, split)
     return profile(batch, [author.caption(scene, rng) for scene in batch])
 
 
@@ -80,7 +80,7 @@ def unsupported(odds: float, constant: float) -> Callable[..., list[models.Answe
 
 def marks(vlm: VLM) -> dict[str, float]:
     """Do the eyes tell what a mark is, or that there is one? A linear probe of the frozen tower, where a mark's centre lies."""
-    batch = list(scenes(1600, world(EDITION, "mixed"), "train", start=9_000_000))
+    batch = list(scenes(1600, world("mixed"), "train", start=9_000_000))
     features = patch_features(vlm, batch).numpy()
     kind, there = list[tuple[int, int, int]](), list[tuple[int, int, int]]()
     for at, scene in enumerate(batch):
@@ -116,7 +116,7 @@ def main(model: str, split: str, n: int, name: str) -> None:
     ways |= {f"unsupported {odds:g} {constant:g}": unsupported(odds, constant) for odds, constant in UNSUPPORTED}
     for kind in SPLITS:
         found[kind] = {"taught": taught(kind, 2 * n, split)}
-        batch = held_out(kind, n, split, EDITION)
+        batch = held_out(kind, n, split)
         for label, decode in ways.items():
             found[kind][label] = said(vlm, batch, decode)
             print(f"{kind:16}{label:20}", *(f"{k}={found[kind][label][k]:.3f}" for k in SHOWN), flush=True)

@@ -20,6 +20,7 @@ from povid_lib.models.llava import VLM
 from povid_lib.training.dispreference import Tokens, dispreferred_tokens
 from povid_lib.world.captions import NUMBERS, PROMPT, WORDS, detailed_caption, short_caption
 from povid_lib.world.drawing import COLOURS, SIZES
+from povid_lib.world.forms import varied_caption
 from povid_lib.world.items import POSITIONS, Item
 from povid_lib.world.objects import KINDS, NAMES
 from povid_lib.world.scenes import Scene
@@ -57,13 +58,14 @@ def _beginning(words: Sequence[str]) -> tuple[str, ...]:
 
 
 @functools.cache
-def _grammar() -> dict[tuple[str, ...], set[str]]:
-    """What classes of word follow each beginning of a sentence in 4,000 true captions; there are about a hundred beginnings."""
+def _grammar(edition: str) -> dict[tuple[str, ...], set[str]]:
+    """What classes of word follow each beginning of a sentence in 4,000 true captions; there are some hundred beginnings."""
     rng = np.random.default_rng(0)
     found: dict[tuple[str, ...], set[str]] = {}
+    detailed = detailed_caption if edition == "first" else varied_caption
     for k in range(4000):
         items = [_random_item(name, rng) for name in rng.choice(NAMES, 3, replace=False)]
-        text = (detailed_caption if k % 4 else short_caption)(items, rng)
+        text = (detailed if k % 4 else short_caption)(items, rng)
         before: tuple[str, ...] = ()
         for word in re.findall(r"\w+|[.,]", text):
             found.setdefault(before, set()).add(_class_of(word))
@@ -78,19 +80,20 @@ def _random_item(name: str, rng: np.random.Generator) -> Item:
 
 
 def sort_of(scene: Scene, labels: Sequence[str], at: int, token: str) -> str:
-    """Which of ``SORTS`` a dispreferred token is in place of ``labels[at]``, one token of a true caption.
+    """Which of ``SORTS`` a dispreferred token is in place of ``labels[at]``, one word of a true caption.
 
-    Raises ``ValueError`` for a caption that is not made of this world's sentences.
+    Raises ``ValueError`` for a caption that is not made of the sentences of the scene's world.
     """
     words, token = [label.strip() for label in labels], token.strip()
+    grammar = _grammar(scene.edition)
     before, label = _beginning(words[:at]), words[at]
-    if _class_of(label) not in _grammar().get(before, ()):
+    if _class_of(label) not in grammar.get(before, ()):
         raise ValueError(f"sort_of: {label!r} after {' '.join(words[:at])!r} is in no caption of the pocket world.")
     if token in (label, END):
         return "same" if token == label else "end"
     its, true = _class_of(token), _class_of(label)
     misplaced = token.isalpha() and token[0].isupper() != (not before)
-    if misplaced or its not in _grammar()[before]:
+    if misplaced or its not in grammar[before]:
         return "nonsense"
     if its == "object":
         meant = next(WORDS[word.lower()] for word in words[at:] if word.lower() in WORDS)
@@ -105,9 +108,21 @@ def sort_of(scene: Scene, labels: Sequence[str], at: int, token: str) -> str:
     return "wording"
 
 
+def _words(pieces: Sequence[str]) -> list[tuple[str, int, int]]:
+    """The words that a caption's tokens spell, full stops and commas among them, each with its first and its last token."""
+    found: list[tuple[str, int, int]] = []
+    for at, piece in enumerate(pieces):
+        if found and piece[:1].isalpha() and found[-1][0].isalpha():
+            word, first, _ = found.pop()
+            found.append((word + piece, first, at))
+        else:
+            found.append((piece.strip(), at, at))
+    return found
+
+
 @dataclass(frozen=True)
 class Sorted:
-    """What the dispreferred tokens of some captions are; intervals over pictures.
+    """What the dispreferred tokens of some captions are; intervals over pictures. Words of several tokens are left out.
 
     ``changed``: share of all positions whose token is not the label. ``shares``: of each of ``SORTS`` but "same" among those that
     changed. ``at_objects``: of each of ``SORTS`` among the positions at which the caption names an object. ``commonest``: per
@@ -154,15 +169,20 @@ def sorts(
             vlm, [show(scene) for scene in batch], [PROMPT] * len(batch), captions, weaken=weaken
         )
         for row, (scene, (ids, logps)) in enumerate(zip(batch, rows, strict=True)):
-            labels = [decode([i]).strip() for i in ids.tolist()]
-            for at, token in enumerate(dispreferred_tokens(logps, ids, tokens, generator).tolist()):
-                word = decode([token]).strip()
-                sort = sort_of(scene, labels, at, word)
+            labels = _words([decode([i]) for i in ids.tolist()])
+            other = dispreferred_tokens(logps, ids, tokens, generator).tolist()
+            for at, (label, first, last) in enumerate(labels):
+                if (
+                    first != last
+                ):  # a word of several tokens, such as "Some" at the beginning; what would take its place is no word
+                    continue
+                word = decode([other[first]]).strip()
+                sort = sort_of(scene, [text for text, _, _ in labels], at, word)
                 everywhere[row, SORTS.index(sort)] += 1
-                if labels[at].lower() in WORDS:
+                if label.lower() in WORDS:
                     at_objects[row, SORTS.index(sort)] += 1
                 if sort != "same":
-                    pairs[sort][labels[at], word] += 1
+                    pairs[sort][label, word] += 1
     changed = everywhere[:, 1:].sum(1).tolist()
     return Sorted(
         changed=ratio(changed, everywhere.sum(1).tolist()),

@@ -19,7 +19,7 @@ from povid_lib.world.captions import mentioned
 from povid_lib.world.objects import NAMES
 from povid_lib.world.patches import patch_labels
 from povid_lib.world.scenes import Scene, draw, scenes
-from povid_lib.world.worlds import world
+from povid_lib.world.worlds import EDITION, world
 
 
 @torch.inference_mode()
@@ -45,13 +45,13 @@ class Probe:
         return _evidence(self.regression, vlm, batch) > self.threshold
 
 
-def fit_probe(vlm: VLM, edition: str = "first") -> Probe:
+def fit_probe(vlm: VLM, edition: str = EDITION) -> Probe:
     """Logistic regression from one patch's features to the kind that owns the patch, on 3,000 mixed training scenes of an edition.
 
     An object counts as found where any patch gives it more than a threshold, chosen for the best F1 on 500 mixed validation
     scenes.
     """
-    mixed = world(edition, "mixed")
+    mixed = world("mixed", edition)
     fit_on = list(scenes(3000, mixed, "train", start=9_000_000))
     features = patch_features(vlm, fit_on).flatten(0, 1).numpy()
     labels = np.concatenate([patch_labels(s, draw(s)[1])["kind"] for s in fit_on])

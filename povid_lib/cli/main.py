@@ -15,6 +15,7 @@ from povid_lib.cli.classroom import archive, assign, grade
 from povid_lib.cli.evaluate import evaluate
 from povid_lib.cli.pairs import app as pairs_app
 from povid_lib.cli.pocket import pocket_app
+from povid_lib.world.worlds import EDITION
 
 
 class Plain(TyperGroup):
@@ -70,15 +71,15 @@ def main() -> None:
 def world(
     cooccurrence: Annotated[float, typer.Option(help="Multiplies every pair's strength.")] = 1.0,
     edition: Annotated[
-        str, typer.Option(help="Of the world: first, or second with objects that cannot be made out.")
-    ] = "first",
+        str, typer.Option(help="Of the world: second with objects that cannot be made out, or first without them.")
+    ] = EDITION,
 ) -> None:
     """Print the pocket world's table of co-occurrence: P(partner | object) for all 24 pairs."""
     from povid_lib.world import worlds
     from povid_lib.world.worlds import cooccurrence_table
 
     typer.echo(f"{'context':<8} {'object':<9} {'partner':<9} P(partner | object)")
-    for context, name, partner, p in cooccurrence_table(worlds.world(edition, cooccurrence=cooccurrence)):
+    for context, name, partner, p in cooccurrence_table(worlds.world(edition=edition, cooccurrence=cooccurrence)):
         typer.echo(f"{context:<8} {name:<9} {partner:<9} {p:.3f}")
 
 

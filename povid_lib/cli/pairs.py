@@ -12,6 +12,7 @@ import typer
 from povid_lib.cli.options import options_of
 from povid_lib.cli.rewrite import rewrite
 from povid_lib.data.corrupt_text import Offline
+from povid_lib.pocket.config import CaptionPairs
 
 if TYPE_CHECKING:  # the modules themselves are imported where a command needs them, so that help comes at once
     from povid_lib.data.audit import Audit
@@ -58,6 +59,37 @@ def make(
     out.parent.mkdir(parents=True, exist_ok=True)
     written = pair_files.write(out, tqdm(made, total=n, desc="pairs", disable=None))
     typer.echo(f"{written} pairs written to {out}.")
+
+
+@app.command()
+@options_of("config", CaptionPairs, {None: ("truth", "corruption", "cleaned", "seed")})
+def captions(
+    *,
+    out: Annotated[Path, typer.Option(help="File to write; it must not exist yet.")],
+    n: Annotated[int, typer.Option(min=1, help="Pairs, one a caption.")] = 1280,
+    model: Annotated[
+        str, typer.Option(help='"pocket", or a folder of povid pocket train: whose instruction data.')
+    ] = "pocket",
+    config: CaptionPairs,
+) -> None:
+    """Make pairs from the pocket model's instruction data, as POVID does from LLaVA's: the false answer claims a missing partner.
+
+    ```
+    povid pairs captions --out pairs.jsonl
+    povid pairs captions --out even.jsonl --corruption insert_even --n 640
+    ```
+    """
+    from povid_lib.data import pair_files
+    from povid_lib.pocket import caption_pairs
+    from povid_lib.pocket.lessons import recipe_of
+
+    made = list(caption_pairs.pairs(n, recipe_of(model), config))
+    if len(made) < n:
+        raise ValueError(
+            f"--n is {n}, and the captions of {model!r} allow {len(made)} such pairs; ask for as many, or fewer."
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    typer.echo(f"{pair_files.write(out, made)} pairs written to {out}.")
 
 
 app.command()(rewrite)

@@ -10,6 +10,7 @@ import typer
 
 from povid_lib.arguments import check_choice
 from povid_lib.pocket.config import RECIPES
+from povid_lib.world.worlds import EDITION
 
 MOST_SHARE = 100  # times the recipe's steps: weeks
 pocket_app = typer.Typer(no_args_is_help=True, help="The pocket model: make it, examine it, put it into the browser.")
@@ -20,7 +21,7 @@ def pocket_train(
     out: Annotated[Path, typer.Option(help="Folder for the model; a run that was stopped there goes on.")] = Path(
         "runs/pocket"
     ),
-    edition: Annotated[str, typer.Option(help=f"Of the world and its recipe: {', '.join(RECIPES)}.")] = "first",
+    edition: Annotated[str, typer.Option(help=f"Of the world and its recipe: {', '.join(RECIPES)}.")] = EDITION,
     seed: Annotated[int, typer.Option(help="Another seed: other scenes, texts and initial weights.")] = 0,
     cooccurrence: Annotated[float, typer.Option(help="Strength of co-occurrence in the world it learns from.")] = 1.0,
     annotator_error: Annotated[

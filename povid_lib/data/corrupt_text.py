@@ -17,15 +17,18 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from povid_lib.data import images
 from povid_lib.data.pairs import Change, Pair, Provenance, differences
 from povid_lib.files.settings import Remedy, Whole, check, one_of
-from povid_lib.world.captions import DETAILED_PROMPTS, SYNONYMS, detailed_caption, mentioned
+from povid_lib.world import worlds
+from povid_lib.world.annotators import truthful
+from povid_lib.world.captions import DETAILED_PROMPTS, SYNONYMS, mentioned
 from povid_lib.world.drawing import COLOURS
 from povid_lib.world.items import POSITIONS, Item
 from povid_lib.world.objects import KINDS, NAMES
 from povid_lib.world.questions import attribute_questions
 from povid_lib.world.scenes import Scene, sample_scene
-from povid_lib.world.worlds import WORLD_KINDS, World
+from povid_lib.world.worlds import EDITION, EDITIONS, WORLD_KINDS
 
 VERSION = "offline-1"  # count up with every change of what is written
 FIRST = 300_000_000  # pairs come from training scenes that no run of the pocket model has used (20 million a seed)
@@ -42,7 +45,8 @@ class Offline:
     ``difficulty``: which object takes the place of a true one: "random": any absent one; "context": an absent one of the
     picture's contexts; "partner": a missing partner of what is in the picture, which is what the language prior expects.
     ``objects``, ``relations``, ``attributes``, ``reasoning``: weights of the kinds; a scene that does not allow one gets another.
-    ``world``: the kind of scene (see ``World``); of the unchanged world only, as a pair names its scene by split, kind and index.
+    ``world``: the kind of scene (see ``World``), and ``edition`` of the world: its dials as printed, as a pair names its scene by
+    edition, split, kind and index.
     ``seed``: another seed, other pairs.
 
     Raises ``ValueError`` for an unknown difficulty or world, a weight that is negative or not finite, a negative seed, or weights
@@ -62,6 +66,7 @@ class Offline:
     attributes: Annotated[Weight, Field(description="Weight of false colours, sizes and numbers.")] = 0.2
     reasoning: Annotated[Weight, Field(description="Weight of a false step and the wrong result after it.")] = 0.2
     world: Annotated[str, one_of(WORLD_KINDS)] = "typical"
+    edition: Annotated[str, one_of(EDITIONS), Field(description="Of the world that the scenes are of.")] = EDITION
     seed: Annotated[Whole, Field(description="Another seed: other scenes, other pairs.")] = 0
 
     def __post_init__(self) -> None:
@@ -90,7 +95,7 @@ def pairs(n: int, config: Offline = Offline()) -> Iterator[Pair]:
     """
     if not isinstance(n, Integral) or not 1 <= n <= MOST:
         raise ValueError(f"pairs: n is {n!r}; give a whole number from 1 to {MOST:,}, and another seed for more.")
-    world, first = World(config.world), FIRST + config.seed * SCENES
+    world, first = worlds.world(config.world, config.edition), FIRST + config.seed * SCENES
     found = (pair_of(sample_scene(index, world, "train"), config) for index in itertools.count(first))
     return itertools.islice((pair for pair in found if pair is not None), n)
 
@@ -105,10 +110,10 @@ def pair_of(scene: Scene, config: Offline = Offline()) -> Pair | None:
             found = _reasoning(scene, rng) if kind == "reasoning" else _caption(scene, str(kind), config, rng)
             if found is not None:
                 prompt, chosen, rejected, changes = found
-                split, world, index = scene.key
+                image = images.name_of(scene)
                 return Pair(
-                    id=f"{split}-{world}-{index}-{config.difficulty}-{config.seed}",
-                    image=f"scene:{split}/{world}/{index}",
+                    id=f"{image.removeprefix('scene:').replace('/', '-')}-{config.difficulty}-{config.seed}",
+                    image=image,
                     prompt=prompt,
                     chosen=chosen,
                     rejected=rejected,
@@ -126,8 +131,9 @@ Found = tuple[str, str, str, tuple[Change, ...]]  # prompt, chosen, rejected, ch
 
 def _caption(scene: Scene, kind: str, config: Offline, rng: np.random.Generator) -> Found | None:
     """Corrupt one item and write both captions from one stream of chance, so that their wording is the same."""
-    items = list(scene.salient)
-    at = int(rng.integers(len(items)))
+    items = list(scene.salient) if scene.edition == "first" else truthful(scene).claims(scene, rng)
+    seen = [at for at, item in enumerate(items) if not item.unseen]
+    at = seen[rng.integers(len(seen))]
     if items[at].name in SYNONYMS:  # its noun draws from the stream
         return None
     corrupt = {"object": _false_object, "relation": _false_place, "attribute": _false_attribute}[kind]
@@ -136,7 +142,7 @@ def _caption(scene: Scene, kind: str, config: Offline, rng: np.random.Generator)
         return None
     seed = int(rng.integers(2**31))
     chosen, rejected = (
-        detailed_caption(items_, np.random.default_rng(seed))
+        truthful(scene).written(items_, np.random.default_rng(seed))
         for items_ in (items, [*items[:at], false, *items[at + 1 :]])
     )
     spans = differences(chosen, rejected)

@@ -34,7 +34,7 @@ def scene(image: str) -> Scene:
     if match is None:
         raise ValueError(f"image {image!r} names no scene; {_WANTED}")
     edition, split, kind, index = match.groups()
-    return sample_scene(int(index), worlds.world(edition or "first", kind), split)
+    return sample_scene(int(index), worlds.world(kind, edition or "first"), split)
 
 
 def name_of(scene: Scene) -> str:

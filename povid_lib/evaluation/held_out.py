@@ -19,19 +19,19 @@ from povid_lib.models.llava import VLM
 from povid_lib.world.captions import PROMPT, mentioned
 from povid_lib.world.questions import Question, polls
 from povid_lib.world.scenes import Scene, scenes
-from povid_lib.world.worlds import world
+from povid_lib.world.worlds import EDITION, world
 
 SPLITS = ("typical", "counter_typical")
 ROWS = 128  # answers that are written at once where they are kept
 Decode = Callable[[VLM, Sequence[Image.Image], Sequence[str]], list[str]]  # pictures and as many prompts -> answers
 
 
-def held_out(kind: str, n: int = 500, split: str = "test", edition: str = "first") -> list[Scene]:
+def held_out(kind: str, n: int = 500, split: str = "test", edition: str = EDITION) -> list[Scene]:
     """The first ``n`` held-out scenes of a kind, "typical" or "counter_typical". ``split``: "validation" for what is chosen,
     "test" for what is reported. ``edition``: of the world. Raises ``ValueError`` for fewer than one."""
     if n < 1:
         raise ValueError(f"held_out: n is {n}; ask for one scene or more.")
-    return list(scenes(n, world(edition, kind), split))
+    return list(scenes(n, world(kind, edition), split))
 
 
 def greedy(vlm: VLM, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> list[str]:

@@ -29,7 +29,7 @@ from povid_lib.world.objects import CONTEXTS, KINDS
 from povid_lib.world.patches import PATCH
 from povid_lib.world.questions import attribute_questions, exist_question, place_question
 from povid_lib.world.scenes import scenes
-from povid_lib.world.worlds import World
+from povid_lib.world.worlds import EDITION, World
 
 IMAGE_TOKENS = (SIDE // PATCH) ** 2
 SPECIAL = ("<pad>", "<s>", "</s>", "<image>")
@@ -60,7 +60,7 @@ def _corpus(edition: str, n: int = 3000) -> Iterator[str]:
         yield author.caption(scene, rng, detailed=False)
         for question in [*attribute_questions(scene, rng), *(exist_question(x, True, rng) for x in scene.names)]:
             yield f"USER: {question.prompt} ASSISTANT: {question.answer}"
-    for scene in scenes(300):
+    for scene in scenes(300, World()):
         if place := place_question(scene):
             yield f"USER: {place.prompt} ASSISTANT: {place.answer}"
     words = [w for kind in KINDS.values() for w in (kind.name, kind.plural or kind.name)]
@@ -69,7 +69,7 @@ def _corpus(edition: str, n: int = 3000) -> Iterator[str]:
         yield f" {word}. {word.capitalize()} {word}," * 20
 
 
-def build_tokenizer(edition: str = "first") -> PreTrainedTokenizerFast:
+def build_tokenizer(edition: str = EDITION) -> PreTrainedTokenizerFast:
     """A byte-level BPE whose merges turn every word of the world into one token; any other text falls back to bytes."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -95,7 +95,7 @@ def build_tokenizer(edition: str = "first") -> PreTrainedTokenizerFast:
     )
 
 
-def build_processor(edition: str = "first") -> LlavaProcessor:
+def build_processor(edition: str = EDITION) -> LlavaProcessor:
     """Pictures are scaled to 96 x 96 and to [-1, 1]; the prompt's ``<image>`` becomes 36 image tokens."""
     return LlavaProcessor(
         image_processor=CLIPImageProcessor(

@@ -22,7 +22,7 @@ from torch import Tensor
 from povid_lib.files.jsonl import replacing
 from povid_lib.models import weights
 from povid_lib.models.llava import VLM, chat, encode
-from povid_lib.world.annotators import Annotator
+from povid_lib.world.annotators import true_caption
 from povid_lib.world.captions import PROMPT
 from povid_lib.world.scenes import scenes
 
@@ -190,9 +190,9 @@ def logits(vlm: VLM, split: str, instead: Mapping[str, Tensor], n: int = 4) -> T
 
     Of the text's tokens: what stands at a picture's tokens predicts nothing, and is read by nobody.
     """
-    author, rng = Annotator(), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     shown = list(scenes(n, split=split))
-    texts = [f"{chat(vlm, PROMPT)} {author.caption(scene, rng)}" for scene in shown]
+    texts = [f"{chat(vlm, PROMPT)} {true_caption(scene, rng)}" for scene in shown]
     batch = encode(vlm, [scene.image() for scene in shown], texts)
     given = {f"model.{name}": tensor.to(vlm.device) for name, tensor in instead.items()}
     out = torch.func.functional_call(vlm.model, given, kwargs=dict(batch), tie_weights=True)

@@ -52,7 +52,7 @@ def author(config: PocketConfig) -> Annotator:
     """Who writes the instruction data of a recipe."""
     return Annotator(
         error=config.annotator_error,
-        world=worlds.world(config.edition, cooccurrence=config.cooccurrence),
+        world=worlds.world(edition=config.edition, cooccurrence=config.cooccurrence),
         insert=config.insert,
         confuse=config.confuse,
         omit=config.omit,
@@ -88,7 +88,7 @@ def _rng(config: PocketConfig, stream: int) -> np.random.Generator:
 
 def _scene(config: PocketConfig, number: int, rng: np.random.Generator) -> Scene:
     kind = "mixed" if rng.random() < config.mixed_share else "typical"
-    world = worlds.world(config.edition, kind, 1.0 if kind == "mixed" else config.cooccurrence)
+    world = worlds.world(kind, config.edition, 1.0 if kind == "mixed" else config.cooccurrence)
     return sample_scene(20_000_000 * config.seed + 15_000_000 + number, world)
 
 

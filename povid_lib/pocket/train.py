@@ -121,7 +121,7 @@ class Eyes(nn.Module):
 def eyes_loss(eyes: Eyes, tokenizer: PreTrainedTokenizerFast, config: PocketConfig, step: int) -> Tensor:
     """Contrastive loss against true short captions plus the heads' cross-entropies; what is unseen is not told."""
     rng, n = _rng(config, "eyes", step), config.batch("eyes")
-    world, author = worlds.world(config.edition, "mixed"), Annotator(ordered=0)
+    world, author = worlds.world("mixed", config.edition), Annotator(ordered=0)
     batch = [sample_scene(20_000_000 * config.seed + step * n + i, world) for i in range(n)]
     drawn = [draw(scene) for scene in batch]
     labels = [patch_labels(scene, owner) for scene, (_, owner) in zip(batch, drawn, strict=True)]
@@ -156,7 +156,7 @@ def prior_loss(
     looking a word up is easy to learn, are asked about existence and number only.
     """
     rng, n = _rng(config, "prior", step), config.batch("prior")
-    world = worlds.world(config.edition, cooccurrence=config.cooccurrence)
+    world = worlds.world(edition=config.edition, cooccurrence=config.cooccurrence)
     author = Annotator(world=world, together=config.edition != "first")
     first, rows = 20_000_000 * config.seed + step * 2 * n, []
     for i in range(n):  # captions, one in eight detailed

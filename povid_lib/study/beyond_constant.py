@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from povid_lib.metrics.arrays import influence_of
-from povid_lib.metrics.stats import Estimate, crossed_ratio
+from povid_lib.metrics.stats import Comparison, Estimate, crossed_compare, crossed_ratio
 
 Sums = tuple[NDArray[np.float64], NDArray[np.float64]]  # numerators and denominators, each (trainings, pictures)
 
@@ -31,10 +31,18 @@ class Point:
 
 @dataclass(frozen=True)
 class Beyond:
-    """``curve``: the recall that the constant leaves at the method's CHAIR_s. ``margin``: the method's recall less that."""
+    """``curve``: the recall that the constant leaves at the method's CHAIR_s. ``margin``: the method's recall less that. ``rows``,
+    (trainings, pictures): the margin and what each picture of each training adds to or takes from it, so that its mean is the
+    margin; two methods' rows can be compared picture by picture."""
 
     curve: float
     margin: Estimate
+    rows: NDArray[np.float64]
+
+
+def compare(first: Beyond, second: Beyond) -> Comparison:
+    """The second margin less the first, over new pictures and new trainings. Both must be of the same pictures and curve."""
+    return crossed_compare(*((SHIFT + one.rows, np.ones_like(one.rows)) for one in (first, second)))
 
 
 def beyond(method: Point, curve: Sequence[Point]) -> Beyond | None:
@@ -63,8 +71,9 @@ def beyond(method: Point, curve: Sequence[Point]) -> Beyond | None:
     moves = (1 - share) * (influence_of(*left.recall) - slope * influence_of(*left.chair_s))
     moves = moves + share * (influence_of(*right.recall) - slope * influence_of(*right.chair_s))
     deviation = influence_of(*method.recall) - slope * influence_of(*method.chair_s) - moves
-    found = crossed_ratio(SHIFT + recall - at + deviation, np.ones_like(deviation))
-    return Beyond(at, Estimate(found.value - SHIFT, found.low - SHIFT, found.high - SHIFT, found.n))
+    rows = recall - at + deviation
+    found = crossed_ratio(SHIFT + rows, np.ones_like(rows))
+    return Beyond(at, Estimate(found.value - SHIFT, found.low - SHIFT, found.high - SHIFT, found.n), rows)
 
 
 def _value(sums: Sums) -> float:

@@ -26,25 +26,45 @@ from povid_lib.analysis.caption_profile import (
     recall_unseen,
     unreadable,
 )
+from povid_lib.analysis.preference_accuracy import log_odds
 from povid_lib.arguments import check_choice
+from povid_lib.data import corrupt_text
+from povid_lib.data.corrupt_text import Offline
+from povid_lib.data.pairs import Pair
 from povid_lib.evaluation.held_out import SPLITS, Decode, Heard, Polled, ask, greedy, held_out, listen, score
 from povid_lib.metrics.spellings import parse_yes_no
 from povid_lib.models import contrastive_decoding, end_bias
 from povid_lib.models.llava import VLM
+from povid_lib.pocket import caption_pairs
+from povid_lib.pocket.config import CaptionPairs
 from povid_lib.world.annotators import true_caption
-from povid_lib.world.captions import PROMPT
+from povid_lib.world.captions import DETAILED_PROMPTS, PROMPT
 from povid_lib.world.judge import ERRORS, Verdict, judge, judge_description
 from povid_lib.world.objects import KINDS, STRENGTHS
 from povid_lib.world.questions import Question, attribute_questions
 from povid_lib.world.scenes import Scene
+from povid_lib.world.worlds import EDITION
 
 # as usual; drawn at temperature 1; visual contrastive decoding; with no picture at all; a constant added to the end token; a
 # constant taken from words for objects that a blank picture makes as likely
 DECODINGS = ("greedy", "sampled", "contrast", "blind", "ending", "unsupported")
 WITH_CONSTANT = ("ending", "unsupported")
 PROFILE = (recall_seen, recall_unseen, partners, followed, followed_new, place_false, place_true, in_place, unreadable)
+TESTED = (  # measures that are compared, and corrected for
+    "chair_s",
+    "chair_i",
+    "recall",
+    "recall_seen",
+    "words",
+    "adversarial",
+    "description",
+    "conversation",
+    "reasoning",
+)
+MARGIN = "beyond"  # not measured of one model: recall of seen objects above the end-token constant's at equal CHAIR_s
 CUT = 20  # words of a caption that the length-controlled measure reads
 DRIFT_SCENES = 100
+ASIDE_SCENES = 150  # that are described once more: by chance, and for another prompt
 Rows = dict[str, list[list[float]]]  # measure -> [numerators, denominators], one entry a scene
 
 
@@ -56,7 +76,7 @@ def measure(
     seed: int = 0,
     constant: float = 0.0,
     scenes_of: str = "test",
-    edition: str = "first",
+    edition: str = EDITION,
 ) -> dict[str, Rows]:
     """Both kinds of held-out scenes, ``n`` each, under one way of decoding; ``base``: the model that drift is measured from.
     ``constant``: for the decodings of ``WITH_CONSTANT``. ``scenes_of``: "validation" or "test". ``edition``: of the world.
@@ -66,8 +86,52 @@ def measure(
     say, found = decoding(decode, seed, constant), dict[str, Rows]()
     for split in SPLITS:
         batch = held_out(split, n, scenes_of, edition)
-        found[split] = _split(vlm, batch, say) | drift(vlm, base, batch[:DRIFT_SCENES])
+        few = batch[:DRIFT_SCENES]
+        found[split] = _split(vlm, batch, say) | drift(vlm, base, few) | reward_accuracy(vlm, base, few)
+        if decode == "greedy":
+            found[split] |= asides(vlm, batch[:ASIDE_SCENES], seed)
     return found
+
+
+def asides(vlm: VLM, batch: Sequence[Scene], seed: int) -> Rows:
+    """CHAIR_s, recall and words of captions that are drawn at temperature 1 ("..._sampled"), and of greedy ones that answer another
+    prompt ("..._prompted")."""
+    found, pictures = Rows(), [scene.image() for scene in batch]
+    drawn = models.sample(vlm, pictures, [PROMPT] * len(batch), seed=seed)
+    said = models.generate(vlm, pictures, [DETAILED_PROMPTS[-1]] * len(batch))
+    for name, answers in (("sampled", drawn), ("prompted", said)):
+        texts = [a.text for a in answers]
+        scores, ones = score(batch, texts), [1.0] * len(batch)
+        found[f"chair_s_{name}"] = [[float(bool(s.hallucinated)) for s in scores], ones]
+        found[f"recall_seen_{name}"] = list(counted(recall_seen, batch, texts))
+        found[f"words_{name}"] = [[float(s.words) for s in scores], ones]
+    return found
+
+
+def reward_accuracy(vlm: VLM, base: VLM, batch: Sequence[Scene]) -> Rows:
+    """How often training has raised a pair's true caption above its corrupted one: log-odds against those of ``base``, a tie counts
+    half; with the picture, and before blank paper ("..._blank").
+
+    The pairs are about these scenes, of which no training knows; a scene that allows none counts 0 of 0. The odds by themselves say
+    nothing here: the corrupted caption is the longer one, and for its length alone less likely.
+    """
+    pairs = [_pair(scene) for scene in batch]
+    made = [(pair, scene) for pair, scene in zip(pairs, batch, strict=True) if pair is not None]
+    found = Rows()
+    for name, shown in (("reward_accuracy", Scene.image), ("reward_accuracy_blank", Scene.blank)):
+        rows, pictures = [pair for pair, _ in made], [shown(scene) for _, scene in made]
+        margins = [a - b for a, b in zip(log_odds(vlm, rows, pictures), log_odds(base, rows, pictures), strict=True)]
+        won = iter([0.5 if margin == 0 else float(margin > 0) for margin in margins])
+        right = [0.0 if pair is None else next(won) for pair in pairs]
+        found[name] = [right, [float(pair is not None) for pair in pairs]]
+    return found
+
+
+def _pair(scene: Scene) -> Pair | None:
+    if scene.edition == "first":
+        return corrupt_text.pair_of(scene, Offline(relations=0, attributes=0, reasoning=0, edition="first"))
+    text = true_caption(scene, np.random.default_rng(scene.key[2]))
+    return caption_pairs.pair_of(scene, PROMPT, text, CaptionPairs(truth="new"))
 
 
 def decoding(name: str, seed: int, constant: float = 0.0) -> Decode:

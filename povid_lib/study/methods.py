@@ -20,13 +20,13 @@ from povid_lib.evaluation.held_out import SPLITS
 from povid_lib.files import settings
 from povid_lib.files.code_hash import code_hash
 from povid_lib.files.settings import Count, Fault, Name, Remedy, Share, one_of
+from povid_lib.pocket.config import CaptionPairs
 from povid_lib.pocket.lessons import recipe_of
-from povid_lib.study.caption_pairs import CaptionPairs
-from povid_lib.study.measure import DECODINGS, WITH_CONSTANT
+from povid_lib.study.measure import DECODINGS, MARGIN, TESTED, WITH_CONSTANT
 from povid_lib.training import config, reference_cache
 from povid_lib.training import recipe as recipes
 from povid_lib.training.config import PRESETS, POVIDConfig
-from povid_lib.world.worlds import EDITIONS
+from povid_lib.world.worlds import EDITION, EDITIONS
 
 DATA = ("truth", "relabelled", "sampled", "even", "corrected", "own", "swapped", "blanked")
 # what the digest of a run's code begins with, by name: what makes a run is above this module
@@ -86,10 +86,11 @@ class Study:
     ``out``: folder of the runs. ``model``: what every method starts from. ``edition``: of the world that it was made for.
     ``scenes``: of each kind, and ``split``: which ones, "validation" to choose or "test" to report. ``offline``: the pairs of the
     first edition (``n`` and settings of ``corrupt_text.Offline``); ``captions``: those of the second (``n`` and settings of
-    ``caption_pairs.CaptionPairs``); the seed is the run's own. ``phase``: settings of every phase, under the method's.
+    ``pocket.config.CaptionPairs``); the seed is the run's own. ``phase``: settings of every phase, under the method's.
     ``groups``: group -> what all its methods have, and ``methods``: name -> settings of ``Method``. ``compare``: pairs of methods
     to test against each other, beside the tests that every study has (``report.summarise``). ``primary``: the tests that are
-    declared beforehand, each [first method, second method, kind of scenes, measure]; all others explore.
+    declared beforehand, each [first method, second method, kind of scenes, measure]; all others explore. The measure "beyond" is
+    the margin over the end-token constant (see ``beyond_constant``).
 
     Raises ``ValueError`` with every setting that does not exist or cannot have its value, names that stand twice, and comparisons
     that are no two methods. Nothing is loaded before a ``key`` is asked for.
@@ -108,7 +109,7 @@ class Study:
         list[list[str]], Remedy("give a list of tests, such as [[dealt, text, counter_typical, chair_s]]")
     ] = field(default_factory=list)
     captions: dict[str, Any] = field(default_factory=lambda: {**DEFAULTS["captions"]})
-    edition: Annotated[str, one_of(EDITIONS)] = "first"
+    edition: Annotated[str, one_of(EDITIONS)] = EDITION
     split: Annotated[str, one_of(("validation", "test"))] = "test"
 
     def __post_init__(self) -> None:
@@ -218,7 +219,7 @@ def faults(values: Mapping[str, Any]) -> list[Fault]:
             shared = shared if wrong else replace(shared, **{source: given})
             found += wrong
             of = "first" if source == "offline" else "second"
-            if given != DEFAULTS[source] and of != values.get("edition", "first"):
+            if given != DEFAULTS[source] and of != values.get("edition", EDITION):
                 found.append(Fault(source, f" are pairs of the {of} edition, the study is of another; leave them out"))
     if isinstance(phase, dict):
         wrong = [fault.under("phase") for fault in config.faults(phase)]
@@ -237,9 +238,9 @@ def faults(values: Mapping[str, Any]) -> list[Fault]:
             found.append(Fault("compare", f" holds {pair}; give the names of two methods"))
     for test in primary if isinstance(primary, list) else ():
         named = isinstance(test, list) and len(test) == 4 and all(name in names for name in test[:2])
-        if not named or test[2] not in SPLITS or not isinstance(test[3], str):
-            kinds = " or ".join(SPLITS)
-            found.append(Fault("primary", f" holds {test}; give two methods, {kinds}, and a measure such as chair_s"))
+        if not named or test[2] not in SPLITS or test[3] not in (*TESTED, MARGIN):
+            kinds, measures = " or ".join(SPLITS), ", ".join((*TESTED, MARGIN))
+            found.append(Fault("primary", f" holds {test}; give two methods, {kinds}, and one of {measures}"))
     return found
 
 
@@ -253,11 +254,12 @@ class _Shared:
 
 
 def caption_faults(values: Mapping[str, Any], at: str) -> list[Fault]:
-    """What is wrong with the settings of caption pairs: their number ``n``, and those of ``caption_pairs.CaptionPairs``."""
+    """What is wrong with the settings of caption pairs: their number ``n``, and those of ``pocket.config.CaptionPairs``."""
     found = settings.faults(CaptionPairs, values, {"n": Count})
     if "n" not in values:
         found.append(Fault("n", " is missing; give the number of pairs"))
-    return [fault.under(at) for fault in found]
+    own = {name: value for name, value in values.items() if name != "n"}
+    return [fault.under(at) for fault in found] or recipes.refused(at, lambda: CaptionPairs(**own))
 
 
 SOURCES = {"offline": recipes.offline_faults, "captions": caption_faults}  # of pairs, by their place in a study

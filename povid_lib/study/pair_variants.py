@@ -1,7 +1,7 @@
 """The pairs that the study's methods learn from: the same prompts and pictures, another way to choose the two answers.
 
-Each function takes pairs of ``corrupt_text`` (truth and corrupted truth about pocket scenes) and gives what one method would
-have in their place. ``changes`` are dropped, as they no longer hold.
+Each function takes pairs of ``corrupt_text`` or ``caption_pairs`` (truth and corrupted truth about pocket scenes) and gives what
+one method would have in their place. ``changes`` are dropped, as they no longer hold.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from povid_lib import models
 from povid_lib.data import images
 from povid_lib.data.pairs import Pair
 from povid_lib.models.llava import VLM
-from povid_lib.world.captions import DETAILED_PROMPTS, detailed_caption
+from povid_lib.world.annotators import truthful
+from povid_lib.world.captions import DETAILED_PROMPTS
 from povid_lib.world.judge import judge, judge_description, read_claims
 from povid_lib.world.questions import Question
 from povid_lib.world.scenes import Scene
@@ -88,7 +89,7 @@ def _corrected(scene: Scene, text: str, rng: np.random.Generator) -> str:
         claims, _ = read_claims(sentence)
         named = [c.subject for c in claims[:1] if c.subject in scene.names]
         if named and not any(c.kind in ("object", "relation") for c in verdict.false):
-            kept.append(detailed_caption([scene[named[0]]], rng))
+            kept.append(truthful(scene).sentence(scene[named[0]], not kept, rng))
     return " ".join(dict.fromkeys(kept))
 
 

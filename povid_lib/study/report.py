@@ -16,24 +16,15 @@ from povid_lib.evaluation.held_out import SPLITS
 from povid_lib.files import results
 from povid_lib.files.jsonl import read_record
 from povid_lib.metrics.stats import Comparison, Estimate, crossed_compare, crossed_ratio
-from povid_lib.study.beyond_constant import Point, beyond
+from povid_lib.study import beyond_constant
+from povid_lib.study.beyond_constant import Beyond, Point, beyond
+from povid_lib.study.measure import MARGIN, TESTED
 from povid_lib.study.methods import Method, Study
 from povid_lib.study.run import run_one
 
-TESTED = (
-    "chair_s",
-    "chair_i",
-    "recall",
-    "recall_seen",
-    "words",
-    "adversarial",
-    "description",
-    "conversation",
-    "reasoning",
-)  # and corrected for
-BASE, OURS = "base", "both"
+BASE, OURS = "base", "two_to_one"
 FOUND = 0.1  # a difference that matters
-RIVALS = ("main", "variants")  # groups whose methods "both" is compared with
+RIVALS = ("main", "truths")  # groups whose methods are compared with ours
 Sums = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -52,7 +43,7 @@ def report(study: Study, name: str) -> str:
         for m in study.methods
     }
     data = summarise(study.methods, runs, study.compare)
-    data["primary"] = primary(runs, study.primary)
+    data["primary"] = primary(study.methods, runs, study.primary)
     data["beyond"] = over_the_constant(study.methods, runs)
     for method in (m for m in study.methods if m.is_trained):
         data["methods"][method.name]["pairs"] = [about_pairs(study, method, seed) for seed in range(method.seeds)]
@@ -75,7 +66,7 @@ def summarise(
 ) -> dict[str, Any]:
     """``methods``: name -> group, seeds, what training logged, and by split each measure's estimate with the seeds' own values;
     ``tests``: first -> second -> split -> measure -> the second's value less the first's, and Holm's p-value within a family: each
-    group against the base, the method "both" against all others of the groups ``RIVALS``, and ``pairs``."""
+    group against the base, ``OURS`` against all others of the groups ``RIVALS``, and ``pairs``."""
     if BASE not in runs:
         raise ValueError(f"The study has no method {BASE!r}; every other one is compared with it.")
     found: dict[str, Any] = {"methods": {}, "tests": {BASE: {}}}
@@ -125,13 +116,15 @@ def compared(runs: dict[str, list[dict[str, Any]]], pairs: Sequence[tuple[str, s
     return found
 
 
-def primary(runs: dict[str, list[dict[str, Any]]], declared: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+def primary(
+    methods: Sequence[Method], runs: dict[str, list[dict[str, Any]]], declared: Sequence[Sequence[str]]
+) -> list[dict[str, Any]]:
     """The tests that a study declares before it runs, corrected after Holm among themselves alone: each with its ``power``, the
-    probability with which it would have found a true difference of ``FOUND``."""
-    tests = [
-        crossed_compare(sums(runs[first], split, measure), sums(runs[second], split, measure))
-        for first, second, split, measure in declared
-    ]
+    probability with which it would have found a true difference of ``FOUND``.
+
+    Raises ``ValueError`` for margins over the constant where a method's CHAIR_s is off the curve, or there is none.
+    """
+    tests = [_declared(methods, runs, *each) for each in declared]
     names = [dict(zip(("first", "second", "split", "measure"), each, strict=True)) for each in declared]
     return [
         {**name, **row, "power": power(test.difference)}
@@ -147,18 +140,37 @@ def over_the_constant(
 
     Empty in a study without such constants. The curve begins at the untuned model.
     """
-    known = [m.name for m in methods if m.decode == "ending"]
-    if not known:
-        return {}
+    known = _constants(methods)
     found: dict[str, dict[str, dict[str, float] | None]] = {}
-    for name in (m.name for m in methods if m.name not in (BASE, *known)):
+    for name in (m.name for m in methods if known and m.name not in (BASE, *known)):
         found[name] = {}
         for split in SPLITS:
-            least = min(sums(runs[each], split, "chair_s")[0].shape[1] for each in (name, BASE, *known))
-            method, *curve = (_point(runs[each], split, least) for each in (name, BASE, *known))
-            margin = beyond(method, curve)
+            margin = _beyond(methods, runs, name, split)
             found[name][split] = None if margin is None else {"curve": margin.curve, **asdict(margin.margin)}
     return found
+
+
+def _constants(methods: Sequence[Method]) -> list[str]:
+    return [m.name for m in methods if m.decode == "ending"]
+
+
+def _beyond(methods: Sequence[Method], runs: dict[str, list[dict[str, Any]]], name: str, split: str) -> Beyond | None:
+    known = _constants(methods)
+    least = min(sums(runs[each], split, "chair_s")[0].shape[1] for each in (name, BASE, *known))
+    method, *curve = (_point(runs[each], split, least) for each in (name, BASE, *known))
+    return beyond(method, curve)
+
+
+def _declared(
+    methods: Sequence[Method], runs: dict[str, list[dict[str, Any]]], first: str, second: str, split: str, measure: str
+) -> Comparison:
+    if measure != MARGIN:
+        return crossed_compare(sums(runs[first], split, measure), sums(runs[second], split, measure))
+    one, two = (_beyond(methods, runs, name, split) if _constants(methods) else None for name in (first, second))
+    if one is None or two is None:
+        missing = first if one is None else second
+        raise ValueError(f"The declared test {first} - {second} on {split}: {missing} is not on the constant's curve.")
+    return beyond_constant.compare(one, two)
 
 
 def _point(of: Sequence[dict[str, Any]], split: str, scenes: int) -> Point:

@@ -20,9 +20,10 @@ from povid_lib.data.corrupt_text import Offline, pairs
 from povid_lib.data.pairs import Pair
 from povid_lib.files import jsonl
 from povid_lib.models.llava import VLM
+from povid_lib.pocket import caption_pairs
+from povid_lib.pocket.config import CaptionPairs
 from povid_lib.pocket.lessons import recipe_of
-from povid_lib.study import caption_pairs, pair_variants
-from povid_lib.study.caption_pairs import CaptionPairs
+from povid_lib.study import pair_variants
 from povid_lib.study.measure import as_json, measure
 from povid_lib.study.methods import Method, Study, code_of
 from povid_lib.training import recipe as recipes

@@ -34,7 +34,7 @@ class Tokens(TypedDict):
 
 class Batch(TypedDict):
     """Pairs as tensors. ``prompt`` (rows, P) is padded on the left and holds the image tokens; ``chosen`` (rows, C) and
-    ``rejected`` (rows, R) are padded on the right, and end with EOS.
+    ``rejected`` (rows, R) are padded on the right, and end with EOS (see ``end_token``).
     """
 
     row_ids: list[str]
@@ -51,7 +51,8 @@ class PairCollator:
     """Rows of TRL's columns (``images`` or ``image``, ``prompt``, ``chosen``, ``rejected``) with an ``id`` as a ``Batch``: those of
     ``trl_dataset.to_trl`` and ``trl_dataset.prepare_rows``. They are read by their shape, see ``data.conversations``.
 
-    ``max_length``: the longest prompt with its response, in tokens, that is let through.
+    ``max_length``: the longest prompt with its response, in tokens, that is let through. ``end_token``: whether an answer's EOS is
+    a token of it; without it nothing is learnt of where answers end.
 
     Raises ``ValueError``, with the row's id, for a row that is longer (it is not cut: that would take image tokens or the end of an
     answer away), one of another shape, with a special token in a text, whose prompt and answer melt together where they meet, or
@@ -60,6 +61,7 @@ class PairCollator:
 
     processor: LlavaProcessor
     max_length: int = 2048
+    end_token: bool = True
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> Batch:
         """The batch of these rows. Raises ``ValueError`` that names the row that cannot be read, or is too long."""
@@ -69,7 +71,8 @@ class PairCollator:
         encoded = self.processor(images=images, text=[row.prompt for row in read], padding=True, return_tensors="pt")
         prompt = Tokens(ids=encoded["input_ids"], mask=encoded["attention_mask"])
         pad = self.processor.tokenizer.pad_token_id
-        chosen, rejected = _padded([row.chosen for row in read], pad), _padded([row.rejected for row in read], pad)
+        end = None if self.end_token else -1
+        chosen, rejected = (_padded([getattr(row, side)[:end] for row in read], pad) for side in SIDES)
         return Batch(
             row_ids=[row["id"] for row in rows],
             digests=digest(encoded["pixel_values"], prompt, chosen, rejected),

@@ -125,7 +125,8 @@ class POVIDConfig(DPOConfig):
 
     ``objective``: the loss (see ``objectives``, whose row says which of the coefficients it reads). ``dispreference``: phase 1 of
     POVID is "text", phase 2 "both"; "image" alone is the paper's ablation. ``sft_weight`` adds that much cross-entropy on the
-    chosen answers; like ``label_smoothing``, it is for your own experiments. ``weakening``, ``masked_share``, ``noise_*``,
+    chosen answers; like ``label_smoothing``, it is for your own experiments. ``end_token``: whether answers are scored with their
+    EOS; without it nothing is learnt of where they end (a control of chapter 09). ``weakening``, ``masked_share``, ``noise_*``,
     ``noised_tokens``, ``scored_under``, ``reference_tokens``: see ``dispreference.ImageDispreference``, whose defaults are these.
 
     Each of these can be switched off and changes nothing but time, memory and disk: ``shared_prefix`` (see ``logprobs``),
@@ -145,6 +146,7 @@ class POVIDConfig(DPOConfig):
     beta1: NotNegative = 0.05
     beta2: NotNegative = 0.05
     sft_weight: NotNegative = 0.0
+    end_token: bool = True
     weakening: Literal["noise", "masking"] = "noise"
     masked_share: Share = 0.75
     noise_step: Annotated[int, Field(ge=0, lt=STEPS), Remedy(f"give a whole number from 0 to {STEPS - 1}")] = 500
@@ -266,7 +268,8 @@ class POVIDConfig(DPOConfig):
         ``cache_dir``."""
         noise = asdict(self.image_dispreference) if self.needs_noise else self.row.weights
         noised = [self.seed, noise] if self.caches_noised else None
-        return {"hidden": self.caches_hidden, "features": self.cache_features, "noised": noised}
+        read = {"hidden": self.caches_hidden, "features": self.cache_features, "noised": noised}
+        return read | {"end_token": self.end_token}
 
     @property
     def image_dispreference(self) -> ImageDispreference:

@@ -84,6 +84,11 @@ def read(
         )
     if faults:
         raise ValueError("The training cannot begin:\n" + "\n".join(f"- {fault}" for fault in faults))
+    if data_collator is not None and args is not None and data_collator.end_token != args.end_token:
+        raise ValueError(
+            f"data_collator has end_token {data_collator.end_token}, the settings have {args.end_token}; give both the same, or "
+            "leave the collator out."
+        )
     name = str(model) if isinstance(model, str | Path) else str(model.config._name_or_path)
     processor = processing_class
     if isinstance(model, str | Path):
@@ -96,7 +101,7 @@ def read(
         model=model,
         args=args,
         processor=processor,
-        collator=data_collator or PairCollator(processor, _longest(model, args)),
+        collator=data_collator or PairCollator(processor, _longest(model, args), args.end_token),
         train=trl_dataset.prepare_rows(train_dataset),
         evaluation=evaluation if isinstance(eval_dataset, Mapping) else evaluation.get("eval_dataset"),
         peft_config=adapter(args, peft_config),

@@ -58,7 +58,7 @@ def chosen_scenes(before: VLM, after: VLM, edition: str) -> list[Scene]:
     In the first the untuned model names an object that is not there and the tuned one does not, so that it shows what the page is
     about. Raises ``ValueError`` if none of 60 scenes is like that.
     """
-    typical = list(scenes(60, world(edition), "validation"))
+    typical = list(scenes(60, world(edition=edition), "validation"))
     said = [models.generate(vlm, [scene.image() for scene in typical], PROMPT) for vlm in (before, after)]
     wrong = [[set(mentioned(a.text)) - set(s.names) for s, a in zip(typical, rows, strict=True)] for rows in said]
     telling = next((s for s, one, other in zip(typical, *wrong, strict=True) if one and not other), None)
@@ -67,7 +67,7 @@ def chosen_scenes(before: VLM, after: VLM, edition: str) -> list[Scene]:
             "On no scene does the untuned model name an absent object and the tuned one none: there is nothing to show."
         )
     others = [scene for scene in typical if scene != telling][:3]
-    rest = [next(iter(scenes(1, world(edition, kind), "validation"))) for kind in ("counter_typical", "mixed")]
+    rest = [next(iter(scenes(1, world(kind, edition), "validation"))) for kind in ("counter_typical", "mixed")]
     return [telling, *others, *rest]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from povid_lib.world import worlds
 from povid_lib.world.captions import detailed_caption, short_caption
 from povid_lib.world.drawing import COLOURS
-from povid_lib.world.forms import varied_caption
+from povid_lib.world.forms import sentence, varied_caption
 from povid_lib.world.items import CELL, Item
 from povid_lib.world.objects import KINDS
 from povid_lib.world.scenes import Scene
@@ -109,6 +109,14 @@ class Annotator:
         items = self.claims(scene, rng)
         if not detailed:
             return short_caption(items, rng)
+        return self.written(items, rng)
+
+    def sentence(self, item: Item, first: bool, rng: np.random.Generator) -> str:
+        """One claim in a sentence. ``first``: a caption begins with it."""
+        return sentence(item, first, rng) if self.together else detailed_caption([item], rng)
+
+    def written(self, items: list[Item], rng: np.random.Generator) -> str:
+        """A detailed caption of these claims, in this order."""
         return varied_caption(items, rng) if self.together else detailed_caption(items, rng)
 
     def answers_yes(self, name: str, scene: Scene, rng: np.random.Generator) -> bool:
@@ -136,7 +144,7 @@ def _together(items: list[Item], rng: np.random.Generator) -> list[Item]:
 
 def truthful(scene: Scene) -> Annotator:
     """Who writes only what is true of the scene, all of it and by salience, in the style of its edition."""
-    return Annotator(world=worlds.world(scene.edition), ordered=1.0, together=scene.edition != "first")
+    return Annotator(world=worlds.world(edition=scene.edition), ordered=1.0, together=scene.edition != "first")
 
 
 def true_caption(scene: Scene, rng: np.random.Generator) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from PIL import Image
 
+from povid_lib.world import worlds
 from povid_lib.world.drawing import COLOURS, SIZES, paint, sprite
 from povid_lib.world.items import CELL, Item, Mark
 from povid_lib.world.objects import CONTEXTS, KINDS, NAMES, PAIRS
@@ -185,7 +186,7 @@ def _scatter(names: list[str], world: World, free: list[int], rng: np.random.Gen
     )
 
 
-def sample_scene(index: int, world: World = World(), split: str = "train") -> Scene:
+def sample_scene(index: int, world: World = worlds.world(), split: str = "train") -> Scene:
     """Draw scene number ``index`` of a split. The same arguments give the same scene, bit for bit.
 
     Raises ``ValueError`` for an unknown split or a negative index.
@@ -222,6 +223,6 @@ def _with_visibility(scene: Scene) -> tuple[Item, ...]:
     )
 
 
-def scenes(n: int, world: World = World(), split: str = "train", start: int = 0) -> Iterator[Scene]:
+def scenes(n: int, world: World = worlds.world(), split: str = "train", start: int = 0) -> Iterator[Scene]:
     """The first ``n`` scenes of a split, lazily."""
     return (sample_scene(i, world, split) for i in range(start, start + n))

@@ -8,13 +8,14 @@ import torch
 
 from povid_lib import models
 from povid_lib.analysis.next_word import NEXT, at_equal_truth, dilemmas, next_words, window, without_cause
-from povid_lib.analysis.token_changes import SORTS, sort_of, sorts
-from povid_lib.world.annotators import Annotator
+from povid_lib.analysis.token_changes import SORTS, _words, sort_of, sorts
+from povid_lib.evaluation.held_out import held_out
+from povid_lib.world.annotators import true_caption
 from povid_lib.world.captions import mentioned
 from povid_lib.world.items import Item
 from povid_lib.world.objects import KINDS
 from povid_lib.world.scenes import Scene, scenes
-from povid_lib.world.worlds import World
+from povid_lib.world.worlds import World, world
 
 BATCH = list(scenes(40, World(), "validation"))
 DILEMMAS = dilemmas(BATCH)
@@ -201,16 +202,28 @@ def test_sorts_by_hand(vlm, monkeypatch):
     assert set(found.commonest["absent"]) == {(w, "cow", 1) for w in ("small", "red", "apple", "fork")}
 
 
-def test_every_true_caption_can_be_sorted_and_is_its_own_best_sort():
+@pytest.mark.parametrize("edition", ["first", "second"])
+def test_every_true_caption_can_be_sorted_and_is_its_own_best_sort(edition):
     rng = np.random.default_rng(1)
-    for scene in BATCH:
-        words = Annotator().caption(scene, rng).replace(".", " .").split()
+    for scene in scenes(200, world(edition=edition), "validation"):
+        words = true_caption(scene, rng).replace(".", " .").split()
         assert {sort_of(scene, words, at, word) for at, word in enumerate(words)} == {"same"}
 
 
+def test_words_are_put_together_from_their_tokens():
+    assert _words(["S", "ome", " bread", ".", " I", "</s>"]) == [
+        ("Some", 0, 1),
+        ("bread", 2, 2),
+        (".", 3, 3),
+        ("I", 4, 4),
+        ("</s>", 5, 5),
+    ]
+
+
 def test_shares_sum_to_one_and_the_label_never_comes_second(vlm):
-    captions = [f"There is a {s.names[0]}." for s in BATCH[:4]]
-    found = sorts(vlm, BATCH[:4], captions, Scene.image)
+    batch = held_out("typical", 4)
+    captions = [true_caption(s, np.random.default_rng(0)) for s in batch]
+    found = sorts(vlm, batch, captions, Scene.image)
     assert found.changed.value < 0.5
     assert sum(e.value for e in found.shares.values()) == pytest.approx(1)
     assert sum(e.value for e in found.at_objects.values()) == pytest.approx(1)

@@ -24,7 +24,7 @@ SCENES = [  # of the laboratory that `lab_folder` holds
     *scenes(3, split="validation"),
     *scenes(2, World("counter_typical"), "test"),
     *scenes(2, World("mixed"), "test"),
-    *scenes(3, world("second"), "test"),  # with marks, faded and unseen objects
+    *scenes(3, world(edition="second"), "test"),  # with marks, faded and unseen objects
 ]
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

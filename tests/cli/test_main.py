@@ -48,21 +48,21 @@ def test_what_a_command_does_not_expect_is_told_in_words():
         assert isinstance(result.exception, SystemExit)
 
 
-def refused(_edition, **_):
+def refused(**_):
     check_choice("it", "x", ("a", "b"))
 
 
-def refused_in_a_thread(_edition, **_):
+def refused_in_a_thread(**_):
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(refused, _edition).result()
+        pool.submit(refused).result()
 
 
-def refused_within(_edition, **_):
+def refused_within(**_):
     """The error comes out of a library's frames, and was raised by ours."""
     return sorted([1, 2], key=lambda _: jsonl.parse('{"a": 1, "a": 2}'))
 
 
-def refused_because_of_another(_edition, **_):
+def refused_because_of_another(**_):
     jsonl.check_file("nowhere")
 
 

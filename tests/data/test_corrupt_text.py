@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from povid_lib.data import corrupt_text
+from povid_lib.data import corrupt_text, images
 from povid_lib.data.corrupt_text import DIFFICULTIES, Offline, pair_of, pairs
 from povid_lib.data.pairs import differences
 from povid_lib.world.captions import mentioned
@@ -13,12 +13,10 @@ from povid_lib.world.judge import judge, judge_description
 from povid_lib.world.objects import KINDS
 from povid_lib.world.questions import Question
 from povid_lib.world.scenes import Scene, sample_scene
-from povid_lib.world.worlds import World
 
 
 def scene_of(pair):
-    split, kind, index = pair.image.removeprefix("scene:").split("/")
-    return sample_scene(int(index), World(kind), split)
+    return images.scene(pair.image)
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +87,12 @@ def test_the_same_arguments_give_the_same_pairs():
     assert all(p.provenance.model == "truth" and p.provenance.cost == 0 for p in one)
 
 
+@pytest.mark.parametrize(("edition", "prefix"), [("first", "scene:"), ("second", "scene:second/")])
 @pytest.mark.parametrize("world", ["counter_typical", "mixed"])
-def test_a_pair_names_the_scene_that_it_is_about(world):
+def test_a_pair_names_the_scene_that_it_is_about(world, edition, prefix):
     """Whoever draws the scene by its name sees what the chosen answer says."""
-    for pair in pairs(10, Offline(world=world, reasoning=0)):
-        assert pair.image.startswith(f"scene:train/{world}/")
+    for pair in pairs(10, Offline(world=world, edition=edition, reasoning=0)):
+        assert pair.image.startswith(f"{prefix}train/{world}/")
         assert judge_description(scene_of(pair), pair.chosen).score == 1
 
 

@@ -66,7 +66,7 @@ def test_said_and_seen_by_hand():
 
 
 def test_unseen_objects_are_a_group_of_their_own():
-    second = list(scenes(50, world("second"), "validation"))
+    second = list(scenes(50, world(edition="second"), "validation"))
     scene = next(s for s in second if s.unseen)
     found = presence([scene])
     assert [NAMES[i] for i in np.flatnonzero(found[0])] == sorted(scene.seen, key=NAMES.index)
@@ -77,7 +77,7 @@ def test_unseen_objects_are_a_group_of_their_own():
 
 
 def test_the_profile_has_intervals_over_scenes():
-    second = list(scenes(40, world("second"), "validation"))
+    second = list(scenes(40, world(edition="second"), "validation"))
     texts = [" ".join(s.seen) for s in second]
     got = profile(second, texts)
     assert got["recall_seen"].value == 1

@@ -7,9 +7,9 @@ from povid_lib.study.rates import Choice, choose
 from povid_lib.training.recipe import find_recipe
 
 
-def row(group, chair, typical, counter, trained=True):
+def row(group, chair, typical, counter, trained=True, unreadable=0.01):
     def of(recall, chair=0.5):
-        return {"chair_s": {"value": chair}, "recall_seen": {"value": recall}}
+        return {"chair_s": {"value": chair}, "recall_seen": {"value": recall}, "unreadable": {"value": unreadable}}
 
     training = [{"text": {}}] if trained else [{}]
     return {"group": group, "training": training, "typical": of(typical), "counter_typical": of(counter, chair)}
@@ -29,6 +29,15 @@ def test_the_lowest_chair_among_those_that_keep_their_recall():
     assert choose(grid, loss=0.2)["a"] == Choice("a-high", False)
 
 
+def test_what_cannot_be_read_is_not_chosen():
+    grid = BASE | {"a-low": row("a", 0.6, 0.9, 0.8), "a-high": row("a", 0.1, 0.9, 0.8, unreadable=0.07)}
+    assert choose(grid) == {"a": Choice("a-low", False)}
+    grid["a-high"] = row("a", 0.1, 0.9, 0.8, unreadable=0.055)  # .045 above the untuned model's
+    assert choose(grid) == {"a": Choice("a-high", False)}
+    with pytest.raises(ValueError, match="every run of 'b' writes what cannot be read"):
+        choose(BASE | {"b-low": row("b", 0.1, 0.9, 0.8, unreadable=0.5)})
+
+
 def test_where_all_lose_too_much_the_least_costly():
     grid = BASE | {"a-low": row("a", 0.6, 0.9, 0.75), "a-high": row("a", 0.1, 0.8, 0.8)}
     assert choose(grid) == {"a": Choice("a-low", True)}
@@ -40,7 +49,7 @@ def test_without_the_untuned_model_nothing_is_chosen():
 
 
 def test_the_grid_gives_every_method_the_same_rates():
-    study = read_study(find_recipe("second_grid"))
+    study = read_study(find_recipe("grid"))
     assert (study.edition, study.split) == ("second", "validation")
     rates: dict[str, list[float]] = {}
     for method in study.methods:

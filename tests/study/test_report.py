@@ -55,5 +55,16 @@ def test_methods_measured_on_fewer_scenes_are_compared_on_those():
     assert cut is None  # the first half of the others' scenes holds all their errors
 
 
+def test_margins_are_compared_picture_by_picture():
+    (found,) = report.primary(METHODS, RUNS, [["on", "above", "typical", "beyond"]])
+    assert found["value"] == pytest.approx(0.2)
+    assert found["low"] == pytest.approx(0.2, abs=1e-6)  # both have the same errors: what moves the one moves the other
+    assert found["p"] < 0.001
+    with pytest.raises(ValueError, match=r"on - outside on typical: outside is not on the constant's curve"):
+        report.primary(METHODS, RUNS, [["on", "outside", "typical", "beyond"]])
+    with pytest.raises(ValueError, match="on is not on the constant's curve"):
+        report.primary([METHODS[0], *METHODS[3:]], RUNS, [["on", "above", "typical", "beyond"]])
+
+
 def test_a_study_without_constants_has_no_curve():
     assert report.over_the_constant([METHODS[0], METHODS[3]], RUNS) == {}

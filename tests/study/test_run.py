@@ -41,7 +41,9 @@ def small(vlm, tmp_path_factory) -> Study:
     folder = tmp_path_factory.mktemp("study")
     training.tiny(vlm.processor).save_pretrained(folder / "model")
     vlm.processor.save_pretrained(folder / "model")
-    study = Study(str(folder / "runs"), GROUPS, str(folder / "model"), 6, {"n": 8}, PHASE, [["shuffled", "both"]])
+    study = Study(
+        str(folder / "runs"), GROUPS, str(folder / "model"), 6, {"n": 8}, PHASE, [["shuffled", "both"]], edition="first"
+    )
     assert run.run(study) == 5
     return study
 
@@ -161,7 +163,7 @@ def test_a_report_names_what_is_missing(small):
 def test_declared_tests_are_corrected_among_themselves_only(small):
     runs = {m.name: [json.loads(small.measured(m, s).read_text()) for s in range(m.seeds)] for m in small.methods}
     declared = [["shuffled", "both", "typical", "words"], ["base", "both", "counter_typical", "chair_s"]]
-    found = report.primary(runs, declared)
+    found = report.primary(small.methods, runs, declared)
     alone = stats.crossed_compare(
         report.sums(runs["shuffled"], "typical", "words"), report.sums(runs["both"], "typical", "words")
     )
@@ -170,7 +172,7 @@ def test_declared_tests_are_corrected_among_themselves_only(small):
         sorted(multipletests([t["p"] for t in found], method="holm")[1])
     )
     assert [t["measure"] for t in found] == ["words", "chair_s"]
-    assert report.primary(runs, []) == []
+    assert report.primary(small.methods, runs, []) == []
 
 
 def test_power_is_how_often_a_difference_is_found():
@@ -260,8 +262,8 @@ def test_the_command_refuses_before_it_loads_anything(no_model):
 
 
 def test_the_guard_against_loading_can_see_it(no_model):
-    study = methods.read_study("recipes/world_000.yaml")
-    with pytest.raises(AssertionError, match=r"a model is loaded: .*small_000"):
+    study = replace(methods.read_study("recipes/study.yaml"), model="runs/elsewhere")
+    with pytest.raises(AssertionError, match=r"a model is loaded: .*elsewhere"):
         study.key(study.methods[0], 0, "train")
 
 
@@ -277,21 +279,19 @@ def test_all_shipped_recipes_and_studies_are_sound_though_no_model_is_there(no_m
         else:
             assert command == "accelerate launch", file
     assert len(found["povid train"]) >= 3
-    assert found["povid study"] == ["second_grid", "study", "sweeps", "world_000", "world_100"]
+    assert found["povid study"] == ["first_world", "grid", "study"]
 
 
-@pytest.mark.parametrize("name", ["study", "sweeps"])
-def test_the_shipped_studies_are_sound_and_at_equal_budget(name):
-    study = methods.read_study(f"recipes/{name}.yaml")
-    main = [m for m in study.methods if m.group == "main"]
-    assert {m.seeds for m in main if m.is_trained} <= {5}
+def test_the_shipped_study_is_sound_and_at_equal_budget():
+    """Rates are those that the rule chose from the grid; a control has the rate of the method that it controls."""
+    study = methods.read_study("recipes/study.yaml")
+    assert {m.seeds for m in study.methods if m.group == "main" and m.is_trained} == {5}
     assert all(m.seeds >= 3 for m in study.methods if m.is_trained)
     for method in study.methods:
         if method.is_trained:
             made = study.recipe(method, 0)
             phases = [made.phase(name) for name in ("text", "both") if getattr(made, name) is not None]
-            steps = 312 if method.group == "amount" else 80
-            assert sum(p.max_steps for p in phases) == steps, method.name
+            assert sum(p.max_steps for p in phases) == 80, method.name
             assert {p.per_device_train_batch_size * p.gradient_accumulation_steps for p in phases} == {16}
 
 
@@ -371,7 +371,7 @@ def test_swapped_and_blanked_take_the_picture_away(truth, tmp_path):
     blank = pair_variants.blanked(truth, tmp_path)
     shown = np.asarray(images.picture(blank[0].image, tmp_path))
     assert {p.image for p in blank} == {pair_variants.BLANK}
-    assert np.ptp(shown.reshape(-1, 3).astype(int), axis=0).max() < 30, "nothing is drawn on it"
+    assert np.ptp(shown.reshape(-1, 3).astype(int), axis=0).max() < 34, "nothing is drawn on it, its paper apart"
 
 
 def test_too_few_errors_are_refused(vlm, small, monkeypatch):

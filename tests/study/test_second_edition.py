@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from povid_lib.data import pair_files
+from povid_lib.evaluation.held_out import held_out
 from povid_lib.pocket.config import PocketConfig
 from povid_lib.pocket.lessons import lessons, recipe_of
 from povid_lib.study import measure, run
@@ -81,6 +82,33 @@ def test_what_cannot_be_seen_is_measured_apart(study):
         assert both == rows["recall"][1], split
 
 
+def test_captions_are_asked_for_twice_more_where_decoding_is_greedy(study):
+    base, drawn = measured(study, "base")["typical"], measured(study, "drawn")["typical"]
+    for name in ("sampled", "prompted"):
+        assert len(base[f"chair_s_{name}"][0]) == len(base[f"words_{name}"][0]) == 4
+        assert base[f"recall_seen_{name}"][1] == base["recall_seen"][1]
+        assert f"chair_s_{name}" not in drawn
+    assert base["words_sampled"] != base["words"]
+
+
+def test_rewards_are_of_pairs_that_no_training_knows(study):
+    """A model against itself ties everywhere; a trained one nowhere; a scene without a missing partner counts for nothing."""
+    batch = held_out("typical", 4, "validation")
+    possible = [float(bool(set(scene.missing_partners))) for scene in batch]
+    for name in ("reward_accuracy", "reward_accuracy_blank"):
+        assert measured(study, "base")["typical"][name] == [[n / 2 for n in possible], possible]
+        won, counted = measured(study, "within")["typical"][name]
+        assert counted == possible
+        assert set(won) <= {0, 1}
+
+
+def test_a_reward_is_the_growth_of_the_log_odds(vlm, monkeypatch):
+    batch = held_out("counter_typical", 3)
+    odds = {"now": [3.0, 1.0, -2.0], "base": [2.0, 1.5, -2.0]}
+    monkeypatch.setattr(measure, "log_odds", lambda model, pairs, pictures: odds[model])
+    assert measure.reward_accuracy("now", "base", batch)["reward_accuracy"] == [[1.0, 0.0, 0.5], [1.0] * 3]
+
+
 def test_a_great_constant_ends_every_caption(study):
     assert measured(study, "constant")["typical"]["words"][0] == [0] * 4
     assert sum(measured(study, "base")["typical"]["words"][0]) > 0
@@ -106,11 +134,13 @@ def test_a_model_without_its_recipe_is_refused(study, tmp_path):
         ({"edition": "third"}, "edition"),
         ({"primary": [["base", "nobody", "typical", "chair_s"]]}, "primary holds .*give two methods"),
         ({"primary": [["base", "base", "mixed", "chair_s"]]}, "typical or counter_typical"),
+        ({"primary": [["base", "base", "typical", "chair"]]}, "one of chair_s, .*beyond"),
         ({"split": "train"}, "split"),
-        ({"captions": {"n": 4}}, "captions are pairs of the second edition"),
+        ({"edition": "first", "captions": {"n": 4}}, "captions are pairs of the second edition"),
         ({"edition": "second", "offline": {"n": 4}}, "offline are pairs of the first edition"),
         ({"edition": "second", "captions": {"n": 4, "corruption": "add"}}, "captions.corruption"),
         ({"edition": "second", "captions": {"truth": "new"}}, "captions.n is missing"),
+        ({"captions": {"n": 4, "truth": "new", "cleaned": 0.5}}, "cleaned is 0.5, and new truth has no error"),
     ],
 )
 def test_settings_of_another_world_are_refused(settings, said):

@@ -9,7 +9,9 @@ from transformers import PreTrainedTokenizerFast
 
 from povid_lib.models.chat_template import prompt_text, response_ids
 from povid_lib.training import collator as collator_module
-from povid_lib.training.collator import PairCollator, changed_tokens
+from povid_lib.training.collator import SIDES, PairCollator, changed_tokens
+from povid_lib.training.config import POVIDConfig
+from povid_lib.training.trainer import POVIDTrainer
 from tests.support import training
 
 
@@ -102,6 +104,24 @@ def test_refusals(vlm, data):
         collator([{**row, "images": []}])
     with pytest.raises(ValueError, match=f"Row {row['id']}: chosen: the text is empty"):
         PairCollator(vlm.processor)([{**row, "chosen": [{"role": "assistant", "content": " "}]}])
+
+
+def test_without_the_end_token_an_answer_is_one_token_shorter(vlm, data):
+    whole, cut = (PairCollator(vlm.processor, end_token=end)(data.select(range(3))) for end in (True, False))
+    eos = vlm.processor.tokenizer.eos_token_id
+    for side in SIDES:
+        for row in range(3):
+            ids, kept = (batch[side]["ids"][row][batch[side]["mask"][row].bool()].tolist() for batch in (whole, cut))
+            assert kept == ids[:-1]
+            assert ids[-1] == eos
+            assert eos not in kept
+
+
+def test_a_collator_and_settings_that_differ_about_the_end_are_refused(vlm, data, tmp_path):
+    args = POVIDConfig.preset("pocket", output_dir=str(tmp_path), end_token=False, per_device_train_batch_size=2)
+    assert POVIDTrainer(vlm.model, args, data, vlm.processor).data_collator.end_token is False
+    with pytest.raises(ValueError, match="data_collator has end_token True, the settings have False"):
+        POVIDTrainer(vlm.model, args, data, vlm.processor, data_collator=PairCollator(vlm.processor))
 
 
 def test_changed_tokens():

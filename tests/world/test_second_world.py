@@ -1,5 +1,6 @@
 """The second edition of the world: what cannot be seen, who writes about it, and what a profile reads out of a caption."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -7,12 +8,10 @@ import pytest
 
 from povid_lib.analysis import caption_profile as profiles
 from povid_lib.data import images
-from povid_lib.pocket import lessons
-from povid_lib.pocket.config import PocketConfig
-from povid_lib.study import caption_pairs
-from povid_lib.study.caption_pairs import CaptionPairs
+from povid_lib.pocket import caption_pairs, lessons
+from povid_lib.pocket.config import CORRUPTIONS, TRUTHS, CaptionPairs, PocketConfig
 from povid_lib.world import worlds
-from povid_lib.world.annotators import Annotator, true_caption
+from povid_lib.world.annotators import Annotator, true_caption, truthful
 from povid_lib.world.captions import mentioned
 from povid_lib.world.forms import FORMS, form_of
 from povid_lib.world.items import Item, Mark
@@ -21,7 +20,7 @@ from povid_lib.world.objects import KINDS
 from povid_lib.world.scenes import Scene, draw, scenes
 from povid_lib.world.worlds import World
 
-SECOND = worlds.world("second")
+SECOND = worlds.world(edition="second")
 CONFIG = PocketConfig(edition="second", annotator_error=0.0, insert=0.3, confuse=0.8, omit=0.15, pairs=400)
 
 
@@ -39,7 +38,7 @@ def test_of_whole_pairs_as_many_are_unseen_as_the_dial_says():
 
 @pytest.mark.parametrize("kind", ["typical", "counter_typical", "mixed"])
 def test_one_object_is_always_seen_and_what_is_unseen_owns_no_pixel(kind):
-    for scene in scenes(150, worlds.world("second", kind)):
+    for scene in scenes(150, worlds.world(kind, "second")):
         assert scene.seen
         owner = draw(scene)[1]
         for at, item in enumerate(scene.items):
@@ -65,7 +64,7 @@ def test_guess_is_what_the_sample_shows():
 
 
 def test_counter_typical_objects_lack_what_is_usual():
-    for scene in scenes(100, worlds.world("second", "counter_typical")):
+    for scene in scenes(100, worlds.world("counter_typical", "second")):
         for item in scene.items:
             assert item.colour is None or item.colour != worlds.usual_colour(
                 item.name, ("red", "blue", "green", "yellow")
@@ -116,8 +115,8 @@ def test_a_lesson_can_be_read_again():
     assert taught[37] == lessons.lesson(CONFIG, 37)
 
 
-@pytest.mark.parametrize("truth", caption_pairs.TRUTHS)
-@pytest.mark.parametrize("corruption", caption_pairs.CORRUPTIONS)
+@pytest.mark.parametrize("truth", TRUTHS)
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
 def test_pairs_differ_by_one_false_partner(truth, corruption):
     made = list(caption_pairs.pairs(60, CONFIG, CaptionPairs(truth, corruption)))
     assert len(made) == 60
@@ -131,6 +130,24 @@ def test_pairs_differ_by_one_false_partner(truth, corruption):
         lengths.append(len(pair.rejected.split()) - len(pair.chosen.split()))
     assert (min(lengths) > 0) == (corruption in ("insert", "insert_within", "stranger"))
     assert max(np.abs(lengths)) == 0 or corruption != "replace"
+
+
+def test_cleaned_captions_are_the_truth_of_the_same_pictures():
+    taught, half, clean = (list(caption_pairs.captions(CONFIG, CaptionPairs(cleaned=c))) for c in (0.0, 0.5, 1.0))
+    assert [scene.key for scene, _, _ in taught] == [scene.key for scene, _, _ in clean]
+    assert all(judge_description(scene, text).score == 1 for scene, _, text in clean)
+    assert all(set(mentioned(text)) == set(scene.names) for scene, _, text in clean)
+    new = [a[2] != b[2] for a, b in zip(taught, half, strict=True)]
+    assert 0.3 < np.mean(new) < 0.55  # some captions as taught were the truth already
+    wrong = [any(name not in scene.names for name in mentioned(text)) for scene, _, text in taught]
+    assert np.mean(wrong) > 0.05
+
+
+def test_a_corrected_sentence_has_the_form_of_its_world():
+    rng, cow = np.random.default_rng(0), Item("cow", "large", cells=(0,))
+    for edition, form in (("second", "I can see"), ("first", "There")):
+        author = truthful(Scene(("test", "typical", 0), (cow,), edition=edition))
+        assert Counter(form_of(author.sentence(cow, False, rng)) for _ in range(60))[form] > 40
 
 
 SCENE = Scene(
@@ -170,7 +187,7 @@ def test_profile_counts(measure, text, wanted):
         (lambda: World(unseen=(0.5, 0.5, 0.5)), "World.unseen"),
         (lambda: World(lone_unseen=2), "World.lone_unseen"),
         (lambda: World(clutter=9), "World.clutter"),
-        (lambda: worlds.world("third"), "first, second"),
+        (lambda: worlds.world(edition="third"), "first, second"),
         (lambda: Annotator(omit=2), "omit 2"),
         (lambda: Annotator(insert=-1), "insert -1"),
         (lambda: CaptionPairs(truth="own"), "taught, new"),

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
 
 import numpy as np
 
 from povid_lib.data import corrupt_text, images
 from povid_lib.data.pairs import Change, Pair, Provenance, differences
-from povid_lib.files.settings import Whole, check, one_of
-from povid_lib.pocket.config import PocketConfig
+from povid_lib.pocket.config import CaptionPairs, PocketConfig
 from povid_lib.pocket.lessons import lesson
 from povid_lib.world import worlds
 from povid_lib.world.annotators import Annotator, true_caption
@@ -26,32 +23,7 @@ from povid_lib.world.forms import form_of, sentence
 from povid_lib.world.objects import KINDS, NAMES
 from povid_lib.world.scenes import Scene, sample_scene
 
-TRUTHS = ("taught", "new")
-CORRUPTIONS = ("insert", "insert_within", "insert_even", "replace", "stranger")
 VERSION = "captions-1"  # count up with every change of what is written
-
-
-@dataclass(frozen=True)
-class CaptionPairs:
-    """What is written.
-
-    ``truth``: "taught", captions of the model's own instruction data, errors included; or "new", true captions of typical scenes
-    that no model has seen.
-    ``corruption``: "insert": the missing partner of an object that the caption names is claimed right behind it, so that the wrong
-    answer is the longer one; "insert_within": the same, where another object's sentence follows, so that it does not teach where a
-    caption ends; "insert_even": as "insert", and another object's sentence is left out of it; "replace": the missing
-    partner is named in the place of an object of the caption; "stranger": an object of another context is claimed anywhere, which
-    every caption allows, so that the chosen answers are not selected.
-
-    Raises ``ValueError`` for an unknown truth or corruption.
-    """
-
-    truth: Annotated[str, one_of(TRUTHS)] = "taught"
-    corruption: Annotated[str, one_of(CORRUPTIONS)] = "insert"
-    seed: Whole = 0
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 def pairs(n: int, taught: PocketConfig, config: CaptionPairs = CaptionPairs()) -> Iterator[Pair]:
@@ -74,9 +46,11 @@ def captions(taught: PocketConfig, config: CaptionPairs) -> Iterator[tuple[Scene
         for number in rng.permutation(taught.pairs):
             one = lesson(taught, int(number))
             if one.detailed and one.scene.key[1] == "typical":
-                yield one.scene, one.caption.prompt, one.caption.answer
+                luck = np.random.default_rng([config.seed, int(number), 47])
+                clean = luck.random() < config.cleaned
+                yield one.scene, one.caption.prompt, true_caption(one.scene, luck) if clean else one.caption.answer
         return
-    world = worlds.world(taught.edition, cooccurrence=taught.cooccurrence)
+    world = worlds.world(edition=taught.edition, cooccurrence=taught.cooccurrence)
     for index in itertools.count(corrupt_text.FIRST + config.seed * corrupt_text.SCENES):
         scene = sample_scene(index, world)
         yield scene, str(rng.choice(DETAILED_PROMPTS)), true_caption(scene, rng)
@@ -139,7 +113,7 @@ def _inserted(scene: Scene, sentences: list[str], options: list[int], rng: np.ra
 
 def _claimed(scene: Scene, sentences: list[str], at: int, name: str, rng: np.random.Generator) -> list[str]:
     """The sentences with a false object behind one of them."""
-    author = Annotator(world=worlds.world(scene.edition), together=True)
+    author = Annotator(world=worlds.world(edition=scene.edition), together=True)
     return [*sentences[: at + 1], sentence(author.invent(name, scene, rng), False, rng), *sentences[at + 1 :]]
 
 
