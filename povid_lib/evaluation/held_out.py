@@ -110,18 +110,15 @@ def listen(
 
     ``keep``: a folder for what is said, from which a stopped run goes on. Raises ``ValueError`` for an unknown setting.
     """
-    asked = {setting: [polls(scene, setting, n) for scene in batch] for setting in settings}
     texts = captions(vlm, batch, decode=decode, keep=keep and keep / "captions.jsonl")
-    return Heard(
-        batch,
-        texts,
-        score(batch, texts),
-        {
-            setting: Polled(
-                questions,
-                [[q.answer == "Yes." for q in row] for row in questions],
-                ask(vlm, batch, questions, decode, keep and keep / f"pope_{setting}.jsonl"),
-            )
-            for setting, questions in asked.items()
-        },
-    )
+    found = {setting: polled(vlm, batch, setting, n, decode, keep) for setting in settings}
+    return Heard(batch, texts, score(batch, texts), found)
+
+
+def polled(
+    vlm: VLM, batch: Sequence[Scene], setting: str, n: int = 3, decode: Decode = greedy, keep: Path | None = None
+) -> Polled:
+    """POPE's questions about the scenes in one setting and what the model answers; arguments as of ``listen``."""
+    questions = [polls(scene, setting, n) for scene in batch]
+    truths = [[q.answer == "Yes." for q in row] for row in questions]
+    return Polled(questions, truths, ask(vlm, batch, questions, decode, keep and keep / f"pope_{setting}.jsonl"))

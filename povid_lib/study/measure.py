@@ -31,7 +31,7 @@ from povid_lib.arguments import check_choice
 from povid_lib.data import corrupt_text
 from povid_lib.data.corrupt_text import Offline
 from povid_lib.data.pairs import Pair
-from povid_lib.evaluation.held_out import SPLITS, Decode, Heard, Polled, ask, greedy, held_out, listen, score
+from povid_lib.evaluation.held_out import SPLITS, Decode, Heard, Polled, ask, greedy, held_out, listen, polled, score
 from povid_lib.metrics.spellings import parse_yes_no
 from povid_lib.models import contrastive_decoding, end_bias
 from povid_lib.models.llava import VLM
@@ -64,6 +64,7 @@ TESTED = (  # measures that are compared, and corrected for
 MARGIN = "beyond"  # not measured of one model: recall of seen objects above the end-token constant's at equal CHAIR_s
 CUT = 20  # words of a caption that the length-controlled measure reads
 DRIFT_SCENES = 100
+QUESTION_SCENES = 150  # about which more is asked than a caption: seven of eight questions were these
 ASIDE_SCENES = 150  # that are described once more: by chance, and for another prompt
 Rows = dict[str, list[list[float]]]  # measure -> [numerators, denominators], one entry a scene
 
@@ -168,9 +169,10 @@ def _blind(vlm: VLM, pictures: Sequence[Image.Image], prompts: Sequence[str]) ->
 
 
 def _split(vlm: VLM, batch: Sequence[Scene], decode: Decode) -> Rows:
-    """POPE's adversarial setting with two objects that are there and two that are not, beside captions and other questions."""
-    heard = listen(vlm, batch, ("adversarial",), n=2, decode=decode)
-    return _captions(heard) | _polls(heard.polls["adversarial"]) | _questions(vlm, batch, decode)
+    """Captions of all scenes; about the first of them POPE's adversarial setting, with two objects that are there and two that are
+    not, and other questions."""
+    heard, few = listen(vlm, batch, (), decode=decode), batch[:QUESTION_SCENES]
+    return _captions(heard) | _polls(polled(vlm, few, "adversarial", 2, decode)) | _questions(vlm, few, decode)
 
 
 def _captions(heard: Heard) -> Rows:
