@@ -12,7 +12,7 @@ CHAPTERS := $(wildcard notebooks/*.ipynb)
 PAGES := $(wildcard book/*.md book/*.bib) _config.yml _toc.yml $(wildcard _ext/*.py book/drawings/* assets/css/* assets/js/*) scripts/status.py scripts/api_pages.py
 START := $(shell date +%s)
 
-.PHONY: help book test quick setup lint library-tests browser browser-tests wheel lock coverage mutants links clean pocket results
+.PHONY: help book test quick setup lint library-tests browser browser-tests wheel lock coverage mutants links student clean pocket results
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ coverage: .venv/.done assets/vendor/.done  ## which lines of the library its tes
 
 mutants: .venv/.done  ## break losses, log-probabilities, metrics and corrupted texts in many small ways; print what no test notices
 	$(BIN)/python scripts/mutants.py
+
+student: scratch/.executed  ## the student's edition of the notebooks, and with solutions, in _build/student
+	$(BIN)/python -m scripts.student_edition scratch/notebooks _build/student
 
 links: $(HTML)/index.html  ## do the book's links lead anywhere? Needs the network
 	$(BIN)/jupyter-book build scratch --path-output _build/links --builder linkcheck --quiet
