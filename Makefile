@@ -12,13 +12,16 @@ CHAPTERS := $(wildcard notebooks/*.ipynb)
 PAGES := $(wildcard book/*.md book/*.bib) _config.yml _toc.yml $(wildcard _ext/*.py book/drawings/* assets/css/* assets/js/*) scripts/status.py scripts/api_pages.py
 START := $(shell date +%s)
 
-.PHONY: help book test quick setup lint library-tests browser browser-tests wheel lock coverage mutants links student clean pocket results
+.PHONY: help book editions test quick setup lint library-tests browser browser-tests wheel lock coverage mutants links student clean pocket results
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 book: $(HTML)/index.html  ## run the notebooks and build the book into _build/html
 	@echo "The book is in $(HTML)/index.html ($$(( $$(date +%s) - $(START) )) s)."
+
+editions: book browser  ## the whole book as a PDF and as an EPUB, into _build/editions
+	$(BIN)/python -m scripts.editions $(HTML) _build/editions
 
 test: lint library-tests browser-tests  ## lint, types, library tests, the book with all notebooks, browser tests
 	@echo "make test took $$(( $$(date +%s) - $(START) )) s."
@@ -29,13 +32,14 @@ quick: lint assets/vendor/.done  ## lint, types, and the library tests that take
 
 setup: .venv/.done assets/vendor/.done  ## Python environment and front-end files, nothing else
 
-lint: .venv/.done  ## ruff, mypy, imports one way, notebooks without outputs, spelling
+lint: .venv/.done  ## ruff, mypy, imports one way, notebooks without outputs, spelling, prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache | tail -6
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 	$(BIN)/typos
+	$(BIN)/python scripts/prose.py
 
 library-tests: .venv/.done assets/vendor/.done  ## the library's own tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore tests/book -q -n 2 --dist loadfile

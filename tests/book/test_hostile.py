@@ -49,14 +49,9 @@ def open_widgets(open_page):
         data = embed_data(views=widgets, drop_defaults=False)
         for widget in widgets:
             change(data["manager_state"]["state"][widget.model_id]["state"])
-        scripts = [
-            "vendor/require.js",
-            "js/widgets-config.js",
-            "vendor/@jupyter-widgets/html-manager/dist/embed-amd.js",
-        ]
         state = sanitize_script_content(json.dumps(data["manager_state"]))
         views = [sanitize_script_content(json.dumps(view)) for view in data["view_specs"]]
-        body = "".join(f'<script src="_static/{name}"></script>' for name in scripts)
+        body = '<script src="_static/js/widgets.js"></script>'
         body += f'<script type="application/vnd.jupyter.widget-state+json">{state}</script>'
         body += "".join(f'<script type="application/vnd.jupyter.widget-view+json">{view}</script>' for view in views)
         html = f"<!doctype html><meta charset=utf-8><title>x</title><body>{body}"
