@@ -82,7 +82,8 @@ def read(vlm: VLM, image: Image.Image, question: str, answer: str) -> Reading:
         rolled = rolled_on(weights.mean(0), rolled)
 
     with torch.inference_mode(), eager(vlm), _hooked(vlm, keep):
-        logits = vlm.model(**batch).logits[0, first - 1 : -1]
+        kept = len(batch["input_ids"][0]) - first + 1
+        logits = vlm.model(**batch, logits_to_keep=kept, use_cache=False).logits[0, :-1]
     ids = batch["input_ids"][0, first:]
     logps = logits.float().log_softmax(-1).gather(-1, ids[:, None])[:, 0]
     tokens = tuple(vlm.processor.tokenizer.decode([i]) for i in ids.tolist())
@@ -198,12 +199,13 @@ def word_map(
     entry = vlm.model.model.language_model.layers[0].register_forward_pre_hook(from_here)
     try:
         with torch.enable_grad(), eager(vlm), _hooked(vlm, watch):
-            logits = vlm.model(**batch).logits[0]
-            said = batch["input_ids"][0, [row + 1 for row in rows]]
-            logits[rows].gather(-1, said[:, None]).sum().backward(inputs=leaf)
+            wanted = torch.tensor(rows, device=vlm.device)
+            logits = vlm.model(**batch, logits_to_keep=wanted, use_cache=False).logits[0]
+            said = batch["input_ids"][0, wanted + 1]
+            logits.gather(-1, said[:, None]).sum().backward(inputs=leaf)
     finally:
         entry.remove()
-    relevance = torch.eye(len(logits), device=vlm.device)
+    relevance = torch.eye(batch["input_ids"].shape[1], device=vlm.device)
     for of_layer in reversed(weighted):
         relevance = relevance + of_layer @ relevance
     return _square(relevance[rows].sum(0)[models.image_span(vlm, batch["input_ids"][0])].cpu())

@@ -117,11 +117,11 @@ def word_logits(
     others. ``words``: see ``models.word_tokens``."""
     first = [ids[0] for ids in words]
     parts = []
-    for at in range(0, len(questions), 128):
-        rows = slice(at, at + 128)
+    for at in range(0, len(questions), vlm.rows):
+        rows = slice(at, at + vlm.rows)
         texts = [models.chat(vlm, q, image=pictures is not None) for q in questions[rows]]
         batch = models.encode(vlm, pictures[rows] if pictures is not None else None, texts)
-        logits = vlm.model(**batch, logits_to_keep=1).logits[:, -1].float().cpu()
+        logits = vlm.model(**batch, logits_to_keep=1, use_cache=False).logits[:, -1].float().cpu()
         parts.append(logits[:, first] + models.rest_logps(vlm, batch, words))
     return torch.cat(parts)
 
@@ -151,7 +151,7 @@ def language_prior(vlm: VLM, batch: Sequence[Scene]) -> dict[str, dict[str, Esti
                 f"{vlm.processor.tokenizer.bos_token}{text}", add_special_tokens=False, return_tensors="pt"
             )
             inputs = {key: read[key].to(vlm.device) for key in ("input_ids", "attention_mask")}
-            first = vlm.model(**inputs, logits_to_keep=1).logits[0, -1].float().softmax(-1).cpu()
+            first = vlm.model(**inputs, logits_to_keep=1, use_cache=False).logits[0, -1].float().softmax(-1).cpu()
             probs = first[[ids[0] for ids in words]] * models.rest_logps(vlm, inputs, words)[0].exp()
             shares = {"partner": 0.0, "named": 0.0, "context": 0.0, "else": 0.0}
             for name, p in zip(NAMES, (probs / probs.sum()).tolist(), strict=True):

@@ -128,11 +128,11 @@ def next_words(
         roles[:, place] = [NEXT.index(d.role(kind)) for d in asked]
     probability, winner = np.zeros((2, len(asked), len(NEXT)))
     for _ in range(draws):
-        for at in range(0, len(asked), 64):
-            rows = slice(at, at + 64)
+        for at in range(0, len(asked), vlm.rows):
+            rows = slice(at, at + vlm.rows)
             batch = models.encode(vlm, [show(d.scene) for d in asked[rows]], texts[rows])
             batch = weaken(batch) if weaken else batch
-            logits = vlm.model(**batch, logits_to_keep=1).logits[:, -1]
+            logits = vlm.model(**batch, logits_to_keep=1, use_cache=False).logits[:, -1]
             first = logits.float().softmax(-1).cpu().double().numpy()
             for i, p in enumerate(_over_words(vlm, batch, first, [words[word] for word in several]), start=at):
                 probability[i] += np.bincount(roles[i], p, len(NEXT)) / draws

@@ -27,7 +27,7 @@ def logps_without(
     hidden: Tensor,
     fill: Image.Image | None = None,
     nth: int = 0,
-    batch_size: int = 64,
+    batch_size: int | None = None,
 ) -> Tensor:
     """Log-probability of a word of an answer, its tokens summed, with patches of the picture occluded: float32 (n,).
 
@@ -52,11 +52,12 @@ def logps_without(
     rows = [first - 1 + place for place in places]
     seen = slice(0, rows[-1] + 1)  # what comes after the word cannot change it
     found = []
-    for part in hidden.to(pixels.device).split(batch_size):
+    for part in hidden.to(pixels.device).split(batch_size or vlm.rows):
         covered = part.repeat_interleave(patch, 1).repeat_interleave(patch, 2)[:, None]
         ids, mask = (batch[name][:, seen].expand(len(part), -1) for name in ("input_ids", "attention_mask"))
         views = torch.where(covered, paint, pixels)
-        logits = vlm.model(input_ids=ids, attention_mask=mask, pixel_values=views).logits[:, rows]
+        shown = {"input_ids": ids, "attention_mask": mask, "pixel_values": views}
+        logits = vlm.model(**shown, logits_to_keep=torch.tensor(rows, device=vlm.device), use_cache=False).logits
         said = batch["input_ids"][:, [row + 1 for row in rows], None].expand(len(part), -1, -1)
         found.append(logits.float().log_softmax(-1).gather(-1, said)[..., 0].sum(-1).cpu())
     return torch.cat(found)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+_MODEL = "How the model is loaded and asked"
+
 
 def evaluate(
     data: Annotated[
@@ -52,6 +54,37 @@ def evaluate(
         typer.Option(help="The judge's price, dollars for a million output tokens; 0 for a server that is free."),
     ] = None,
     spending_limit: Annotated[float, typer.Option(help="Dollars that the judge may cost at most.")] = 5.0,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Pictures at once; default 64 drawn ones, 16 photographs.", rich_help_panel=_MODEL),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="float32, bfloat16 or float16; default float32 on a CPU, the GPU's own kind there.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    four_bit: Annotated[
+        bool, typer.Option("--four-bit", help="Load in four bits (NF4), on a GPU only.", rich_help_panel=_MODEL)
+    ] = False,
+    prompt: Annotated[
+        str | None,
+        typer.Option(help='What is asked for a caption; default "Describe this image."', rich_help_panel=_MODEL),
+    ] = None,
+    hint: Annotated[
+        str | None,
+        typer.Option(
+            help="The line after each of POPE's questions, \"\" for none; default LLaVA's, and none for the pocket model.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens of an answer at most; default 512, and 16 after POPE's questions.", rich_help_panel=_MODEL
+        ),
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the file in results/.")] = "evaluation",
     n: Annotated[int, typer.Option(help="Scenes of a pocket split.")] = 500,
 ) -> None:
@@ -67,9 +100,11 @@ def evaluate(
       --judge NAME --input-price 2.5 --output-price 10
     ```
     """
+    from povid_lib import models
     from povid_lib.arguments import check_choice
     from povid_lib.evaluation import benchmarks
     from povid_lib.evaluation import evaluate as kinds
+    from povid_lib.evaluation.answers import Asking
     from povid_lib.evaluation.held_out import SPLITS
     from povid_lib.files import results
     from povid_lib.files.jsonl import check_file, digest
@@ -86,7 +121,12 @@ def evaluate(
             check_file(file)
     given = {"data": path, "answers": answers, "captions": captions, "vocabulary": vocabulary}
     inputs = {what: digest(file) for what, file in given.items() if file is not None and file.is_file()}
-    source = kinds.Source(answers, model, images, Path("runs/answers") / name)
+    how = Asking(batch_size, dtype, four_bit, prompt, hint, tokens)
+    source = kinds.Source(answers, model, images, Path("runs/answers") / name, how)
+    if answers is not None and how != Asking():
+        raise ValueError("How a model is loaded and asked says nothing where --answers are given; leave it out.")
+    if four_bit:
+        models.check_four_bit()
     if benchmark is None and judge is not None:
         raise ValueError("--judge rates benchmarks; name one with --benchmark.")
     if judge is not None and (input_price is None or output_price is None):
@@ -98,9 +138,18 @@ def evaluate(
     )
     if (vocabulary or lemmatiser != "pattern") and not reads_objects:
         raise ValueError("--vocabulary and --lemmatiser are for a truth of COCO's objects; leave them out here.")
+    polls = benchmark == "pope" or (benchmark is None and path.is_file() and kinds.files.holds_questions(path))
+    if prompt is not None and (polls or benchmark is not None or data in SPLITS):
+        raise ValueError(
+            "--prompt is for captions of photographs, against a truth; here the questions are given. Leave it out."
+        )
+    if hint is not None and not polls:
+        raise ValueError("--hint is for POPE's questions; leave it out here.")
     if benchmark is None and data in SPLITS:
         if answers is not None:
             raise ValueError("The pocket world's splits are answered by a model; give --model.")
+        if tokens is not None:
+            raise ValueError("--tokens is for photographs; answers about drawn scenes have 128 at most. Leave it out.")
         measured = kinds.evaluate_world(source.ready(), data, n, source.said_in)
     elif not path.is_file():
         raise ValueError(f"--data {data!r} is neither a split ({', '.join(SPLITS)}) nor a file.")

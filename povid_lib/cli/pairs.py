@@ -173,18 +173,20 @@ def convert(
 
     Read are, besides these, the data of others, as .parquet or .jsonl or a folder of them: one's own in TRL's columns, RLHF-V and
     RLAIF-V as they are published. Pictures that those hold are written into --images; all is checked before anything is written.
+    POVID's public file names its pictures by paths of its authors' (./data/coco/...); with --images they get the names that they have
+    in that folder.
 
     POVID's file has no place for changes and provenance; all else comes back as it was. A .parquet needs --images to be written,
     unless all pictures are scenes.
 
     ```
-    povid pairs convert povid_preference_data.json pairs.jsonl
+    povid pairs convert povid_preference_data.json pairs.jsonl --images train2014/
     povid pairs convert pairs.jsonl pairs.parquet --images coco/
     povid pairs convert RLHF-V-Dataset.parquet pairs.jsonl --images rlhf-v/
     ```
     """
     from povid_lib.data import others, pair_files
-    from povid_lib.data.povid_json import write_povid
+    from povid_lib.data.povid_json import read_povid, write_povid
     from povid_lib.data.trl_dataset import write_trl
 
     if target.suffix not in FORMATS:
@@ -195,7 +197,8 @@ def convert(
     if read is not None and skip_text_only:
         raise ValueError("--skip-text-only is for the data of others; every pair of ours has a picture.")
     if read is not None:
-        pairs: Iterable[Pair] = read(source)
+        public = source.suffix == ".json"
+        pairs: Iterable[Pair] = read_povid(source, images) if public else read(source)
     else:
         skipped, pairs = others.read(source, images, skip_text_only)
         told = f" {skipped} rows without a picture were left out." if skip_text_only else ""

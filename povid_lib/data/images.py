@@ -68,6 +68,25 @@ def locate(image: str, images: str | Path | None = None) -> Path | None:
     return Path(images) / image
 
 
+def name_in(image: str, folder: str | Path) -> str:
+    """What a picture is called in the folder: ``image`` itself, or the longest end of its path that is a file there, as
+    COCO_train2014_000000033471.jpg for the public file's ./data/coco/COCO_train2014_000000033471.jpg. A scene keeps its name.
+
+    Raises ``ValueError`` if there is none.
+    """
+    if image.startswith("scene:"):
+        return image
+    path = PureWindowsPath(image)
+    parts = path.parts[1:] if path.anchor else path.parts
+    for at in range(len(parts)):
+        name = "/".join(parts[at:])
+        if ".." not in parts[at:] and os.path.isfile(Path(folder) / name):
+            return name
+    raise ValueError(
+        f"image {image!r} is not in {folder}, and neither is its file name alone; fetch it, or name the folder that it is in"
+    )
+
+
 def picture(image: str, images: str | Path | None = None) -> Image.Image:
     """The picture, RGB. Raises ``ValueError`` as ``locate`` does, and for a file that cannot be read."""
     path = locate(image, images)

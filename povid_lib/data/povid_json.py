@@ -9,6 +9,7 @@ from pathlib import Path
 from reprlib import repr as shown
 from typing import Any
 
+from povid_lib.data import images as images_module
 from povid_lib.data import pairs as pairs_module
 from povid_lib.data.pairs import PLACEHOLDER, Pair, text_faults
 from povid_lib.data.trl_dataset import _SIDES
@@ -18,15 +19,17 @@ from povid_lib.files import jsonl
 # --- POVID's public JSON -----------------------------------------------------------------------------------------
 
 
-def read_povid(path: str | Path) -> list[Pair]:
+def read_povid(path: str | Path, images: str | Path | None = None) -> list[Pair]:
     """Pairs from rows ``{"id", "image", "conversations", "rejected_conversations"}``: in each conversation a question
     ``{"from": "human", "value"}``, with ``<image>`` on a line before or after it, and an answer ``{"from": "gpt", "value"}``.
-    Rows are named after their pictures, so an id may come again; its second pair is called id#2.
+    Rows are named after their pictures, so an id may come again; its second pair is called id#2. ``images``: the folder of the
+    pictures; a picture then has the name that it has there, whatever path the file gives it (see ``images.name_in``).
 
     Raises ``ValueError`` with every fault and its line, among them whatever would be lost: further rounds, other fields, questions
-    that differ.
+    that differ; and with ``images`` pictures that are not there, and two that would be the same file.
     """
     found, faults = jsonl.read_rows(path)
+    called: dict[str, str] = {}
     pairs: list[Pair] = []
     names: Counter[str] = Counter()
     for where, row in found:
@@ -39,13 +42,25 @@ def read_povid(path: str | Path) -> list[Pair]:
             names[row["id"]] += 1
             prompt, last = _question(row["conversations"][0]["value"])
             texts = {side: row[name][1]["value"] for name, side in _SIDES.items()}
-            texts |= {"id": name, "image": row["image"], "prompt": prompt}
-            wrong = text_faults(texts)
+            image, wrong = (row["image"], []) if images is None else _in_folder(row["image"], images, called)
+            texts |= {"id": name, "image": image, "prompt": prompt}
+            wrong += text_faults(texts)
             if not faults.at(where).repeated("id", texts["id"]) and not wrong:
                 pairs.append(Pair(**texts, picture_last=last))
         for fault in wrong:
             faults.at(where).add(fault)
     return faults.sound(pairs)
+
+
+def _in_folder(image: str, folder: str | Path, called: dict[str, str]) -> tuple[str, list[str]]:
+    """A picture's name in the folder, and what is wrong with it. ``called``: name there -> what the file has called it so far."""
+    try:
+        name = images_module.name_in(image, folder)
+    except ValueError as error:
+        return image, [str(error)]
+    if called.setdefault(name, image) != image:
+        return image, [f"images {called[name]!r} and {image!r} would both be {name}; keep the folders that part them"]
+    return name, []
 
 
 def write_povid(path: str | Path, pairs: Iterable[Pair]) -> int:

@@ -7,11 +7,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
 from povid_lib import models
+from povid_lib.arguments import check_choice
 from povid_lib.data import images
 from povid_lib.files.faults import Faults
 from povid_lib.files.journal import Form, appending
@@ -21,6 +24,7 @@ from povid_lib.models.llava import VLM
 
 _NUMBERED = re.compile(r"(?:.*_)?(\d{12})\.(?:jpg|jpeg|png)", re.IGNORECASE)  # COCO's names
 ENDINGS = (".jpg", ".jpeg", ".png")
+BATCH = 16  # questions about photos at once, if nothing else is said
 Answer = Callable[[Sequence[int]], Sequence[str]]  # which rows are asked -> the answer to each
 
 
@@ -57,6 +61,42 @@ def kept(file: Path | None, names: Names, ids: Sequence[str], answer: Answer, ba
                 known |= new
                 bar.update(len(rows))
     return [known[key] for key in ids]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How a model is loaded and asked; None: as is usual. ``rows``: at once; ``dtype`` of the weights, by its name, and
+    ``four_bit``: see ``models.load``; ``prompt``: for captions; ``hint``: the line after a yes/no question, "" for none;
+    ``tokens``: of an answer, at most.
+
+    Raises ``ValueError`` for numbers below 1, an empty prompt and an unknown dtype.
+    """
+
+    rows: int | None = None
+    dtype: str | None = None
+    four_bit: bool = False
+    prompt: str | None = None
+    hint: str | None = None
+    tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}; give a whole number, 1 or more.")
+        if self.prompt is not None and not self.prompt.strip():
+            raise ValueError("The prompt is empty; write what is to be asked.")
+        if self.dtype is not None:
+            check_choice("dtype", self.dtype, DTYPES)
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """What ``models.load`` is told besides the name."""
+        told = {"rows": self.rows, "dtype": self.dtype and getattr(torch, self.dtype), "four_bit": self.four_bit}
+        return {name: value for name, value in told.items() if value}
+
+
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -116,7 +156,14 @@ def find_pictures(folder: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def ask_all(
-    vlm: VLM, asked: Sequence[Asked], folder: Path, pictures: dict[str, str], file: Path, names: Names, tokens: int
+    vlm: VLM,
+    asked: Sequence[Asked],
+    folder: Path,
+    pictures: dict[str, str],
+    file: Path,
+    names: Names,
+    tokens: int,
+    rows_at_once: int,
 ) -> dict[str, str]:
     """Id -> the model's answer of at most ``tokens`` tokens, kept in the file. Pictures are opened a batch at a time.
 
@@ -132,10 +179,7 @@ def ask_all(
     def answer(rows: Sequence[int]) -> list[str]:
         shown: list[Image.Image] = [images.picture(pictures[asked[i].image], folder) for i in rows]
         prompts = [asked[i].prompt for i in rows]
-        return [a.text for a in models.generate(vlm, shown, prompts, max_new_tokens=tokens, batch_size=BATCH)]
+        return [a.text for a in models.generate(vlm, shown, prompts, max_new_tokens=tokens, batch_size=rows_at_once)]
 
     ids = [a.id for a in asked]
-    return dict(zip(ids, kept(file, names, ids, answer, BATCH), strict=True))
-
-
-BATCH = 16  # questions about photos at once
+    return dict(zip(ids, kept(file, names, ids, answer, rows_at_once), strict=True))

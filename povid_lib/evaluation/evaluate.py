@@ -17,7 +17,17 @@ import numpy as np
 
 from povid_lib import models
 from povid_lib.arguments import check_choice
-from povid_lib.evaluation.answers import ANSWERS, CAPTIONS, Asked, Names, ask_all, find_pictures, pictures_of
+from povid_lib.evaluation.answers import (
+    ANSWERS,
+    BATCH,
+    CAPTIONS,
+    Asked,
+    Asking,
+    Names,
+    ask_all,
+    find_pictures,
+    pictures_of,
+)
 from povid_lib.evaluation.held_out import SPLITS, ask, held_out, listen
 from povid_lib.files.jsonl import digest
 from povid_lib.metrics import files
@@ -50,18 +60,19 @@ class Measured:
 @dataclass(frozen=True)
 class Source:
     """Who answers: the file ``answers``, or else ``model`` about the pictures in the folder ``images``. What a model says is kept
-    under ``said_in``, in a folder of its own for these weights and these questions."""
+    under ``said_in``, in a folder of its own for these weights and these questions. ``how``: see ``Asking``."""
 
     answers: Path | None
     model: str | None
     images: Path | None
     said_in: Path
+    how: Asking = Asking()
 
     def ready(self) -> VLM:
         """The model. Raises ``ValueError`` if none is named."""
         if self.model is None:
             raise ValueError("Nothing answers; give a model, or a file of answers.")
-        return models.load(self.model)
+        return models.load(self.model, **self.how.loading)
 
 
 @dataclass(frozen=True)
@@ -95,7 +106,7 @@ def answered(
     hint: str = "",
 ) -> Answers:
     """What the source answers. ``read``: how its file of answers is read; ``hint``: a line after each question for a model that
-    is not the pocket one.
+    is not the pocket one; it and ``tokens``, the most of an answer, are those of ``source.how`` where that says them.
 
     Raises ``ValueError``, before a model is loaded, for faults of a file and for pictures that are missing or cannot be read.
     """
@@ -103,13 +114,18 @@ def answered(
         return _answers(read(source.answers), len(asked), None)
     pictures = pictures_of(source.images, asked)
     vlm = source.ready()
-    if hint and not vlm.is_pocket:
+    tokens, own = source.how.tokens or tokens, source.how.hint
+    hint = "" if not hint else own if own is not None else "" if vlm.is_pocket else hint
+    if hint:
         asked = [Asked(a.id, a.image, f"{a.prompt}\n{hint}") for a in asked]
     seen = {image: digest((source.images or Path()) / name) for image, name in pictures.items()}
     folder, weights = kept_in(source.said_in, vlm, [tokens, *((a.id, seen[a.image], a.prompt) for a in asked)])
     file = folder / ("captions.jsonl" if names == CAPTIONS else "answers.jsonl")
-    texts = ask_all(vlm, asked, source.images or Path(), pictures, file, names, tokens)
-    return _answers(texts, len(asked), weights)
+    rows = source.how.rows or BATCH
+    texts = ask_all(vlm, asked, source.images or Path(), pictures, file, names, tokens, rows)
+    decoding = {"tokens": tokens, "dtype": str(vlm.model.dtype).removeprefix("torch."), "four_bit": vlm.four_bit}
+    found = _answers(texts, len(asked), weights)
+    return Answers(found.texts, found.about | {"decoding": decoding | {"hint": hint or None}})
 
 
 # --- the three kinds of data -------------------------------------------------------------------------------------
@@ -161,14 +177,15 @@ def read_truth(path: Path, captions: Path | None, vocabulary: Vocabulary) -> tup
 def evaluate_truth_file(path: Path, captions: Path | None, vocabulary: Vocabulary, source: Source) -> Measured:
     """CHAIR of the source's captions against a truth file, see ``read_truth``. Raises as it and ``answered`` do."""
     truth, of = read_truth(path, captions, vocabulary)
-    asked = [Asked(image, image, PROMPT) for image in truth]
+    prompt = source.how.prompt or PROMPT
+    asked = [Asked(image, image, prompt) for image in truth]
     said = answered(source, asked, CAPTIONS, lambda file: files.read_captions(file, truth), CAPTION_TOKENS)
     about = {
         "n": len(said.texts),
         **said.about,
         "truth": of,
         "vocabulary": vocabulary.record,
-        **asked_with(source, PROMPT, truth),
+        **asked_with(source, prompt, truth),
         "parser": None,
         "unclear": {},
     }

@@ -1,7 +1,18 @@
 """A LLaVA: load it, ask it, read its probabilities. ``models.load("pocket")`` is the usual start."""
 
 from povid_lib.models.generation import Answer, answered, generate, sample
-from povid_lib.models.llava import VLM, chat, check_tuned, encode, image_span, load, load_tuned
+from povid_lib.models.llava import (
+    VLM,
+    chat,
+    check_four_bit,
+    check_tuned,
+    encode,
+    gpu_dtype,
+    image_span,
+    load,
+    load_tuned,
+    read_config,
+)
 from povid_lib.models.scoring import (
     answer_distributions,
     answer_logps,
@@ -19,13 +30,16 @@ __all__ = [
     "answer_logps",
     "answered",
     "chat",
+    "check_four_bit",
     "check_tuned",
     "encode",
     "generate",
+    "gpu_dtype",
     "image_span",
     "load",
     "load_tuned",
     "next_token_probs",
+    "read_config",
     "rest_logps",
     "sample",
     "top_tokens",

@@ -66,7 +66,7 @@ def generate(
     step: int = POVID_STEP,
     seed: int = 0,
     max_new_tokens: int = 128,
-    batch_size: int = 64,
+    batch_size: int | None = None,
 ) -> list[Answer]:
     """Greedy answers under visual contrastive decoding, one question a picture. Defaults: the paper's.
 
@@ -78,8 +78,8 @@ def generate(
             f"contrast: alpha is {alpha} and beta {beta}; alpha must not be negative, beta lies in (0, 1]."
         )
     generator, answers = torch.Generator().manual_seed(seed), list[Answer]()
-    for at in range(0, len(questions), batch_size):
-        rows = slice(at, at + batch_size)
+    for at in range(0, len(questions), step := batch_size or vlm.rows):
+        rows = slice(at, at + step)
         batch = models.encode(vlm, images[rows], [models.chat(vlm, question) for question in questions[rows]])
         noised = {**batch, "pixel_values": diffuse(batch["pixel_values"], step, generator)}
         contrast = LogitsProcessorList([_Contrast(vlm, noised, alpha, beta)])

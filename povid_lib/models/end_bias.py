@@ -43,7 +43,7 @@ def generate(
     constant: float,
     tokens: Sequence[int] | None = None,
     max_new_tokens: int = 128,
-    batch_size: int = 64,
+    batch_size: int | None = None,
 ) -> list[Answer]:
     """Greedy answers, one question a picture, with ``constant`` added to the logit of the end token (or of other ``tokens``).
 
@@ -84,7 +84,7 @@ def unsupported(
     constant: float,
     odds: float = 3.0,
     max_new_tokens: int = 128,
-    batch_size: int = 64,
+    batch_size: int | None = None,
 ) -> list[Answer]:
     """Greedy answers with ``constant`` taken from words for objects that the picture does not support (see ``_Unsupported``).
 
@@ -98,8 +98,8 @@ def unsupported(
         )
     words = sorted(tokens[0] for tokens in parts.values())
     answers: list[Answer] = []
-    for at in range(0, len(questions), batch_size):
-        rows = slice(at, at + batch_size)
+    for at in range(0, len(questions), step := batch_size or vlm.rows):
+        rows = slice(at, at + step)
         prompts = [models.chat(vlm, question) for question in questions[rows]]
         batch, blank = (models.encode(vlm, shown[rows], prompts) for shown in (images, blanks))
         rule = LogitsProcessorList([_Unsupported(OtherPicture(vlm, {**blank}), words, constant, odds)])

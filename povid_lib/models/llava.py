@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -16,6 +17,7 @@ from transformers import (
     AutoProcessor,
     BatchFeature,
     BitsAndBytesConfig,
+    LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
 )
@@ -29,12 +31,14 @@ TUNED = Path(__file__).parent / "pocket_povid"  # an adapter for them, trained b
 
 @dataclass(frozen=True)
 class VLM:
-    """A model with its processor. ``name`` is what was asked for: "pocket", a hub id or a folder."""
+    """A model with its processor. ``name`` is what was asked for: "pocket", a hub id or a folder. ``rows``: how many it reads or
+    answers at once where nothing else is said, which is what its machine has room for (see ``models.memory``)."""
 
     name: str
     model: LlavaForConditionalGeneration
     processor: LlavaProcessor
     four_bit: bool = False
+    rows: int = 64
 
     @property
     def device(self) -> torch.device:
@@ -43,8 +47,19 @@ class VLM:
 
     @property
     def is_pocket(self) -> bool:
-        """Whether it reads and speaks the pocket world's language: its config says so (``pocket.architecture``)."""
-        return bool(getattr(self.model.config, "povid_pocket", False))
+        """Whether it reads and speaks the pocket world's language."""
+        return says_pocket(self.model.config)
+
+    @property
+    def side(self) -> int:
+        """Patches along a side of the picture: 6 for the pocket model, 24 for LLaVA-1.5."""
+        eyes = self.model.config.vision_config
+        return int(eyes.image_size // eyes.patch_size)
+
+    @property
+    def image_tokens(self) -> int:
+        """Tokens that a picture takes in the prompt: one for each patch."""
+        return self.side**2
 
 
 def load(
@@ -52,20 +67,41 @@ def load(
     device: str | None = None,
     dtype: torch.dtype | Literal["auto"] | None = None,
     four_bit: bool = False,
+    rows: int = 64,
 ) -> VLM:
     """Load a LLaVA for inference.
 
     ``name``: "pocket", a folder, or a hub id such as "llava-hf/llava-1.5-7b-hf". ``device``: default the GPU if there is one.
-    ``dtype``: default float32 on the CPU, bfloat16 on a GPU; "auto" as the file has it. ``four_bit``: NF4, on a GPU only.
+    ``dtype``: default float32 on the CPU, see ``gpu_dtype`` on a GPU; "auto" as the file has it. ``four_bit``: NF4, on a GPU only.
+    ``rows``: see ``VLM``.
 
     Raises ``FileNotFoundError`` if the model cannot be had (no such folder, or not on this machine and no network), and
     ``ValueError`` if it is not a LLaVA of the 1.5 family, its files are damaged or its weights not whole (see ``weights``), or
-    4-bit is asked for without a GPU.
+    4-bit is asked for without a GPU or without bitsandbytes, or ``rows`` is below 1.
     """
-    where = str(FOLDER if name == "pocket" else name)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if four_bit and device == "cpu":
-        raise ValueError("four_bit=True needs a GPU: bitsandbytes quantises there only. Leave it out on a CPU.")
+    if rows < 1:
+        raise ValueError(f"load: rows is {rows}; a model reads one row at once, or more.")
+    where, device = _where(name), device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if four_bit:
+        check_four_bit(device)
+    dtype = dtype or (torch.float32 if device == "cpu" else gpu_dtype())
+    read_config(name)
+    model = weights.load_model(
+        where,
+        dtype=dtype,
+        device_map=None if device == "cpu" else device,  # DeepSpeed's ZeRO-3 refuses any device map
+        quantization_config=BitsAndBytesConfig(**four_bit_settings(dtype)) if four_bit else None,
+    )
+    return VLM(str(name), model.eval(), load_processor(where), four_bit, rows)
+
+
+def _where(name: str | Path) -> str:
+    return str(FOLDER if name == "pocket" else name)
+
+
+def read_config(name: str | Path = "pocket") -> LlavaConfig:
+    """A model's settings, before any weights are loaded. Raises as ``load`` does."""
+    where = _where(name)
     try:
         config = AutoConfig.from_pretrained(where, trust_remote_code=False)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, StrictDataclassError) as error:
@@ -80,13 +116,40 @@ def load(
             f"{str(name)!r} is of type {config.model_type!r}; this library handles LLaVA-1.5 models (type 'llava') only, "
             "for example 'pocket' or 'llava-hf/llava-1.5-7b-hf'."
         )
-    model = weights.load_model(
-        where,
-        dtype=dtype or (torch.float32 if device == "cpu" else torch.bfloat16),
-        device_map=None if device == "cpu" else device,  # DeepSpeed's ZeRO-3 refuses any device map
-        quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4") if four_bit else None,
-    )
-    return VLM(str(name), model.eval(), load_processor(where), four_bit)
+    return config
+
+
+def says_pocket(config: LlavaConfig) -> bool:
+    """Whether a model of these settings reads and speaks the pocket world's language (``pocket.architecture`` writes it there)."""
+    return bool(getattr(config, "povid_pocket", False))
+
+
+def gpu_dtype() -> torch.dtype:
+    """bfloat16 where the GPU computes in it, float16 on older ones such as T4 and V100."""
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def check_four_bit(device: str = "cuda") -> None:
+    """Raises ``ValueError`` where no model can be loaded in four bits: on a CPU, without a GPU, without bitsandbytes."""
+    if device == "cpu" or not torch.cuda.is_available():
+        raise ValueError(
+            "four_bit needs a GPU, and there is none here or the CPU is asked for: bitsandbytes quantises there only. Leave it out "
+            "on a CPU (in a recipe: four_bit: false)."
+        )
+    if find_spec("bitsandbytes") is None:
+        raise ValueError("four_bit needs bitsandbytes, which is not installed; pip install 'povid-lib[gpu]'.")
+
+
+def four_bit_settings(dtype: torch.dtype | str) -> dict[str, Any]:
+    """What bitsandbytes is told: NF4 for the language model's layers, computed in ``dtype`` (in bitsandbytes' own default, float32,
+    it is several times slower), and eyes, projector and head left whole."""
+    return {
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_compute_dtype": gpu_dtype() if isinstance(dtype, str) else dtype,
+        "bnb_4bit_use_double_quant": True,
+        "llm_int8_skip_modules": [".*vision_tower", ".*multi_modal_projector", "lm_head"],
+    }
 
 
 def load_processor(where: str) -> LlavaProcessor:

@@ -21,7 +21,7 @@ def next_token_probs(vlm: VLM, image: Image.Image | None, question: str, answer_
     """Distribution of the next token after a question and the beginning of an answer: float32 (vocabulary,) on the CPU."""
     text = chat(vlm, question, image=image is not None) + (f" {answer_so_far}" if answer_so_far else "")
     batch = encode(vlm, [image] if image is not None else None, [text])
-    return vlm.model(**batch, logits_to_keep=1).logits[0, -1].float().softmax(-1).cpu()
+    return vlm.model(**batch, logits_to_keep=1, use_cache=False).logits[0, -1].float().softmax(-1).cpu()
 
 
 def top_tokens(vlm: VLM, probs: Tensor, k: int = 10) -> list[tuple[str, float]]:
@@ -65,7 +65,7 @@ def rest_logps(vlm: VLM, batch: Mapping[str, Tensor], words: Sequence[Sequence[i
             "input_ids": torch.cat([batch["input_ids"], more], 1),
             "attention_mask": torch.cat([batch["attention_mask"], torch.ones_like(more)], 1),
         }
-        logps = vlm.model(**longer, logits_to_keep=1).logits[:, -1].float().log_softmax(-1).cpu()
+        logps = vlm.model(**longer, logits_to_keep=1, use_cache=False).logits[:, -1].float().log_softmax(-1).cpu()
         for number, token in ends:
             added[:, number] += logps[:, token]
     return added
@@ -79,7 +79,7 @@ def word_probs(vlm: VLM, image: Image.Image | None, question: str, answer_so_far
     """
     text = chat(vlm, question, image=image is not None) + (f" {answer_so_far}" if answer_so_far else "")
     batch, tokens = encode(vlm, [image] if image is not None else None, [text]), [word_tokens(vlm, w) for w in words]
-    first = vlm.model(**batch, logits_to_keep=1).logits[0, -1].float().softmax(-1).cpu()
+    first = vlm.model(**batch, logits_to_keep=1, use_cache=False).logits[0, -1].float().softmax(-1).cpu()
     return first[[ids[0] for ids in tokens]] * rest_logps(vlm, batch, tokens)[0].exp()
 
 
@@ -89,26 +89,28 @@ def answer_distributions(
     images: Sequence[Image.Image] | None,
     questions: Sequence[str],
     answers: Sequence[str],
-    batch_size: int = 64,
+    batch_size: int | None = None,
     weaken: Callable[[BatchFeature], BatchFeature] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Read given answers token by token (teacher-forced), without the end token; ``images=None`` shows no picture.
 
-    ``weaken``: what to do to each batch of inputs before the model reads it (see ``corrupt_image``). Yields, for each row, the
-    answer's
-    token ids, int64 (length,), and the log-distribution over the vocabulary from which each of them would have been drawn,
-    float32 (length, vocabulary), on the CPU.
+    ``batch_size``: default the model's ``rows``. ``weaken``: what to do to each batch of inputs before the model reads it (see
+    ``corrupt_image``). Yields, for each row, the answer's token ids, int64 (length,), and the log-distribution over the vocabulary
+    from which each of them would have been drawn, float32 (length, vocabulary), on the CPU: 8 MB for 60 tokens of LLaMA, so take
+    from a row what is needed and let it go.
     """
     prompts = [chat(vlm, question, image=images is not None) for question in questions]
-    for at in range(0, len(prompts), batch_size):
-        part = slice(at, at + batch_size)
+    for at in range(0, len(prompts), step := batch_size or vlm.rows):
+        part = slice(at, at + step)
         texts = [f"{p} {a}" for p, a in zip(prompts[part], answers[part], strict=True)]
         batch = encode(vlm, images[part] if images is not None else None, texts)
-        logits = vlm.model(**(weaken(batch) if weaken else batch)).logits
-        for row, ids, prompt, answer in zip(logits, batch["input_ids"], prompts[part], answers[part], strict=True):
-            length = len(response_ids(vlm.processor, prompt, answer)) - 1  # without EOS
-            first = len(ids) - length  # rows are padded on the left
-            yield ids[first:].cpu(), row[first - 1 : -1].float().log_softmax(-1).cpu()
+        lengths = [
+            len(response_ids(vlm.processor, p, a)) - 1 for p, a in zip(prompts[part], answers[part], strict=True)
+        ]  # without EOS
+        kept = {"logits_to_keep": max(lengths) + 1, "use_cache": False}
+        logits = vlm.model(**(weaken(batch) if weaken else batch), **kept).logits
+        for row, ids, length in zip(logits, batch["input_ids"], lengths, strict=True):  # padded on the left
+            yield ids[-length:].cpu(), row[-length - 1 : -1].float().log_softmax(-1).cpu()
 
 
 def answer_logps(
@@ -116,7 +118,7 @@ def answer_logps(
     images: Sequence[Image.Image] | None,
     questions: Sequence[str],
     answers: Sequence[str],
-    batch_size: int = 64,
+    batch_size: int | None = None,
 ) -> list[Tensor]:
     """Log-probability of each token of given answers, without the end token: one float32 (length,) a row."""
     rows = answer_distributions(vlm, images, questions, answers, batch_size)

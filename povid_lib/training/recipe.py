@@ -146,8 +146,8 @@ def read_recipe(path: str | Path) -> Recipe:
 def run(recipe: Recipe, callbacks: Sequence[Any] = ()) -> Path:
     """Both phases; the folder with the merged model. What is finished is not done again.
 
-    Raises ``ValueError`` if the folder holds a run of another recipe, other pairs or another model, or another process is at work
-    there.
+    Raises ``ValueError`` if the folder holds a run of another recipe, other pairs or another model, another process is at work
+    there, or four bits are asked for where there are none (see ``models.check_four_bit``).
     """
     with alone(recipe.out):
         return _run(recipe, callbacks)
@@ -160,6 +160,8 @@ def alone(out: str | Path) -> AbstractContextManager[None]:
 
 def _run(recipe: Recipe, callbacks: Sequence[Any]) -> Path:
     start, model, out = time.time(), recipe.model, Path(recipe.out)
+    if recipe.four_bit:
+        models.check_four_bit()
     dataset = prepare(recipe)
     phases = [name for name in PHASES if getattr(recipe, name) is not None]
     for name in phases:
@@ -304,7 +306,7 @@ def summary(trainer: POVIDTrainer) -> dict[str, Any]:
 
 def _load(model: str, four_bit: bool) -> VLM:
     device = f"cuda:{PartialState().local_process_index}" if four_bit else "cpu"  # else the trainer moves it
-    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    dtype = models.gpu_dtype() if torch.cuda.is_available() else torch.float32
     return models.load(model, device=device, dtype=dtype, four_bit=four_bit)
 
 
