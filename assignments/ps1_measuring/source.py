@@ -287,6 +287,7 @@ def check_wilson(wilson):
     assert not abs((low + high) / 2 - 0.8) <= 1e-3, (
         "the interval is not centred at k/n: its middle is drawn towards one half"
     )
+    assert not abs(low - 0.4901625) <= 2e-6, "take z = 1.96 as it stands, not 1.959964, so that the numbers agree"
     for k, n, ends in ((8, 10, (0.490157, 0.943319)), (0, 20, (0.0, 0.161130)), (20, 20, (0.838870, 1.0))):
         for name, end, want in zip(("lower", "upper"), wilson(k, n), ends, strict=True):
             assert abs(end - want) < 2e-3, (
@@ -337,7 +338,10 @@ def check_ratio_interval(ratio_interval):
     ):
         assert not abs(half - wrong) <= 1e-4, why
     assert not abs(1.96 * half / right - 3.18) <= 5e-3, "take 1.96, not Student's quantile"
-    assert abs(half - right) < 1e-4, f"half of the interval is {right:.4f} here, not {half:.4f}"
+    assert not abs(1.96 * half / right - 1.959964) <= 1e-6, (
+        "take 1.96 as it stands, not 1.959964, so that the numbers agree"
+    )
+    assert abs(half - right) < EXACT, f"half of the interval is {right:.6f} here, not {half:.6f}"
 
 
 def _sentences(caption):
@@ -1342,6 +1346,7 @@ TASKS = (
             Wrong("takes 90%", "90% interval", _wilson_at(1.645)),
             Wrong("centres Wilson's width at k/n", "not centred at k/n", _wilson_width),
             Wrong("rounds z to 2", "this is z = 2", _wilson_at(2.0)),
+            Wrong("takes more digits of z", "not 1.959964", _wilson_at(1.959963985)),
             Wrong("does not square z", "z has to be squared", _wilson_slip(z2=1.96)),
             Wrong("loses the term that remains at 0", "a term is lost under the root", _wilson_slip(half=lambda q, c: math.sqrt(c * q * (1 - q)) / (1 + c))),
             Wrong("does not divide by the quadratic's first factor", "you have not divided by it", _wilson_slip(lambda q, c: q + c / 2, lambda q, c: math.sqrt(c * q * (1 - q) + c * c / 4))),
@@ -1369,6 +1374,7 @@ TASKS = (
             Wrong("takes the spread of the false mentions", "spread of the false mentions alone", _ratio_with(lambda f, m, d, r, n: 1.96 * f.std(ddof=1) / math.sqrt(n) / m.mean())),
             Wrong("takes the spread of the pictures' ratios", "spread of the pictures' ratios", _ratio_with(lambda f, m, d, r, n: 1.96 * (f / m).std(ddof=1) / math.sqrt(n))),
             Wrong("takes Student's quantile", "not Student's quantile", _ratio_with(lambda f, m, d, r, n: (3.182446 if n == 4 else 2.2) * d.std(ddof=1) / math.sqrt(n) / m.mean())),
+            Wrong("takes more digits of z", "not 1.959964", _ratio_with(lambda f, m, d, r, n: 1.959963985 * d.std(ddof=1) / math.sqrt(n) / m.mean())),
             Wrong("forgets the root", "this is a variance", _ratio_with(lambda f, m, d, r, n: 1.96 * d.var(ddof=1) / n / m.mean())),
             Wrong("forgets the root", "this is a variance", _ratio_with(lambda f, m, d, r, n: 1.96 * d.var(ddof=1) / n / m.mean() ** 2)),
             Wrong("turns the ends over", "the ends are turned over", _in_order([0, 2, 1])),
