@@ -10,8 +10,8 @@
 #   `pip install` line that your teacher gives you.
 # - Below each function a check says what is still wrong. It is part of the mark. The rest is given for the same properties on other
 #   data, drawn for you alone, so a function that only knows the examples gets few points.
-# - Hand in this notebook, or a `.py` file with the functions, where your teacher has said. They are found by their names: do not rename them. Other cells and
-#   helper functions of your own are welcome. No function may print for its result; each ends in a `return`.
+# - Hand in this notebook, or a `.py` file with the functions, where your teacher has said. They are found by their names: do not
+#   rename them. Other cells and helper functions of your own are welcome. No function may print for its result; each ends in a `return`.
 
 # %% student
 import math

@@ -10,8 +10,8 @@
 # - Below each function a check says what is still wrong. It is part of the mark. The rest is given for the same properties on other
 #   data, drawn for you alone, and for your run: whether its numbers follow from its record, and whether you say what they say.
 # - A result that shows nothing gets the same marks as one that shows much. A declaration that was changed after the run gets none.
-# - Hand in this notebook, or a `.py` file with the functions, where your teacher has said. They are found by their names: do not rename them. Other cells and
-#   helper functions of your own are welcome. No function may print for its result; each ends in a `return`.
+# - Hand in this notebook, or a `.py` file with the functions, where your teacher has said. They are found by their names: do not
+#   rename them. Other cells and helper functions of your own are welcome. No function may print for its result; each ends in a `return`.
 
 # %% student
 import math
