@@ -6,10 +6,12 @@
 # detector for pairs that give themselves away without the picture.
 #
 # - Nine functions, about two and a half hours. You need chapters 04 and 05 of the book, plain Python and NumPy.
+# - The first cell needs the course's library, `povid_lib`. In its folder, `pip install -e .` installs it; on Colab or elsewhere, use the
+#   `pip install` line that your teacher gives you.
 # - Below each function a check says what is still wrong. It is part of the mark. The rest is given for the same properties on other
 #   data, drawn for you alone, so a function that only knows the examples gets few points.
-# - Hand in this notebook, or a `.py` file with the functions. They are found by their names: do not rename them. Other cells and
-#   helper functions of your own are welcome. No function may print for its result; each ends in a `return`.
+# - Hand in this notebook, or a `.py` file with the functions, where your teacher has said. They are found by their names: do not
+#   rename them. Other cells and helper functions of your own are welcome. No function may print for its result; each ends in a `return`.
 
 # %% student
 import math
@@ -76,12 +78,12 @@ def check_faults(faults):
 def check_alpha_bar(alpha_bar):
     """The schedule at both ends and in the middle."""
     found = alpha_bar(0)
-    assert abs(found - 1) > 1e-9, "step 0 is a step too: alpha_bar(0) is 1 - beta_0, a little below 1"
-    assert found > 0.5, "multiply 1 - beta, not beta"
+    assert not abs(found - 1) <= 1e-9, "step 0 is a step too: alpha_bar(0) is 1 - beta_0, a little below 1"
+    assert not found <= 0.5, "multiply 1 - beta, not beta"
     found = alpha_bar(500)
-    assert abs(found - 0.99749) > 1e-4, "this is 1 - beta of one step; multiply those of all steps up to it"
-    assert abs(found - 0.86302) > 1e-4, "no square root here: alpha_bar is a share of the variance"
-    assert abs(found - 0.53197) > 5e-3, "beta does not grow in a straight line: it is the sigmoid of -6 to 6"
+    assert not abs(found - 0.99749) <= 1e-4, "this is 1 - beta of one step; multiply those of all steps up to it"
+    assert not abs(found - 0.86302) <= 1e-4, "no square root here: alpha_bar is a share of the variance"
+    assert not abs(found - 0.53197) <= 5e-3, "beta does not grow in a straight line: it is the sigmoid of -6 to 6"
     assert abs(found - 0.7448) < 1e-4, f"alpha_bar(500) is 0.745, not {found:.3f}"
     assert abs(found - alpha_bar(499) * (1 - 0.0025125)) < 1e-6, "from step 499 to step 500 one factor is added"
     assert abs(alpha_bar(999) - 0.08125) < 1e-4, f"alpha_bar(999) is 0.081, not {alpha_bar(999):.3f}"
@@ -100,7 +102,7 @@ def check_noised(noised):
         (np.clip(0.8 * pixels + 0.6 * noise, 0, 1), "do not cut anything off here"),
         (0.8 * pixels + 0.2 * noise, "the noise has sqrt(1 - left), not 1 - sqrt(left)"),
     ):
-        assert np.abs(found - wrong).max() > EXACT, why
+        assert not np.abs(found - wrong).max() <= EXACT, why
     want = 0.8 * pixels + 0.6 * noise
     assert np.abs(found - want).max() < EXACT, f"the result is {want.tolist()}, not {found.tolist()}"
 
@@ -158,12 +160,14 @@ def check_weights(weights):
     assert set(found) == {"a", "cup", "fork", "and", "knife"}, (
         f"give each word of the answers a weight; you have {sorted(found)}"
     )
-    assert abs(found["cup"] - math.log(2 / 5)) > EXACT, (
+    assert not abs(found["cup"] - math.log(2 / 5)) <= EXACT, (
         "count answers that have a word, not how often it stands in them"
     )
-    assert abs(found["cup"] - math.log(3 / 2)) > EXACT, "turned round: words of rejected answers get positive weights"
-    assert abs(found["cup"] - math.log(1 / 2)) > EXACT, "add 1 to both counts"
-    assert abs(found["cup"] + math.log10(3 / 2)) > EXACT, "take the natural logarithm"
+    assert not abs(found["cup"] - math.log(3 / 2)) <= EXACT, (
+        "turned round: words of rejected answers get positive weights"
+    )
+    assert not abs(found["cup"] - math.log(1 / 2)) <= EXACT, "add 1 to both counts"
+    assert not abs(found["cup"] + math.log10(3 / 2)) <= EXACT, "take the natural logarithm"
     assert abs(found["cup"] - math.log(2 / 3)) < EXACT, (
         f"cup: 1 rejected answer, 2 chosen ones: log(2/3), not {found['cup']}"
     )
@@ -183,10 +187,10 @@ def check_shortcut(shortcut):
         _pair("4", "a Cup", "a dog"),
     ]
     found = shortcut(weight, pairs)
-    assert abs(found - 0.5) > EXACT, "a tie counts one half, and capital letters must not matter"
-    assert abs(found - 0.75) > EXACT, "a tie counts one half, not a whole"
-    assert abs(found - 0.375) > EXACT, "turned round: a high sum tells the rejected answer"
-    assert abs(found - 2 / 3) > EXACT, "ties stay in: divide by all pairs"
+    assert not abs(found - 0.5) <= EXACT, "a tie counts one half, and capital letters must not matter"
+    assert not abs(found - 0.75) <= EXACT, "a tie counts one half, not a whole"
+    assert not abs(found - 0.375) <= EXACT, "turned round: a high sum tells the rejected answer"
+    assert not abs(found - 2 / 3) <= EXACT, "ties stay in: divide by all pairs"
     assert abs(found - 0.625) < EXACT, (
         f"two are told, one is told wrongly, one is a tie: 2.5 of 4, not {4 * found} of 4"
     )

@@ -6,10 +6,12 @@
 # layer of the pocket model.
 #
 # - Nine functions, nearly three hours. You need chapters 06 to 08 of the book and NumPy.
+# - The first cell needs the course's library, `povid_lib`. In its folder, `pip install -e .` installs it; on Colab or elsewhere, use the
+#   `pip install` line that your teacher gives you.
 # - Below each function a check says what is still wrong. It is part of the mark. The rest is given for the same properties on other
 #   data, drawn for you alone, so a function that only knows the examples gets few points.
-# - Hand in this notebook, or a `.py` file with the functions. They are found by their names: do not rename them. Other cells and
-#   helper functions of your own are welcome. No function may print for its result; each ends in a `return`.
+# - Hand in this notebook, or a `.py` file with the functions, where your teacher has said. They are found by their names: do not
+#   rename them. Other cells and helper functions of your own are welcome. No function may print for its result; each ends in a `return`.
 #
 # In all tasks an *answer* is a row of a batch: `ids` (rows, length) are the tokens of prompt and answer, `mask` (rows, length) is 1 at the
 # answer's tokens and 0 at the prompt's and at padding, and `logits` (rows, length, vocabulary) are what the model says **after** each

@@ -5,11 +5,13 @@
 # constant added to the logit of its end token. It ends its captions earlier, names less, and so hallucinates less. Is your method more?
 #
 # - Six functions and a page of text, about three hours and a run of some minutes. You need chapters 09 and 10 of the book and NumPy.
+# - The first cell needs the course's library, `povid_lib`. In its folder, `pip install -e .` installs it; on Colab or elsewhere, use the
+#   `pip install` line that your teacher gives you.
 # - Below each function a check says what is still wrong. It is part of the mark. The rest is given for the same properties on other
 #   data, drawn for you alone, and for your run: whether its numbers follow from its record, and whether you say what they say.
 # - A result that shows nothing gets the same marks as one that shows much. A declaration that was changed after the run gets none.
-# - Hand in this notebook, or a `.py` file with the functions. They are found by their names: do not rename them. Other cells and
-#   helper functions of your own are welcome. No function may print for its result; each ends in a `return`.
+# - Hand in this notebook, or a `.py` file with the functions, where your teacher has said. They are found by their names: do not
+#   rename them. Other cells and helper functions of your own are welcome. No function may print for its result; each ends in a `return`.
 
 # %% student
 import math

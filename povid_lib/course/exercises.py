@@ -46,6 +46,7 @@ def run_check(check: Check, answer: Function) -> Outcome:
     name = _name(answer)
     returned: list[Any] = []
     raised: list[Exception] = []
+    given: list[str] = []
 
     @functools.wraps(answer)
     def watched(*args: Any, **kwargs: Any) -> Any:
@@ -53,6 +54,7 @@ def run_check(check: Check, answer: Function) -> Outcome:
             value = answer(*args, **kwargs)
         except Exception as fault:
             raised.append(fault)
+            given.append(_arguments(args, kwargs))
             raise
         returned.append(value)
         return value
@@ -60,8 +62,9 @@ def run_check(check: Check, answer: Function) -> Outcome:
     try:
         check(watched)
     except Exception as fault:
-        if any(fault is own for own in raised):
-            return Outcome(False, f"{name} raises {_told(fault)}{_line(fault, answer)}.")
+        for own, what in zip(raised, given, strict=True):
+            if fault is own:
+                return Outcome(False, f"{name} raises {_told(fault)}{_line(fault, answer)}; it was given {what}.")
         if not returned and not isinstance(fault, AssertionError):
             raise
         if returned and returned[-1] is None:
@@ -118,6 +121,12 @@ def _name(function: Function) -> str:
 def _said(value: Any) -> str:
     """A value's type and its first characters."""
     return f"{type(value).__name__} {textwrap.shorten(reprlib.repr(value), 60)}"
+
+
+def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """What a call was given, each argument by its first characters."""
+    texts = [*map(reprlib.repr, args), *(f"{key}={reprlib.repr(value)}" for key, value in kwargs.items())]
+    return ", ".join(textwrap.shorten(text, 60) for text in texts) or "nothing"
 
 
 def _told(fault: Exception) -> str:

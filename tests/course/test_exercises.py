@@ -47,13 +47,19 @@ def numberless(x):
         (lambda x: x // 2, "half of 3 is 1.5: divide without rounding"),
         (lambda x: x - 1, "half of 8 is 4, not 7"),
         (lambda x: None, "the function returns nothing (None); does it end with a `return`?"),
-        (raises, "`raises` raises KeyError: 8.0, at `return {}[x]`."),
+        (raises, "`raises` raises KeyError: 8.0, at `return {}[x]`; it was given 8.0."),
         (own_assertion, "`own_assertion` raises AssertionError: a thought of my own, at `raise"),
-        (needs_two, "`needs_two` raises TypeError: needs_two() missing 1 required positional argument: 'y'."),
+        (
+            needs_two,
+            "`needs_two` raises TypeError: needs_two() missing 1 required positional argument: 'y'; it was given 8.0.",
+        ),
         (numberless, "`numberless` returned str 'four', and the check cannot go on with that (TypeError:"),
         (lambda x: [x] * 1000, "the function returned list [8.0, 8.0, 8.0"),
         (functools.partial(needs_two, y=1), "half of 8 is 4, not 8"),
-        (functools.partial(needs_two, y=0), "`partial` raises ZeroDivisionError: float division by zero."),
+        (
+            functools.partial(needs_two, y=0),
+            "`partial` raises ZeroDivisionError: float division by zero; it was given 8.0.",
+        ),
         (4.0, "a function is wanted here, and this is float 4.0."),
     ],
 )
@@ -70,6 +76,19 @@ def test_a_right_answer_passes_without_a_word():
 
 def test_none_on_the_second_call_only_is_none_too():
     assert run_check(check_half, lambda x: 4.0 if x == 8 else None).message.startswith("the function returns nothing")
+
+
+def test_the_input_on_which_a_function_raised_is_told_as_it_stood_and_in_short():
+    def check(pick):
+        require(pick(["", "b"], at=1) == "b", "the second")
+        pick(["a"] * 1000, at=5000)
+
+    def pick(texts, at):
+        return texts[at]
+
+    assert run_check(check, pick).message.endswith("; it was given ['a', 'a', 'a', 'a', 'a', 'a', ...], at=5000.")
+    assert run_check(check, lambda texts, at: texts[0][0]).message.endswith("; it was given ['', 'b'], at=1.")
+    assert run_check(lambda f: f(), lambda: {}[0]).message.endswith("; it was given nothing.")
 
 
 def test_an_exception_that_the_check_wants_and_catches_is_no_fault():
@@ -111,7 +130,7 @@ def test_attempt_prints_and_raises_nothing(capsys):
     attempt(check_half, lambda x: [x] * 1000)
     first, *others = capsys.readouterr().out.splitlines()
     assert first == "Right."
-    assert others[0] == "Not yet: `raises` raises KeyError: 8.0, at `return {}[x]`."
+    assert others[0] == "Not yet: `raises` raises KeyError: 8.0, at `return {}[x]`; it was given 8.0."
     assert max(map(len, others)) <= WIDTH
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
 from benchmarks import grading
@@ -31,6 +32,11 @@ TASKS = [
     for name in SETS
     for at, task in enumerate(source(name).assignment.tasks)
 ]
+
+
+NUMBERS = {  # how many an answer has, at least
+    "chair": 3, "pope": 5, "wilson": 2, "ratio_interval": 3, "price": 1, "edits": 1, "alpha_bar": 1, "noised": 1, "shortcut": 1,
+}  # fmt: skip
 
 
 def marks_of(name, task, answer, student):
@@ -89,6 +95,38 @@ def test_each_wrong_answer_loses_marks_and_is_told_its_own_fault(name, at, stude
         assert told[0].misconception == wrong.misconception
 
 
+def with_nan(value):
+    """The value with nan in the place of each of its numbers, one at a time and then all."""
+    if isinstance(value, dict):
+        parts = [{**value, key: other} for key in value for other in with_nan(value[key])]
+        return [*parts, {key: float("nan") for key in value}] if parts else []
+    if isinstance(value, list | tuple):
+        parts = [[*value[:at], other, *value[at + 1 :]] for at in range(len(value)) for other in with_nan(value[at])]
+        return [*parts, [float("nan")] * len(value)] if parts else []
+    if isinstance(value, np.ndarray) and value.ndim:
+        return [np.full(value.shape, np.nan)] if value.dtype.kind == "f" else []
+    return [float("nan")] if isinstance(value, int | float | np.number) and not isinstance(value, bool) else []
+
+
+@pytest.mark.parametrize(("name", "at"), [each for each in TASKS if each.id.startswith(("ps1", "ps2"))])
+def test_an_answer_that_is_not_a_number_is_told_so_and_no_other_fault(name, at):
+    """nan compares as false with everything, so a comparison that is written the wrong way round takes it for a wrong number."""
+    task = source(name).assignment.tasks[at]
+    right, tried = source(name).answers[task.function], set()
+    for place in range(6):  # POPE's five numbers, and all of them
+
+        def answer(*args, place=place):
+            value = right(*args)
+            if place >= len(others := with_nan(value)):
+                return value
+            tried.add(place)
+            return others[place]
+
+        _, told = marks_of(name, task, answer, "ada")
+        assert place not in tried or "nan" in told[0].message, told[0].message
+    assert len(tried) >= NUMBERS.get(task.function, 0)
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_misconceptions_have_words_and_messages_of_their_own(name):
     for task in source(name).assignment.tasks:
@@ -142,7 +180,21 @@ def test_both_notebooks_are_valid_and_the_solved_one_says_right_throughout(name,
         assert all(line.startswith(said) for line in lines)
 
 
-@pytest.mark.parametrize(("name", "switch"), [("ps3_training", "POCKET"), ("ps4_experiment", "RUN")])
+def test_the_small_world_of_the_first_set_has_a_price_and_no_judge_looks_at_it(tmp_path):
+    text = editions.notebook(source("ps1_measuring"), solved=True)
+    text = text.replace("LOOK = False", "LOOK = True")
+    code = "\n\n".join("".join(c["source"]) for c in json.loads(text)["cells"] if c["cell_type"] == "code")
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    before, after, price = ran.stdout.split("\n")[-4:-1]
+    assert before == "before {'chair_s': 0.875, 'chair_i': 0.375, 'recall': 0.833}"
+    assert after == "after {'chair_s': 0.0, 'chair_i': 0.0, 'recall': 0.333}"
+    assert price == "price: 1.33 of recall for each unit of chair_i"
+
+
+@pytest.mark.parametrize(
+    ("name", "switch"), [("ps1_measuring", "LOOK"), ("ps3_training", "POCKET"), ("ps4_experiment", "RUN")]
+)
 def test_what_a_student_has_left_turned_on_is_not_run_by_the_judge(name, switch, monkeypatch):
     """The model would not fit into the judge's limits, and reading the submission would fail with it."""
     text = editions.notebook(source(name), solved=True)
