@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -9,8 +11,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from povid_lib.figures.style import BLUE, GREY, ORANGE, literal, looks, plain
+from povid_lib.figures.style import BLUE, GREY, ORANGE, RED, literal, looks, plain
+from povid_lib.world.captions import WORDS
+from povid_lib.world.objects import NAMES
 from povid_lib.world.patches import PATCH
+from povid_lib.world.scenes import Scene
 
 
 def show_scenes(images: Sequence[Image.Image], titles: Sequence[str], columns: int = 4) -> Figure:
@@ -26,6 +31,49 @@ def show_scenes(images: Sequence[Image.Image], titles: Sequence[str], columns: i
         ax.set(xticks=[], yticks=[])
         ax.set_xlabel(literal(title), fontsize=9)
     return fig
+
+
+def captioned(batch: Sequence[Scene], captions: Sequence[str], titles: Sequence[str], columns: int = 2) -> Figure:
+    """Scenes in a grid, each under its title and above a caption, in which words for objects that are not there are red and bold.
+
+    Raises ``ValueError`` if scenes, captions and titles differ in number.
+    """
+    if not len(batch) == len(captions) == len(titles):
+        raise ValueError(
+            f"captioned: {len(batch)} scenes, {len(captions)} captions and {len(titles)} titles must be as many."
+        )
+    columns = min(columns, len(batch))
+    rows, wide = -(-len(batch) // columns), 44  # characters a line
+    wrapped = [textwrap.fill(caption, wide) for caption in captions]
+    size = (3.5 * columns, (3.5 + 0.15 * max(text.count("\n") + 1 for text in wrapped)) * rows)
+    fig, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for ax in axes.flat[len(batch) :]:
+        ax.axis("off")
+    for ax, scene, text, title in zip(axes.flat, batch, wrapped, titles, strict=False):
+        ax.imshow(scene.image(), interpolation="nearest")
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(literal(title), fontsize=9)
+        # every character is as wide as every other: words of one colour are drawn where the other layer has blanks
+        for layer, look in zip(
+            _layers(text, scene), ({"color": "black"}, {"color": RED, "weight": "bold"}), strict=True
+        ):
+            at = (0, -0.03)
+            ax.text(*at, literal(layer), transform=ax.transAxes, va="top", family="monospace", fontsize=8, **look)
+    return fig
+
+
+def _layers(text: str, scene: Scene) -> tuple[str, str]:
+    """A text without its words for objects that are not in the scene, and those words alone; blanks in place of the rest."""
+
+    def is_false(word: str) -> bool:
+        return WORDS.get(word.lower(), word) in set(NAMES) - set(scene.names)
+
+    def blank(part: str) -> str:
+        return re.sub(r"[^\n]", " ", part)
+
+    parts = re.split(r"([A-Za-z]+)", text)
+    rest = "".join(blank(part) if is_false(part) else part for part in parts)
+    return rest, "".join(part if is_false(part) else blank(part) for part in parts)
 
 
 def show_patches(image: Image.Image) -> Figure:
