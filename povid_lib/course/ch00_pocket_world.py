@@ -24,7 +24,7 @@ def check_whole(whole: Function) -> None:
 
 
 def check_chance(chance: Function) -> None:
-    """``chance(whole, unseen, lone)``: P(the partner is there | an object is seen and its partner is not)."""
+    """``chance(q, unseen, lone)``: P(the partner is there | an object is seen and its partner is not)."""
     for q, unseen, lone in ((0.5, 0.6, 0.25), (0.8, 0.7, 0.0)):
         found, want = float(chance(q, unseen, lone)), guess(q, unseen, lone)
         for wrong, why in (

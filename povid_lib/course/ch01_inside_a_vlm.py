@@ -42,7 +42,7 @@ def check_fall(fall: Function) -> None:
     """``fall(words, seen, covered, name)``: by how many nats the first mention of ``name`` falls; both log-probabilities (words,)."""
     words = ["A", "cow", "is", "there.", "A", "pig", "and", "a", "cow."]
     seen = -torch.tensor([0.1, 0.2, 0.1, 0.1, 0.3, 0.7, 0.1, 0.1, 0.05], dtype=torch.float64)
-    covered = -torch.tensor([0.1, 2.2, 0.1, 0.1, 0.4, 0.6, 0.1, 0.1, 0.15], dtype=torch.float64)
+    covered = -torch.tensor([0.1, 2.2, 0.1, 0.5, 0.4, 0.6, 0.1, 0.1, 0.15], dtype=torch.float64)
     found, other = float(fall(words, seen, covered, "cow")), float(fall(words, seen, covered, "pig"))
     for wrong, why in (
         (-2.0, "it fell, so the number is to be above 0: before less after"),
