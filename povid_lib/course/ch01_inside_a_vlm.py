@@ -27,7 +27,10 @@ def check_kept(kept: Function) -> None:
     before, after = np.array([0.9, 0.8, 0.2, 0.4]), np.array([0.5, 0.1, 0.15, 0.2])  # ratios .56, .125, .75, .5
     found = float(kept(before, after))
     for wrong, why in (
-        (after.mean() / before.mean(), "this is the ratio of the means, in which a few likely words outweigh all others"),
+        (
+            after.mean() / before.mean(),
+            "this is the ratio of the means, in which a few likely words outweigh all others",
+        ),
         ((after / before).mean(), "this is the mean ratio; count the words above one half"),
         ((after > 0.5).mean(), "compare each word with its own probability before, not with one half"),
         (0.75, "a word that keeps exactly half does not keep more than half"),
@@ -39,7 +42,7 @@ def check_kept(kept: Function) -> None:
 
 
 def check_fall(fall: Function) -> None:
-    """``fall(words, seen, covered, name)``: by how many nats the first mention of ``name`` falls; both log-probabilities (words,)."""
+    """``fall(words, seen, covered, name)``: by how many nats the first mention of ``name`` falls; log-probabilities are (words,)."""
     words = ["A", "cow", "is", "there.", "A", "pig", "and", "a", "cow."]
     seen = -torch.tensor([0.1, 0.2, 0.1, 0.1, 0.3, 0.7, 0.1, 0.1, 0.05], dtype=torch.float64)
     covered = -torch.tensor([0.1, 2.2, 0.1, 0.5, 0.4, 0.6, 0.1, 0.1, 0.15], dtype=torch.float64)

@@ -57,7 +57,10 @@ def check_spread(spread: Function) -> None:
     found, want = float(spread(_FALSE, _MENTIONS)), error_of(_FALSE, _MENTIONS)
     rate, n = _FALSE.sum() / _MENTIONS.sum(), len(_FALSE)
     for wrong, why in (
-        (math.sqrt(rate * (1 - rate) / _MENTIONS.sum()), "this takes the mentions as independent; those of one picture are not"),
+        (
+            math.sqrt(rate * (1 - rate) / _MENTIONS.sum()),
+            "this takes the mentions as independent; those of one picture are not",
+        ),
         ((_FALSE / _MENTIONS).std(ddof=1) / math.sqrt(n), "this is for a mean of ratios; CHAIR_i is a ratio of sums"),
         ((_FALSE / _MENTIONS).std() / math.sqrt(n), "this is for a mean of ratios; CHAIR_i is a ratio of sums"),
         (want**2, "this is the variance; take its root"),
@@ -93,6 +96,10 @@ def _unsorted(curve: Sequence[Point], point: Point) -> float:
     return point[1] - float(np.interp(point[0], chair, recall))
 
 
+def _clamped(curve: Sequence[Point], point: Point) -> float:
+    return _unsorted(sorted(curve), point)
+
+
 def _nearest(curve: Sequence[Point], point: Point) -> float:
     return point[1] - min(curve, key=lambda at: abs(at[0] - point[0]))[1]
 
@@ -118,7 +125,7 @@ WRONG: dict[Check, Catalogue] = {
         ("sign is turned", lambda curve, point: -beyond(curve, point)),
         ("no constant at all", lambda curve, point: point[1] - curve[0][1]),
         ("at equal recall", _sideways),
-        ("return nan", lambda curve, point: point[1] - float(np.interp(point[0], *zip(*sorted(curve), strict=True)))),
+        ("return nan", _clamped),
     ],
     check_spread: [
         ("as independent", lambda f, m: math.sqrt(f.sum() / m.sum() * (1 - f.sum() / m.sum()) / m.sum())),
