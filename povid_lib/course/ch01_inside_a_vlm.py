@@ -42,7 +42,7 @@ def check_kept(kept: Function) -> None:
 
 
 def check_fall(fall: Function) -> None:
-    """``fall(words, seen, covered, name)``: by how many nats the first mention of ``name`` falls; log-probabilities are (words,)."""
+    """``fall(words, seen, covered, name)``: by how many nats the first mention of ``name`` falls; log-probabilities: (words,)."""
     words = ["A", "cow", "is", "there.", "A", "pig", "and", "a", "cow."]
     seen = -torch.tensor([0.1, 0.2, 0.1, 0.1, 0.3, 0.7, 0.1, 0.1, 0.05], dtype=torch.float64)
     covered = -torch.tensor([0.1, 2.2, 0.1, 0.5, 0.4, 0.6, 0.1, 0.1, 0.15], dtype=torch.float64)
