@@ -36,8 +36,10 @@ def show_scenes(images: Sequence[Image.Image], titles: Sequence[str], columns: i
 def captioned(batch: Sequence[Scene], captions: Sequence[str], titles: Sequence[str], columns: int = 2) -> Figure:
     """Scenes in a grid, each under its title and above a caption, in which words for objects that are not there are red and bold.
 
-    Raises ``ValueError`` if scenes, captions and titles differ in number.
+    Raises ``ValueError`` if scenes, captions and titles differ in number, or there are none.
     """
+    if not batch:
+        raise ValueError("captioned: there is no scene to draw; give one or more.")
     if not len(batch) == len(captions) == len(titles):
         raise ValueError(
             f"captioned: {len(batch)} scenes, {len(captions)} captions and {len(titles)} titles must be as many."

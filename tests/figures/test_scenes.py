@@ -63,6 +63,8 @@ def test_a_scene_of_nothing_but_false_words_and_an_empty_caption_can_be_drawn():
 def test_captions_that_are_not_as_many_as_scenes_are_refused():
     with pytest.raises(ValueError, match="2 scenes, 1 captions and 2 titles"):
         scenes.captioned([FORK, FORK], ["A fork."], ["a", "b"])
+    with pytest.raises(ValueError, match="no scene to draw"):
+        scenes.captioned([], [], [])
 
 
 def test_five_views_can_be_told_apart():
