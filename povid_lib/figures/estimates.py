@@ -30,7 +30,7 @@ def grouped_bars(groups: Sequence[str], series: Mapping[str, Sequence[Value]], y
     """Shares with 95% intervals, grouped; the value stands above each bar."""
     fig, ax = plt.subplots(figsize=(1.9 * len(groups) + 2.4, 3.4), layout="constrained")
     width = 0.8 / len(series)
-    for k, (name, colour) in enumerate(looks(series, (BLUE, GREY, ORANGE, GREEN)).items()):
+    for k, (name, colour) in enumerate(looks(series, (BLUE, GREY, ORANGE, GREEN, PURPLE)).items()):
         x = np.arange(len(groups)) + (k - (len(series) - 1) / 2) * width
         mid, error = mid_and_error(series[name])
         ax.bar(x, mid, width * 0.92, color=colour, label=name, yerr=error, error_kw={"elinewidth": 1, "capsize": 2})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -9,8 +11,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from povid_lib.figures.style import BLUE, GREY, ORANGE, literal, looks, plain
+from povid_lib.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, literal, looks, plain
+from povid_lib.world.captions import WORDS
+from povid_lib.world.objects import NAMES
 from povid_lib.world.patches import PATCH
+from povid_lib.world.scenes import Scene
 
 
 def show_scenes(images: Sequence[Image.Image], titles: Sequence[str], columns: int = 4) -> Figure:
@@ -26,6 +31,50 @@ def show_scenes(images: Sequence[Image.Image], titles: Sequence[str], columns: i
         ax.set(xticks=[], yticks=[])
         ax.set_xlabel(literal(title), fontsize=9)
     return fig
+
+
+def captioned(batch: Sequence[Scene], captions: Sequence[str], titles: Sequence[str], columns: int = 2) -> Figure:
+    """Scenes in a grid, each under its title and above a caption, in which words for objects that are not there are red and bold.
+
+    Raises ``ValueError`` if scenes, captions and titles differ in number, or there are none.
+    """
+    if not batch:
+        raise ValueError("captioned: there is no scene to draw; give one or more.")
+    if not len(batch) == len(captions) == len(titles):
+        raise ValueError(
+            f"captioned: {len(batch)} scenes, {len(captions)} captions and {len(titles)} titles must be as many."
+        )
+    columns = min(columns, len(batch))
+    rows, wide, size, step = -(-len(batch) // columns), 44, 8, 11  # characters a line; points of a letter and of a line
+    wrapped = [textwrap.wrap(caption, wide) for caption in captions]
+    high = 3.6 + (max(map(len, wrapped)) + 1) * step / 72
+    fig, axes = plt.subplots(rows, columns, figsize=(3.5 * columns, high * rows), squeeze=False, layout="constrained")
+    for ax in axes.flat[len(batch) :]:
+        ax.axis("off")
+    for ax, scene, lines, title in zip(axes.flat, batch, wrapped, titles, strict=False):
+        ax.imshow(scene.image(), interpolation="nearest")
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(literal(title), fontsize=9)
+        ax.set_xlabel("\n".join(" " * (len(lines) + 1)), fontsize=size, linespacing=step / size)  # room for the caption
+        # every character is as wide as every other: words of one colour are drawn where the other layer has blanks
+        for at, line in enumerate(lines, 1):
+            for layer, look in zip(_layers(line, scene), ({}, {"color": RED, "weight": "bold"}), strict=True):
+                below = {"xytext": (0, -step * at), "textcoords": "offset points", "va": "baseline"}
+                ax.annotate(
+                    literal(layer), (0, 0), xycoords="axes fraction", family="monospace", fontsize=size, **below, **look
+                )
+    return fig
+
+
+def _layers(text: str, scene: Scene) -> tuple[str, str]:
+    """A line without its words for objects that are not in the scene, and those words alone; blanks in place of the rest."""
+
+    def is_false(word: str) -> bool:
+        return WORDS.get(word.lower(), word) in set(NAMES) - set(scene.names)
+
+    parts = re.split(r"([A-Za-z]+)", text)
+    rest = "".join(" " * len(part) if is_false(part) else part for part in parts)
+    return rest, "".join(part if is_false(part) else " " * len(part) for part in parts)
 
 
 def show_patches(image: Image.Image) -> Figure:
@@ -91,7 +140,7 @@ def compare_probs(words: Sequence[str], views: Mapping[str, Sequence[float]], ti
     """Probabilities of a few words under several views of one scene, as grouped horizontal bars."""
     fig, ax = plt.subplots(figsize=(7, 0.55 * len(words) + 1.1), layout="constrained")
     height = 0.8 / len(views)
-    for k, (view, colour) in enumerate(looks(views, (BLUE, GREY, ORANGE)).items()):
+    for k, (view, colour) in enumerate(looks(views, (BLUE, GREY, ORANGE, GREEN, PURPLE)).items()):
         y = np.arange(len(words)) + (k - (len(views) - 1) / 2) * height
         bars = ax.barh(y, views[view], height * 0.92, color=colour, label=view)
         ax.bar_label(bars, [f"{p:.2f}" for p in views[view]], fontsize=7, padding=2)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from povid_lib.widgets.base import SpecWidget, png
-from povid_lib.world.captions import WORDS, detailed_caption, enumerate_phrases
+from povid_lib.world.annotators import true_caption
+from povid_lib.world.captions import WORDS, enumerate_phrases
 from povid_lib.world.objects import KINDS, NAMES
 from povid_lib.world.scenes import Scene
 
@@ -31,7 +32,7 @@ def score_spec(scenes: Sequence[Scene], titles: Sequence[str], captions: Sequenc
             "png": png(scene.image()),
             "names": list(scene.names),
             "caption": caption,
-            "truth": detailed_caption(scene.salient, rng),
+            "truth": true_caption(scene, rng),
         }
         for scene, title, caption in zip(scenes, titles, captions, strict=True)
     ]
