@@ -78,7 +78,9 @@ def _another(scene: Scene, item: Item, rng: np.random.Generator) -> Item:
 
 
 def exchanged(guess: Guess, name: str) -> Scene:
-    """One object of the scene, ``name``, is another one."""
+    """One object of the scene, ``name``, is another one. Raises ``ValueError`` if it is not in the scene."""
+    if name not in guess.scene.names:
+        raise ValueError(f"exchanged: there is no {name!r} in the scene; choose one of {', '.join(guess.scene.names)}.")
     rng = np.random.default_rng([guess.scene.key[2], 7])
     items = tuple(_another(guess.scene, i, rng) if i.name == name else i for i in guess.scene.items)
     return replace(guess.scene, items=items)

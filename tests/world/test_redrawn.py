@@ -53,6 +53,11 @@ def test_one_object_is_exchanged_for_one_that_brings_no_partner(case):
         assert scene == redrawn.exchanged(case, name)  # the same at every call
 
 
+def test_what_is_not_there_cannot_be_exchanged():
+    with pytest.raises(ValueError, match="there is no 'octopus' in the scene; choose one of fork"):
+        redrawn.exchanged(Guess(Scene(("test", "typical", 3), (Item("fork"),)), "fork", "knife"), "octopus")
+
+
 def test_marks_go_and_come():
     fork, hat = Item("fork", cells=(0,), places=((16, 16),)), Item("hat", cells=(8,), places=((80, 80),), unseen=True)
     case = Guess(Scene(("test", "typical", 3), (fork, hat), marks=(Mark("cow", (48, 48)),)), "fork", "knife")
