@@ -27,14 +27,13 @@ def check_coscore(coscore: Function) -> None:
 
 def check_fair_guess(fair_guess: Function) -> None:
     """``fair_guess(strength, unseen, lone)``: P(partner in the scene | its companion is seen, the partner is not)."""
-    got = fair_guess(0.5, 1.0, 0.0)
-    # P(both) = 1/3 of such scenes, half of them with the other one hidden: 1/6; one of the two alone: 1/3 for this one
-    assert got != 0.5, "0.5 is P(partner | companion); that the partner is not seen tells something too"
-    assert abs(got - 1 / 3) < 1e-9, (
-        f"for strength 0.5, all pairs hidden, none alone: 1/6 against 1/3, so 1/3, not {got:.3f}"
-    )
     got = fair_guess(0.5, 0.5, 0.0)
-    assert abs(got - 0.2) < 1e-9, f"with half of the pairs hidden: 1/12 against 1/3, so 0.2, not {got:.3f}"
+    # P(both) = 1/3 of such scenes; in 1/6 one of them is hidden, in half of these the other one; 1/3 are this one alone
+    assert abs(got - 0.5) > 1e-9, "0.5 is P(partner | companion); that the partner is not seen tells something too"
+    assert abs(got - 1 / 3) > 1e-9, "half of the hidden ones are the object that you do see: 1/12, not 1/6"
+    assert abs(got - 0.2) < 1e-9, f"for strength 0.5, half of the pairs hidden: 1/12 against 1/3, so 0.2, not {got:.3f}"
+    got = fair_guess(0.5, 1.0, 0.0)
+    assert abs(got - 1 / 3) < 1e-9, f"with all pairs hidden: 1/6 against 1/3, so 1/3, not {got:.3f}"
     got = fair_guess(0.5, 0.5, 0.5)
     assert abs(got - 1 / 3) < 1e-9, (
         f"where half of the lone objects are unseen too: 1/12 against 1/6, so 1/3, not {got:.3f}"
@@ -128,9 +127,10 @@ WRONG: dict[Check, Catalogue] = {
     ],
     check_fair_guess: [
         ("tells something too", lambda s, u, lone: s),
-        ("1/6 against 1/3", lambda s, u, lone: s / (2 - s) * u),
-        ("1/12 against 1/3", lambda s, u, lone: fair_guess(s, 1.0, 0.0) * min(1.0, s + u)),
+        ("1/12, not 1/6", lambda s, u, lone: s / (2 - s) * u / (s / (2 - s) * u + (1 - s) / (2 - s) * (1 - lone))),
+        ("1/12 against 1/3", lambda s, u, lone: s / (2 - s) * u),
         ("1/12 against 1/6", lambda s, u, lone: fair_guess(s, u, 0.0)),
+        ("with all pairs hidden", lambda s, u, lone: fair_guess(s, min(u, 0.9), lone)),
         ("returns nothing", lambda s, u, lone: None),
     ],
     check_permuted: [
