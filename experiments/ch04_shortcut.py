@@ -1,16 +1,16 @@
 """Chapter 04: can a pair's false answer be recognised without the picture? Writes ``results/shortcut.json``.
 
-Three readers: a classifier of words (``audit.text_shortcut``), the pocket model on blank paper, the pocket model with the picture;
-each for the three difficulties of a false object, for every kind of corruption, for appended sentences and for exchanged sides.
-With it: how many pairs the classifier needs, where it finds what it finds, and a remedy. Run it from the top folder:
-``python experiments/ch04_shortcut.py``.
+Four readers: one that sees only the length, a classifier of words (``audit.text_shortcut``), the pocket model on blank paper, the
+pocket model with the picture; each for the ways in which a partner is put into a taught caption or put in another object's place,
+for exchanged sides, and for answers of equal length with a false object, relation, attribute or reason. Run it from the top
+folder: ``python experiments/ch04_shortcut.py [share]``; a share below 1 takes fewer pairs, to see that it works.
 """
 
 from __future__ import annotations
 
-import re
+import itertools
+import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,42 +19,39 @@ import torch
 
 from povid_lib import models
 from povid_lib.analysis.preference_accuracy import log_odds, reader_accuracy
-from povid_lib.data.audit import balanced, text_shortcut
+from povid_lib.data.audit import audit, text_shortcut
 from povid_lib.data.corrupt_text import DIFFICULTIES, Offline, pairs
 from povid_lib.data.images import scene as scene_of
 from povid_lib.data.pairs import Pair
 from povid_lib.files import results
 from povid_lib.metrics.stats import Estimate
 from povid_lib.models.llava import VLM
-from povid_lib.world.captions import noun_phrase
-from povid_lib.world.items import POSITIONS, Item
-from povid_lib.world.objects import NAMES
+from povid_lib.pocket import caption_pairs
+from povid_lib.pocket.config import CORRUPTIONS, CaptionPairs
+from povid_lib.pocket.lessons import recipe_of
 
-SIZES = (500, 1000, 2000, 4000)  # pairs of the learning curves; half of the pictures train the classifier
-WORDS, MIXED, READ = (
+WORDS, READ = (
     4000,
-    5000,
     500,
-)  # pairs of one kind and of all kinds for the classifier; pairs for the pocket model
+)  # pairs of one sort for the classifier (half of the pictures train it), and for the pocket model
 KINDS = {"relation": "relations", "attribute": "attributes", "reasoning": "reasoning"}
 
 
-def only(weight: str, difficulty: str = "partner", seed: int = 0) -> list[Pair]:
-    """Pairs of one kind of corruption; another seed, other scenes."""
+def only(n: int, weight: str, difficulty: str = "partner") -> list[Pair]:
+    """Pairs of equal length with one kind of corruption."""
     weights = dict.fromkeys(("objects", "relations", "attributes", "reasoning"), 0.0) | {weight: 1.0}
-    return list(pairs(WORDS, Offline(difficulty=difficulty, seed=seed, **weights)))
+    return list(pairs(n, Offline(difficulty=difficulty, **weights)))
 
 
-def appended(rows: Sequence[Pair], seed: int = 0) -> list[Pair]:
-    """The same chosen answers, each rejected one with a false sentence more."""
-    rng, made = np.random.default_rng(seed), []
-    for pair in rows:
-        names = scene_of(pair.image).names
-        other = Item(str(rng.choice([name for name in NAMES if name not in names])))
-        made.append(
-            replace(pair, rejected=f"{pair.chosen} There is {noun_phrase(other, attributes=False)}.", changes=())
-        )
-    return made
+def of_captions(n: int) -> dict[str, list[Pair]]:
+    """Pairs about taught captions, every corruption; the captions are written once for all of them."""
+    found: dict[str, list[Pair]] = {corruption: [] for corruption in CORRUPTIONS}
+    lessons = caption_pairs.captions(recipe_of("pocket"), CaptionPairs())
+    while min(map(len, found.values())) < n and (some := list(itertools.islice(lessons, 500))):
+        for corruption, rows in found.items():
+            made = (caption_pairs.pair_of(*one, CaptionPairs(corruption=corruption)) for one in some)
+            rows += [pair for pair in made if pair is not None]
+    return {corruption: rows[:n] for corruption, rows in found.items()}
 
 
 def exchanged(rows: Sequence[Pair], seed: int = 1) -> list[Pair]:
@@ -64,75 +61,37 @@ def exchanged(rows: Sequence[Pair], seed: int = 1) -> list[Pair]:
     return [swap[bool(heads)](pair) for heads, pair in zip(coin, rows, strict=True)]
 
 
-def doubled(caption: str) -> bool:
-    """Whether two sentences put something at the same place, which no true caption does."""
-    places = re.findall(rf"the ({'|'.join(sorted(POSITIONS, key=len, reverse=True))})\b(?! of)", caption)
-    return len(places) > len(set(places))
-
-
-def column(place: str) -> str:
-    """Which column of the picture a place is in, as far as its words tell."""
-    return next((side for side in ("left", "right") if side in place.split()), "middle")
+def length(rows: Sequence[Pair]) -> Estimate:
+    """How often the shorter answer is the chosen one; a tie counts half."""
+    return reader_accuracy(rows, [float(len(p.rejected.split()) - len(p.chosen.split())) for p in rows])
 
 
 def read(vlm: VLM, rows: Sequence[Pair]) -> dict[str, Estimate]:
     """How often the pocket model finds the chosen answer likelier, on blank paper and with the picture."""
     scenes = [scene_of(pair.image) for pair in rows]
-    views = {"habit": [scene.blank() for scene in scenes], "picture": [scene.image() for scene in scenes]}
+    views = {"prior": [scene.blank() for scene in scenes], "picture": [scene.image() for scene in scenes]}
     return {view: reader_accuracy(rows, log_odds(vlm, rows, images)) for view, images in views.items()}
 
 
 def main() -> None:
     torch.set_num_threads(1)
+    share = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+    n, few = round(WORDS * share), round(READ * share)
     start, vlm, data = time.time(), models.load("pocket"), {}
-
-    def note(key: str, found: dict) -> None:
-        data[key] = found
-        print(f"{time.time() - start:.0f} s", key, {k: str(v) for k, v in found.items()}, flush=True)
-
-    objects = {difficulty: only("objects", difficulty) for difficulty in DIFFICULTIES}
-    sets = {
-        "appended": appended(objects["random"]),
-        **objects,
-        "exchanged": exchanged(objects["partner"]),
-        **{kind: only(weight) for kind, weight in KINDS.items()},
-    }
+    sets = of_captions(n)
+    sets["exchanged"] = exchanged(sets["insert"])
+    sets |= {difficulty: only(n, "objects", difficulty) for difficulty in DIFFICULTIES}
+    sets |= {kind: only(n, weight) for kind, weight in KINDS.items()}
     for label, rows in sets.items():
-        note(label, {"words": text_shortcut(rows), **read(vlm, rows[:READ])})
-    for label in ("appended", "partner", "relation", "attribute"):
-        note(f"curve_{label}", {str(n): text_shortcut(sets[label][:n]) for n in SIZES})
-    mixed = list(pairs(MIXED))
-    note("mixed", {"words": text_shortcut(mixed), "appended": text_shortcut(appended(mixed))})
-
-    # remedies, each with a fresh classifier, and other scenes to test it on
-    made, fresh = sets["partner"], only("objects", seed=1)
-    even, even_fresh = balanced(made), balanced(fresh)
-    taught = {"made": made[: len(even)], "even": even}  # as many pairs to learn from
-    tested = {"made": fresh, "even": even_fresh}
-    found = {f"{a}_on_{b}": text_shortcut(taught[a], test=tested[b]) for a in taught for b in tested}
-    note("remedy", {"kept": len(even), **found, "split": text_shortcut(even), **read(vlm, even[:READ])})
-    relations, others = sets["relation"], only("relations", seed=1)
-    share = {side: float(np.mean([doubled(getattr(p, side)) for p in relations])) for side in ("chosen", "rejected")}
-    apart = [pair for pair in relations if not doubled(pair.rejected)]
-    before = text_shortcut(relations[: len(apart)])
-    note("doubled", {**share, "kept": len(apart), "before": before, "after": text_shortcut(apart)})
-    moved = {"upright": [], "sideways": []}
-    for pair in others:
-        moved["upright" if column(pair.changes[0].chosen) == column(pair.changes[0].rejected) else "sideways"].append(
-            pair
-        )
-    note("order", {way: text_shortcut(relations, test=part) for way, part in moved.items()})
-    swaps = Counter((c.chosen, c.rejected) for pair in sets["attribute"] for c in pair.changes)
-    note("attribute_changes", {f"{a} -> {b}": n for (a, b), n in swaps.most_common(40)})
-    print(
-        results.save(
-            "shortcut",
-            data,
-            {"sizes": SIZES, "words": WORDS, "mixed": MIXED, "read": READ},
-            time.time() - start,
-            code=[__file__],
-        )
-    )
+        data[label] = {
+            "pairs": len(rows),
+            "length_ratio": audit(rows).length_ratio,
+            "length": length(rows),
+            "words": text_shortcut(rows),
+            **read(vlm, rows[:few]),
+        }
+        print(f"{time.time() - start:.0f} s", label, {k: str(v) for k, v in data[label].items()}, flush=True)
+    print(results.save("shortcut", data, {"words": n, "read": few}, time.time() - start, code=[__file__]))
 
 
 if __name__ == "__main__":

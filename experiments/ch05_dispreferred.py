@@ -1,8 +1,8 @@
 """Chapter 05: what the pocket model says under a weakened picture, on many scenes. Writes ``results/dispreferred.json``.
 
 The chapter's own cells compute the same on fewer scenes. About ten minutes of one core. Run it from the top folder:
-``python experiments/ch05_dispreferred.py``. Every measurement has noise of its own seed, so their order and number at a time
-change nothing.
+``python experiments/ch05_dispreferred.py [share]``; a share below 1 takes fewer scenes, to see that it works. Every measurement has
+noise of its own seed, so their order and number at a time change nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import sys
 import time
 import zlib
 from collections.abc import Callable
@@ -40,10 +41,11 @@ from povid_lib.evaluation.held_out import held_out
 from povid_lib.files import results
 from povid_lib.metrics.stats import mean
 from povid_lib.training import dispreference
-from povid_lib.world.annotators import Annotator
+from povid_lib.world.annotators import true_caption
 from povid_lib.world.scenes import Scene
 
-SCENES, DRAWS, CAPTIONS, LEVEL = 2000, 2, 150, 0.2
+SHARE = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+SCENES, DRAWS, CAPTIONS, LEVEL = round(2000 * SHARE), 2, round(150 * SHARE), 0.2
 STEPS = (0, 200, *range(300, 1000, 50), 999)
 DOSES: dict[str, tuple[Any, ...]] = {
     "image": STEPS,
@@ -69,7 +71,7 @@ TOKENS = (
 def world() -> tuple[models.VLM, list[Scene], list[Dilemma], list[str]]:
     """The model, the scenes, their dilemmas, and true captions of the first scenes."""
     scenes, rng = held_out("typical", SCENES), np.random.default_rng(0)
-    return models.load("pocket"), scenes, dilemmas(scenes), [Annotator().caption(s, rng) for s in scenes[:CAPTIONS]]
+    return models.load("pocket"), scenes, dilemmas(scenes), [true_caption(s, rng) for s in scenes[:CAPTIONS]]
 
 
 def way(kind: str, dose: Any, source: torch.Generator) -> tuple[Show, Weaken | None, int]:

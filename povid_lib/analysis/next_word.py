@@ -33,10 +33,11 @@ NEXT = ("truth", "companion", "context", "strangers", "no object")
 
 @dataclass(frozen=True)
 class Dilemma:
-    """A scene whose short caption has come to "A fork, two cups and a".
+    """A scene whose short caption has come to "Two cups, a fork and a".
 
-    What is left to be named is the ``truth``, whose own partner is not in the picture; of the objects named, exactly one lacks its
-    partner, the ``companion``. So the picture speaks for the one, and the text so far for the other.
+    What is left to be named is the ``truth``, which can be seen and whose own partner is not in the scene; of the objects named,
+    exactly one lacks its partner, the ``companion``, and it is named last, as partners are named one behind the other. So the
+    picture speaks for the one, and the text so far for the other.
     """
 
     scene: Scene
@@ -59,9 +60,9 @@ def dilemmas(batch: Sequence[Scene]) -> list[Dilemma]:
         for truth in reversed(scene.salient):
             named = [item for item in scene.salient if item is not truth]
             lacking = [KINDS[item.name].partner for item in named if KINDS[item.name].partner not in scene.names]
-            lone = truth.count == 1 and KINDS[truth.name].partner in scene.missing_partners
+            lone = truth.count == 1 and not truth.unseen and KINDS[truth.name].partner in scene.missing_partners
             if lone and len(lacking) == 1 and _article(truth.name) == _article(lacking[0]) == "a":
-                found.append(Dilemma(scene, _so_far(named), truth.name, lacking[0]))
+                found.append(Dilemma(scene, _so_far(_cause_last(named, lacking[0])), truth.name, lacking[0]))
                 break
     return found
 
@@ -81,8 +82,13 @@ def without_cause(d: Dilemma) -> Dilemma:
     if not free:
         raise ValueError(f"without_cause: every pair of the context of {cause!r} is in the scene; take another scene.")
     other = Item(free[d.scene.key[2] % len(free)])
-    named = [other if item.name == cause else item for item in d.scene.salient if item.name != d.truth]
-    return Dilemma(d.scene, _so_far(named), d.truth, d.companion)
+    named = _cause_last([item for item in d.scene.salient if item.name != d.truth], d.companion)
+    return Dilemma(d.scene, _so_far([*named[:-1], other]), d.truth, d.companion)
+
+
+def _cause_last(named: Sequence[Item], companion: str) -> list[Item]:
+    """The same objects, the one whose partner is the companion behind all others."""
+    return sorted(named, key=lambda item: KINDS[item.name].partner == companion)
 
 
 def _so_far(named: Sequence[Item]) -> str:

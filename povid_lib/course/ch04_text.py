@@ -1,4 +1,4 @@
-"""Exercises of chapter 04: pairs of attributes, a turn of phrase, and what the checks of a rewriter let through."""
+"""Exercises of chapter 04: a reader that sees only the length, a turn of phrase, and what a rewriter's checks let through."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from povid_lib.course.exercises import Catalogue, Check, Function
-from povid_lib.data.corrupt_text import Offline, pairs
 from povid_lib.data.pairs import Change, Pair
 from povid_lib.data.rewrite import prompts
 from povid_lib.data.true_answers import Truth
-from povid_lib.world.captions import mentioned
 
 TOY = Pair(
     "1", "a.jpg", "What?", "There is a cup. There are two hats.", "There is a cup. There are two drums.",
@@ -28,19 +26,19 @@ WIDER = {  # what is true of everything that the word is true of
 }
 
 
-def check_attributes(only_attributes: Function) -> None:
-    """``only_attributes(n)``: ``n`` pairs, of which nothing but an attribute is false."""
-    for n in (30, 4):
-        rows = only_attributes(n)
-        assert len(rows) == n, f"{n} pairs were asked for, and {len(rows)} came."
-        kinds = sorted({change.kind for pair in rows for change in pair.changes})
-        assert kinds == ["attribute"], f"the kinds are {kinds}; the other weights must be 0."
-        assert len({(pair.image, pair.rejected) for pair in rows}) == n, (
-            "one pair comes again and again; draw each of them anew."
-        )
-        assert all(mentioned(pair.chosen) == mentioned(pair.rejected) for pair in rows), (
-            "an object is false as well, whatever its change is called."
-        )
+def check_length_reader(length_reader: Function) -> None:
+    """``length_reader(pairs)``: the share of pairs whose chosen answer has fewer words; ties count half."""
+    longer = replace(TOY, rejected=f"{TOY.chosen} There is a drum.")
+    shorter = replace(TOY, rejected="There is a drum.")
+    found = [float(length_reader([pair])) for pair in (longer, shorter, TOY)]
+    assert found[:2] != [0, 1], "it takes the longer answer for the true one; here the false ones tend to be longer"
+    assert found[2] != 1, "answers with as many words count half, not one: the reader has to toss a coin"
+    assert found[2] != 0, "answers with as many words count half, not nothing: the reader has to toss a coin"
+    assert found == [1, 0, 0.5], f"of a longer, a shorter and an equal rejected answer come {found}, not 1, 0 and 0.5"
+    letters = replace(TOY, rejected="There is a cup. There are two umbrellas.")
+    assert length_reader([letters]) == 0.5, "count words, not characters: umbrellas are one word, as hats are"
+    got = float(length_reader([longer, longer, shorter, TOY]))
+    assert abs(got - 0.625) < 1e-9, f"of four pairs, two right, one wrong and a tie, come {got}; divide by all pairs"
 
 
 def check_reworded(reworded: Function) -> None:
@@ -78,8 +76,14 @@ def _replaced(change: Change) -> tuple[str, str]:
     return " ".join(was), " ".join(now)
 
 
-def only_attributes(n: int) -> Sequence[Pair]:
-    return list(pairs(n, Offline(objects=0, relations=0, attributes=1, reasoning=0)))
+def length_reader(pairs: Sequence[Pair]) -> float:
+    longer = _longer(pairs)
+    return sum(0.5 if d == 0 else float(d > 0) for d in longer) / len(longer)
+
+
+def _longer(pairs: Sequence[Pair]) -> list[int]:
+    """How many words more the rejected answer has."""
+    return [len(p.rejected.split()) - len(p.chosen.split()) for p in pairs]
 
 
 def reworded(pair: Pair) -> Pair:
@@ -94,25 +98,24 @@ def with_fence(word: str) -> tuple[str, list[Change]]:
     return TRUTH.answer.replace("fence", word), [Change("object", "fence", word)]
 
 
-def _relabelled(n: int) -> list[Pair]:
-    """Pairs of all kinds, whose changes are called attributes."""
-    return [replace(p, changes=tuple(replace(c, kind="attribute") for c in p.changes)) for p in pairs(n)]
+def _in_characters(pairs: Sequence[Pair]) -> float:
+    found = [len(p.rejected) - len(p.chosen) for p in pairs]
+    return sum(0.5 if d == 0 else float(d > 0) for d in found) / len(found)
 
 
 RIGHT: dict[Check, Function] = {
-    check_attributes: only_attributes,
+    check_length_reader: length_reader,
     check_reworded: reworded,
     check_slips: lambda: with_fence("barrier"),
 }
 WRONG: dict[Check, Catalogue] = {
-    check_attributes: [
-        ("30 pairs were asked for, and 0 came", lambda n: []),
-        ("the other weights must be 0", lambda n: list(pairs(n))),
-        ("one pair comes again", lambda n: [*only_attributes(1)] * n),
-        ("4 pairs were asked for, and 30", lambda n: only_attributes(30)),
-        ("an object is false as well", _relabelled),
-        ("returned list_iterator", lambda n: iter(only_attributes(n))),
-        ("returns nothing", lambda n: None),
+    check_length_reader: [
+        ("takes the longer answer", lambda p: 1 - length_reader(p)),
+        ("count half, not one", lambda p: sum(d >= 0 for d in _longer(p)) / len(p)),
+        ("count half, not nothing", lambda p: sum(d > 0 for d in _longer(p)) / len(p)),
+        ("count words, not characters", lambda p: _in_characters(p) if p[0].rejected != TOY.rejected else 0.5),
+        ("divide by all pairs", lambda p: length_reader(p) * len(p)),
+        ("returns nothing", lambda p: None),
     ],
     check_reworded: [
         ("the rejected answer is 'There is a cup. There are two drums.'", lambda p: p),

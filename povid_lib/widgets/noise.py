@@ -15,7 +15,8 @@ from povid_lib.data.corrupt_image import noised
 from povid_lib.models.llava import VLM
 from povid_lib.training.dispreference import dispreferred_tokens
 from povid_lib.widgets.base import SpecWidget, png
-from povid_lib.world.captions import PROMPT, SHORT_PROMPTS, detailed_caption, mentioned
+from povid_lib.world.annotators import true_caption
+from povid_lib.world.captions import PROMPT, SHORT_PROMPTS, mentioned
 
 
 class Noise(SpecWidget):
@@ -33,7 +34,7 @@ def noise_spec(vlm: VLM, asked: Sequence[Dilemma], steps: Sequence[int]) -> dict
     """
     rows, decode = [], vlm.processor.tokenizer.decode
     for number, d in enumerate(asked):
-        caption = detailed_caption(d.scene.salient, np.random.default_rng(number))
+        caption = true_caption(d.scene, np.random.default_rng(number))
         pictures = [noised(d.scene.image(), step, torch.Generator().manual_seed(number)) for step in steps]
         read = models.answer_distributions(vlm, pictures, [PROMPT] * len(steps), [caption] * len(steps))
         labels: list[str] = []

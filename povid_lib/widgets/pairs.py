@@ -26,9 +26,11 @@ class Pairs(SpecWidget):
 def pairs_spec(pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[str]) -> dict[str, Any]:
     """Pictures, questions and both answers, each word with whether it was changed; pairs, and the two answers, in random order.
 
-    ``labels``: what to call each pair once it is revealed, and to count hits by. ``false``: which answer is the rejected one.
+    ``labels``: what to call each pair once it is revealed, and to count hits by. ``false``: which answer is the rejected one; among
+    the pairs of a label it is each of the two equally often, so that always the same click is no better than a guess.
     """
     rows, rng = [], np.random.default_rng(0)
+    turn = {label: int(rng.integers(2)) for label in dict.fromkeys(labels)}
     for pair, scene, label in zip(pairs, scenes, labels, strict=True):
         chosen, rejected = pair.chosen.split(), pair.rejected.split()
         marked: tuple[set[int], set[int]] = (set(), set())
@@ -39,7 +41,7 @@ def pairs_spec(pairs: Sequence[Pair], scenes: Sequence[Scene], labels: Sequence[
         true, false = (
             [[w, i in on] for i, w in enumerate(ws)] for ws, on in zip((chosen, rejected), marked, strict=True)
         )
-        at = int(rng.integers(2))
+        turn[label] = at = 1 - turn[label]
         rows.append(
             {
                 "png": png(scene.image()),

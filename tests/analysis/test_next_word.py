@@ -36,6 +36,16 @@ def test_dilemmas_leave_one_truth_and_lack_one_companion():
         assert KINDS[d.truth].partner not in d.scene.names
         assert {KINDS[n].partner for n in named} - set(d.scene.names) == {d.companion}
         assert d.so_far.endswith(" and a")
+        assert KINDS[mentioned(d.so_far)[-1]].partner == d.companion
+
+
+def test_a_dilemmas_truth_can_be_seen():
+    """In the second world an object may be there and nobody can make it out: no picture speaks for that one."""
+    found = dilemmas(list(scenes(150, world(), "validation")))
+    assert len(found) > 3
+    assert all(d.truth in d.scene.seen for d in found)
+    lone = Scene(("test", "typical", 0), (Item("candle", cells=(0,)), Item("gift", unseen=True)))
+    assert [d.truth for d in dilemmas([lone])] == ["candle"]
 
 
 def test_without_cause_the_text_no_longer_calls_for_the_companion():

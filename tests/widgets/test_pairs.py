@@ -25,3 +25,11 @@ def test_neither_place_nor_order_tells_which_answer_is_false():
     assert all([word for word, _ in row["answers"][row["false"]]] == ["A", "fork."] for row in rows)
     again = pairs_spec(pairs, SCENES[:1] * 40, [str(i) for i in range(40)])["pairs"]
     assert again == rows
+
+
+def test_always_the_same_click_is_no_better_than_a_guess_at_any_kind():
+    labels = ["partner", "stranger", "partner"] * 4
+    pairs = [Pair(str(i), "x.png", f"{i}?", "A cup.", "A fork.") for i in range(12)]
+    rows = pairs_spec(pairs, SCENES[:1] * 12, labels)["pairs"]
+    found = {label: [row["false"] for row in rows if row["label"] == label] for label in set(labels)}
+    assert {label: 2 * sum(sides) for label, sides in found.items()} == {"partner": 8, "stranger": 4}
