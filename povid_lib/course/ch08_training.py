@@ -59,7 +59,7 @@ def check_moved(moved: Function) -> None:
 
 
 def check_recall_at(recall_at: Function) -> None:
-    """``recall_at(curve, chair_s)``: the recall that the end-token constant leaves there; ``curve``: (CHAIR_s, recall), any order."""
+    """``recall_at(curve, chair_s)``: what the end-token constant leaves there; ``curve``: (CHAIR_s, recall) in any order."""
     curve = [(0.8, 0.9), (0.2, 0.5), (0.5, 0.8)]
     found = float(recall_at(curve, 0.35))
     for wrong, why in (

@@ -33,9 +33,9 @@ def curves_spec(
     """For each method in ``labels`` its logs by quantity, side and seed; the range to draw each quantity in, shared by all methods
     that have rewards and by all that have none; and CHAIR_s and recall on one ``split``'s scenes, mean of the seeds.
 
-    ``tuned``: "curves", a list of logs (one a seed) by method; "seeds", as many records of "chair_s" and "recall" by split; "before",
-    one such record of the untrained model. ``coefficients``: for each method with rewards, what a side's reward is divided by (see
-    ``log_ratios``).
+    ``tuned``: "curves", a list of logs (one a seed) by method; "seeds", as many records of "chair_s" and "recall" by split; and
+    "before", one such record of the untrained model. ``coefficients``: for each method with rewards, what a side's reward is
+    divided by (see ``log_ratios``).
     """
     methods = []
     for name, label in labels.items():
