@@ -66,7 +66,7 @@ def check_recall_at(recall_at: Function) -> None:
         (0.6, "this is the line between the first and the last point; take the two neighbours of 0.35"),
         (0.8, "this is the recall of a measured point; between two points the curve is a straight line"),
         (0.5, "this is the recall of a measured point; between two points the curve is a straight line"),
-        (np.interp(0.35, *zip(*curve, strict=True)), "the points come in no order; sort them by CHAIR_s first"),
+        (np.interp(0.35, *_columns(curve)), "the points come in no order; sort them by CHAIR_s first"),
     ):
         assert abs(found - wrong) > 1e-9, why
     assert abs(found - 0.65) < 1e-9, f"half-way between (0.2, 0.5) and (0.5, 0.8) it is 0.65, not {found:.3f}"
@@ -85,8 +85,12 @@ def moved(log: Sequence[dict[str, Any]], alpha: float, beta1: float) -> tuple[fl
     return up / alpha, down / beta1
 
 
+def _columns(curve: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [chair_s for chair_s, _ in curve], [recall for _, recall in curve]
+
+
 def recall_at(curve: Sequence[tuple[float, float]], chair_s: float) -> float:
-    return float(np.interp(chair_s, *zip(*sorted(curve), strict=True)))
+    return float(np.interp(chair_s, *_columns(sorted(curve))))
 
 
 def _between_the_ends(curve: Sequence[tuple[float, float]], chair_s: float) -> float:
@@ -118,9 +122,9 @@ WRONG: dict[Check, Catalogue] = {
         ("take the two neighbours", _between_the_ends),
         ("of a measured point", lambda curve, x: min(curve, key=lambda point: (abs(point[0] - x), point))[1]),
         ("of a measured point", lambda curve, x: max(point for point in curve if point[0] <= x)[1]),
-        ("sort them by CHAIR_s", lambda curve, x: np.interp(x, *zip(*curve, strict=True))),
+        ("sort them by CHAIR_s", lambda curve, x: np.interp(x, *_columns(curve))),
         ("it is 0.65, not", lambda curve, x: recall_at([(recall, chair) for chair, recall in curve], x)),
-        ("it is 0.65, not", lambda curve, x: np.polyval(np.polyfit(*zip(*curve, strict=True), 1), x)),
+        ("it is 0.65, not", lambda curve, x: np.polyval(np.polyfit(*_columns(curve), 1), x)),
         ("returns nothing", lambda curve, x: None),
     ],
 }
