@@ -1,4 +1,4 @@
-"""Exercises of chapter 08: an adapter merged by hand, and what a log really says."""
+"""Exercises of chapter 08: an adapter merged by hand, what a log really says, and the baseline to beat."""
 
 from __future__ import annotations
 
@@ -58,6 +58,23 @@ def check_moved(moved: Function) -> None:
     )
 
 
+def check_recall_at(recall_at: Function) -> None:
+    """``recall_at(curve, chair_s)``: what the end-token constant leaves there; ``curve``: (CHAIR_s, recall) in any order."""
+    curve = [(0.8, 0.9), (0.2, 0.5), (0.5, 0.8)]
+    found = float(recall_at(curve, 0.35))
+    for wrong, why in (
+        (0.6, "this is the line between the first and the last point; take the two neighbours of 0.35"),
+        (0.8, "this is the recall of a measured point; between two points the curve is a straight line"),
+        (0.5, "this is the recall of a measured point; between two points the curve is a straight line"),
+        (np.interp(0.35, *_columns(curve)), "the points come in no order; sort them by CHAIR_s first"),
+    ):
+        assert abs(found - wrong) > 1e-9, why
+    assert abs(found - 0.65) < 1e-9, f"half-way between (0.2, 0.5) and (0.5, 0.8) it is 0.65, not {found:.3f}"
+    for chair_s, recall in curve:
+        found = float(recall_at(curve, chair_s))
+        assert abs(found - recall) < 1e-9, f"at a measured point it is that point's recall, {recall}, not {found:.3f}"
+
+
 def merged(W: Tensor, A: Tensor, B: Tensor, scale: float) -> Tensor:
     return W + scale / A.shape[0] * B @ A
 
@@ -68,7 +85,19 @@ def moved(log: Sequence[dict[str, Any]], alpha: float, beta1: float) -> tuple[fl
     return up / alpha, down / beta1
 
 
-RIGHT: dict[Check, Function] = {check_merged: merged, check_moved: moved}
+def _columns(curve: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [chair_s for chair_s, _ in curve], [recall for _, recall in curve]
+
+
+def recall_at(curve: Sequence[tuple[float, float]], chair_s: float) -> float:
+    return float(np.interp(chair_s, *_columns(sorted(curve))))
+
+
+def _between_the_ends(curve: Sequence[tuple[float, float]], chair_s: float) -> float:
+    return recall_at([min(curve), max(curve)], chair_s)
+
+
+RIGHT: dict[Check, Function] = {check_merged: merged, check_moved: moved, check_recall_at: recall_at}
 WRONG: dict[Check, Catalogue] = {
     check_merged: [
         ("divided by the rank", lambda W, A, B, scale: W + scale * B @ A),
@@ -88,5 +117,14 @@ WRONG: dict[Check, Catalogue] = {
         ("the signs are wrong", lambda log, a, b: moved(log, a, b)[::-1]),
         ("by 1.0, not", lambda log, a, b: moved(log + log[:3], a, b)),
         ("returns nothing", lambda log, a, b: None),
+    ],
+    check_recall_at: [
+        ("take the two neighbours", _between_the_ends),
+        ("of a measured point", lambda curve, x: min(curve, key=lambda point: (abs(point[0] - x), point))[1]),
+        ("of a measured point", lambda curve, x: max(point for point in curve if point[0] <= x)[1]),
+        ("sort them by CHAIR_s", lambda curve, x: np.interp(x, *_columns(curve))),
+        ("it is 0.65, not", lambda curve, x: recall_at([(recall, chair) for chair, recall in curve], x)),
+        ("it is 0.65, not", lambda curve, x: np.polyval(np.polyfit(*_columns(curve), 1), x)),
+        ("returns nothing", lambda curve, x: None),
     ],
 }

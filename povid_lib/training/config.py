@@ -102,7 +102,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lora_rank": 128,
         "lora_alpha": 256,
     },
-    # this project's choices at the pocket model's size, found on validation scenes (chapter 08)
+    # this project's choices at the pocket model's size; recipes give their own learning rate (see recipes/grid.yaml)
     "pocket": {
         "objective": "povid",
         "noise_place": "pixel_values",

@@ -90,7 +90,9 @@ def povid(
     """POVID as the paper writes it (arXiv 2402.11411, section 3.3): one sigmoid over both dispreferences,
     ``-log sigmoid(alpha rho(chosen) - beta1 rho(rejected) - beta2 rho(noised))``.
 
-    With ``beta2 = 0`` the records need no noised answer. With ``alpha = beta1`` besides, this is DPO, the method's first phase.
+    With ``beta2 = 0``, the text phase, the records need no noised answer. The paper does not give the coefficients' values: with
+    ``alpha = beta1`` the text phase is DPO, as in the authors' code; with ``alpha = 2 beta1``, as in this course, half of it is
+    supervised training.
     """
     _positive("povid", alpha=alpha)
     _not_negative("povid", beta1=beta1, beta2=beta2)

@@ -175,6 +175,11 @@ def _run(recipe: Recipe, callbacks: Sequence[Any]) -> Path:
 def prepare(recipe: Recipe) -> Any:
     """The run's folder with its recipe, and its pairs as TRL takes them. Raises as ``run`` does."""
     state, out = PartialState(), Path(recipe.out)
+    if recipe.pairs is not None and not Path(recipe.pairs).is_file():
+        raise ValueError(
+            f"{recipe.pairs}, the file of pairs that the recipe names, is not there; write it first (povid pairs --help says how), "
+            "or name another in `pairs`."
+        )
     record = out / "recipe.json"
     before = _read_json(record) if record.is_file() else asdict(recipe)
     if {key: before[key] for key in before if key != "inputs"} != asdict(recipe):

@@ -15,19 +15,27 @@ class Curves(SpecWidget):
     asset = "curves"
 
     def __init__(
-        self, tuned: Mapping[str, Any], labels: Mapping[str, str], coefficients: Mapping[str, Mapping[str, float]]
+        self,
+        tuned: Mapping[str, Any],
+        labels: Mapping[str, str],
+        coefficients: Mapping[str, Mapping[str, float]],
+        split: str = "typical",
     ) -> None:
-        super().__init__(spec=curves_spec(tuned, labels, coefficients))
+        super().__init__(spec=curves_spec(tuned, labels, coefficients, split))
 
 
 def curves_spec(
-    tuned: Mapping[str, Any], labels: Mapping[str, str], coefficients: Mapping[str, Mapping[str, float]]
+    tuned: Mapping[str, Any],
+    labels: Mapping[str, str],
+    coefficients: Mapping[str, Mapping[str, float]],
+    split: str = "typical",
 ) -> dict[str, Any]:
     """For each method in ``labels`` its logs by quantity, side and seed; the range to draw each quantity in, shared by all methods
-    that have rewards and by all that have none; and CHAIR_s and recall on typical scenes, mean of the seeds.
+    that have rewards and by all that have none; and CHAIR_s and recall on one ``split``'s scenes, mean of the seeds.
 
-    ``tuned``: ``results/tuning.json``. ``coefficients``: for each method with rewards, what a side's reward is divided by (see
-    ``log_ratios``).
+    ``tuned``: "curves", a list of logs (one a seed) by method; "seeds", as many records of "chair_s" and "recall" by split; and
+    "before", one such record of the untrained model. ``coefficients``: for each method with rewards, what a side's reward is
+    divided by (see ``log_ratios``).
     """
     methods = []
     for name, label in labels.items():
@@ -45,7 +53,7 @@ def curves_spec(
             else {},
             "loss": {"loss": [[entry["loss"] for entry in log] for log in logs]},
         }
-        measured = [seed["typical"] for seed in tuned["seeds"][name]]
+        measured = [seed[split] for seed in tuned["seeds"][name]]
         methods.append(
             {
                 "label": label,
@@ -62,7 +70,7 @@ def curves_spec(
     for method in methods:
         alike = [m for m in methods if len(m["series"]) == len(method["series"])]
         method["ranges"] = {quantity: _range(alike, quantity) for quantity in method["series"]}
-    before = {k: tuned["before"]["typical"][k]["value"] for k in ("chair_s", "recall")}
+    before = {k: tuned["before"][split][k]["value"] for k in ("chair_s", "recall")}
     return {"methods": methods, "quantities": quantities, "before": before}
 
 

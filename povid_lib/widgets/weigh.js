@@ -4,7 +4,7 @@ function render({ model, el }) {
   const { pairs } = specOf(model);
   const settings = { alpha: 0.1, beta1: 0.05, beta2: 0.05 };
   const names = { alpha: "\u03b1, chosen", beta1: "\u03b2\u2081, rejected", beta2: "\u03b2\u2082, noised" };
-  const presets = { "POVID": [0.1, 0.05, 0.05], "text only": [0.1, 0.1, 0], "image only": [0.1, 0, 0.1], "POVID, phase 1": [0.1, 0.05, 0] };
+  const presets = { "text and image": [0.1, 0.05, 0.05], "text, equal weights": [0.1, 0.1, 0], "text, 2 to 1": [0.1, 0.05, 0], "image only": [0.1, 0, 0.1] };
   let at = 0, picture = "noised", left = false;
 
   const image = element("img", { class: "weigh-picture", alt: "" });

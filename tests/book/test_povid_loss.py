@@ -63,7 +63,7 @@ def test_what_all_answers_share_cancels_under_the_clean_picture_only(open_page):
     assert weights(page, "chosen").count(0) == nothing
     merged = weights(page, "noised").count(None)
     assert merged >= nothing
-    page.get_by_role("button", name="text only").press("Enter")
+    page.get_by_role("button", name="text, equal weights").press("Enter")
     assert all(w in (None, 0) for w in weights(page, "noised"))
     *_, nothing, _ = state(page)
     assert nothing == weights(page, "rejected").count(None)  # the words before the change

@@ -268,3 +268,11 @@ class TestNamesOfRecipes:
         for name in ("pockets", "recipes/pocket.yaml", "../recipes/pocket", str(tmp_path / "pocket.yaml")):
             with pytest.raises(FileNotFoundError, match=r"no shipped recipe: .*pocket, .*study"):
                 recipes.find_recipe(name)
+
+
+def test_the_shipped_pocket_recipe_says_when_its_pairs_are_not_there_and_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = recipes.read_recipe(recipes.find_recipe("pocket"))
+    with pytest.raises(ValueError, match=r"pairs\.jsonl, the file of pairs .* is not there; write it first"):
+        recipes.run(recipe)
+    assert not (tmp_path / "runs/povid/recipe.json").exists()
