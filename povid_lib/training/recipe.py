@@ -127,7 +127,7 @@ def find_recipe(name: str | Path) -> Path:
     Raises ``FileNotFoundError`` that lists the shipped ones.
     """
     path = Path(name)
-    own = path if path.suffix or not path.name else path.with_suffix(".yaml")
+    own = path if path.suffix == ".yaml" or not path.name else path.with_name(f"{path.name}.yaml")
     shipped = RECIPES / own
     for file in (path, own, *([shipped] if shipped.parent == RECIPES else [])):
         if file.is_file():

@@ -206,7 +206,17 @@ def test_the_shipped_recipes_can_be_read():
         assert f"recipes/{file.name}" in file.read_text().splitlines()[0], f"{file}: its first line is its command"
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "/", "nowhere", "no/such.yaml"])
+@pytest.mark.parametrize("file", sorted(recipes.RECIPES.glob("*.yaml")), ids=lambda file: file.stem)
+def test_a_shipped_recipe_is_found_by_its_name(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert (
+        recipes.find_recipe(file.name) == file == recipes.find_recipe(file.stem)
+    )  # llava-1.5-7b has no suffix ".5-7b"
+    (tmp_path / file.name).write_text("the user's own goes first")
+    assert recipes.find_recipe(file.stem) == Path(file.name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "nowhere", "no/such.yaml", "llava-1.5", "llava-1.5-7b.yml"])
 def test_a_recipe_that_is_not_there_is_named(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
