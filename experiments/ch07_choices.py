@@ -41,7 +41,7 @@ from povid_lib.data.trl_dataset import to_trl
 from povid_lib.files import results
 from povid_lib.metrics.stats import Estimate, mean
 from povid_lib.models.llava import VLM
-from povid_lib.training import losses, recipe
+from povid_lib.training import losses, merging, recipe
 from povid_lib.training.collator import SIDES, Batch, PairCollator
 from povid_lib.training.config import POVIDConfig
 from povid_lib.training.dispreference import RELEASED, ImageDispreference
@@ -345,7 +345,7 @@ def start_of_phase_2(
     shared = {"max_steps": STEPS, "seed": 0, "save_strategy": "no", "disable_tqdm": True, "logging_steps": 20}
     text = POVIDConfig.preset("pocket", output_dir=str(out / "text"), dispreference="text", **shared)
     recipe.train_phase(vlm, text, dataset)
-    vlm = models.load(recipe.merge("pocket", out / "text" / "adapter", out / "merged"))
+    vlm = models.load(merging.merge("pocket", out / "text" / "adapter", out / "merged"))
     both = POVIDConfig.preset("pocket", output_dir=str(out / "both"), scored_under="noised", **shared)
     return vlm, models.load("pocket"), POVIDTrainer(vlm.model, both, dataset, vlm.processor), data, held_out
 
