@@ -21,7 +21,7 @@ _TOWER, _HUB_TOWER = "vision_tower.", "vision_tower.vision_model."
 
 def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path) -> None:
     """Write a model and its processor to a folder: weights under the hub's names, config.json, the template, the tokenizer and
-    preprocessor_config.json. transformers 4.57 and 5 read it."""
+    preprocessor_config.json, for transformers 4.57 as well as 5."""
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     processor.image_processor.save_pretrained(folder)  # preprocessor_config.json, where version 4 looks
@@ -47,7 +47,9 @@ def _rename(shard: Path) -> None:
     with safe_open(shard, "pt") as file:
         meta, names = file.metadata(), list(file.keys())
     if any(hub_name(name) != name for name in names):
-        save_file({hub_name(name): tensor for name, tensor in load_file(shard).items()}, shard, meta)
+        part = shard.with_suffix(".part")  # never over a file that is still mapped into memory
+        save_file({hub_name(name): tensor for name, tensor in load_file(shard).items()}, part, meta)
+        part.replace(shard)
 
 
 def _older_tokenizer(path: Path) -> None:

@@ -12,8 +12,7 @@ from transformers import AutoProcessor
 
 from povid_lib import models
 from povid_lib.models import weights
-from povid_lib.training import merging
-from povid_lib.training import reference_cache
+from povid_lib.training import merging, reference_cache
 from povid_lib.training.config import LANGUAGE_MODEL_LAYERS
 from tests.support import training
 from tests.support.helpers import povid
