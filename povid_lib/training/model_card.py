@@ -1,4 +1,4 @@
-"""The card of a trained adapter, and of what is made of it: from which base, how, with which data and command, and what it measured."""
+"""The card of a trained adapter, and of what is made of it: base, method, data, command, and what was measured."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _OTHERS = """\
   year  = {2020}
 }"""
 MEASURED = "## Measured"
-_NOT_MEASURED = "Nothing yet. `povid evaluate --model FOLDER` measures; `povid_lib.training.model_card.add_measured` writes it here."
+_NOT_MEASURED = "Nothing yet. `povid evaluate --model FOLDER` measures; `povid_lib.training.model_card.add_measured` writes it."
 _LIBRARIES = ("povid-lib", "trl", "transformers", "peft", "torch", "datasets")
 
 
