@@ -149,6 +149,21 @@ def merge(
     model: Annotated[str, typer.Option(help="The weights that the adapter was trained on.")] = "pocket",
 ) -> None:
     """Add an adapter to its base weights and write an ordinary model, which everything that reads LLaVA can load."""
-    from povid_lib.training import recipe as recipes
+    from povid_lib.training import merging
 
-    typer.echo(f"Written to {recipes.merge(model, adapter, out)}.")
+    typer.echo(f"Written to {merging.merge(model, adapter, out)}.")
+
+
+@app.command()
+def join(
+    adapters: Annotated[
+        list[Path],
+        typer.Argument(help="Adapters in the order of their phases; each was trained on what those before it made."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the one adapter; it must not be there yet.")],
+    model: Annotated[str, typer.Option(help="The weights that the first adapter was trained on.")] = "pocket",
+) -> None:
+    """Write adapters that were trained one after the other as one adapter of the first one's base."""
+    from povid_lib.training import merging
+
+    typer.echo(f"Written to {merging.join(model, adapters, out)}.")

@@ -26,9 +26,8 @@ from povid_lib.data.trl_dataset import to_trl
 from povid_lib.files import jsonl, settings
 from povid_lib.files.lock import locked
 from povid_lib.files.settings import Fault, Name, Remedy, one_of
-from povid_lib.models import weights
 from povid_lib.models.llava import VLM
-from povid_lib.training import checkpoints, config, reference_cache, run_folder
+from povid_lib.training import checkpoints, config, merging, reference_cache, run_folder
 from povid_lib.training.config import PRESETS, POVIDConfig
 from povid_lib.training.trainer import POVIDTrainer
 
@@ -36,7 +35,6 @@ PHASES = ("text", "both")
 RECIPES = Path(str(resources.files("povid_lib"))) / "recipes"  # they travel with the library
 Pairs = Annotated[int, Field(ge=1, le=MOST), Remedy(f"give the number of pairs, from 1 to {MOST:,}")]
 _Phase = Annotated[dict[str, Any] | None, Remedy("give a mapping of settings, or null to leave the phase out")]
-_BASE = "povid_base.json"  # beside an adapter: the hash of the weights that it belongs to
 
 
 @dataclass(frozen=True)
@@ -211,7 +209,7 @@ def run_phase(recipe: Recipe, name: str, model: str, dataset: Any, callbacks: Se
         trainer = train_phase(_load(model, recipe.four_bit), recipe.phase(name), dataset, callbacks, given)
         if state.is_main_process:
             _write_json(folder / "report.json", summary(trainer))
-            merge(model, folder / "adapter", folder / "merged")
+            merging.merge(model, folder / "adapter", folder / "merged")
         state.wait_for_everyone()
     return folder / "merged"
 
@@ -237,63 +235,8 @@ def train_phase(
         if main and not vlm.four_bit:  # four bits say nothing of the weights they came from
             base = trainer.accelerator.unwrap_model(trainer.model).get_base_model()
             key = reference_cache.key(base, vlm.processor)
-            _write_json(out / "adapter" / _BASE, key | {"adapter_config": weights.config_digest(out / "adapter")})
+            merging.write_base(out / "adapter", key)
     return trainer
-
-
-def merge(model: str | Path, adapter: str | Path, out: str | Path) -> Path:
-    """Add an adapter to the weights that it was trained on, and write an ordinary model to ``out``, which must not be there yet.
-
-    Raises ``ValueError`` if ``out`` exists, the adapter belongs to other weights, or is not whole (see ``models.weights``).
-    """
-    adapter, out = Path(adapter), Path(out)
-    if out.exists():
-        raise ValueError(f"{out} is there already; give another folder, or delete it.")
-    config = weights.read_config(adapter)
-    vlm = models.load(model, device="cpu", dtype="auto")
-    _check_base(vlm, adapter, config.base_model_name_or_path)
-    dtype = vlm.model.dtype
-    # added up in float32: a small change would be lost in bfloat16 before it is rounded once
-    merged = weights.merged(weights.add_adapter(vlm.model.float(), adapter)).to(dtype)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with jsonl.replacing(out, folder=True) as part:
-        merged.save_pretrained(part)
-        vlm.processor.save_pretrained(part)
-    return out
-
-
-def _check_base(vlm: VLM, adapter: Path, named: str | None) -> None:
-    """An adapter belongs to the weights whose hash lies beside it, or else, if another library wrote it, to those it names."""
-    if not (adapter / _BASE).is_file():
-        own = {vlm.name, str(vlm.model.config._name_or_path)}
-        if not named:
-            raise ValueError(
-                f"The adapter {adapter} names no base; write base_model_name_or_path into its adapter_config.json."
-            )
-        if named not in own and not any(_same_folder(named, name) for name in own):
-            raise ValueError(
-                f"The adapter {adapter} names {named!r} as its base, not {vlm.name!r}; give that one, or, if both are the same "
-                "weights, correct base_model_name_or_path in its adapter_config.json."
-            )
-        return
-    try:
-        wanted = json.loads((adapter / _BASE).read_text(encoding="utf-8"))
-        dtype = getattr(torch, wanted["dtype"].removeprefix("torch."))
-        vlm.model.to(dtype)
-        same = reference_cache.key(vlm.model, vlm.processor)["model"] == wanted["model"]
-        edited = wanted.get("adapter_config") not in (None, weights.config_digest(adapter))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{adapter / _BASE} is damaged ({error}); copy it again.") from error
-    if edited:
-        raise ValueError(f"{adapter / 'adapter_config.json'} is not as the training wrote it; copy the adapter again.")
-    if not same:
-        raise ValueError(
-            f"The adapter {adapter} was trained on other weights than those of {vlm.name!r}; give its own base."
-        )
-
-
-def _same_folder(one: str, other: str) -> bool:
-    return Path(one).is_dir() and Path(other).is_dir() and Path(one).samefile(other)
 
 
 def summary(trainer: POVIDTrainer) -> dict[str, Any]:

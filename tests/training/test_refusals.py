@@ -20,7 +20,7 @@ from transformers import AutoProcessor, LlamaConfig, LlamaForCausalLM
 from povid_lib.data import pair_files
 from povid_lib.data.pairs import Pair
 from povid_lib.data.trl_dataset import to_trl
-from povid_lib.training import checks, losses, reference_cache, run_folder
+from povid_lib.training import checks, losses, merging, reference_cache, run_folder
 from povid_lib.training import recipe as recipes
 from povid_lib.training.collator import PairCollator
 from povid_lib.training.config import LANGUAGE_MODEL_LAYERS, POVIDConfig
@@ -296,12 +296,12 @@ def _merge_other_base(w: World) -> Any:
     get_peft_model(w.model, LoraConfig(r=2, target_modules=LANGUAGE_MODEL_LAYERS)).save_pretrained(adapter)
     other = training.tiny(w.processor, seed=9)
     (adapter / "povid_base.json").write_text(json.dumps(reference_cache.key(other, w.processor)))
-    return recipes.merge(w.base, adapter, w.folder / "merged")
+    return merging.merge(w.base, adapter, w.folder / "merged")
 
 
 def _merge_onto(w: World) -> Any:
     (w.folder / "merged").mkdir()
-    return recipes.merge(w.base, w.folder, w.folder / "merged")
+    return merging.merge(w.base, w.folder, w.folder / "merged")
 
 
 def _other_recipe(w: World) -> Any:
@@ -548,7 +548,7 @@ CASES: dict[str, tuple[Callable[[World], Any], tuple[str, ...]]] = {
     # merging
     "adapter of another base": (_merge_other_base, ("trained on other weights", "give its own base")),
     "no adapter": (
-        lambda w: recipes.merge(w.base, w.folder, w.folder / "m"),
+        lambda w: merging.merge(w.base, w.folder, w.folder / "m"),
         ("no adapter_config.json", "give the folder"),
     ),
     "merged folder is there": (_merge_onto, ("is there already", "give another folder")),
@@ -628,8 +628,8 @@ def test_a_disk_that_fills_up_leaves_no_merged_model(shared, tmp_path, monkeypat
 
     monkeypatch.setattr("transformers.PreTrainedModel.save_pretrained", full)
     with pytest.raises(OSError, match="No space left"):
-        recipes.merge(base, adapter, tmp_path / "merged")
+        merging.merge(base, adapter, tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
     monkeypatch.undo()
-    recipes.merge(base, adapter, tmp_path / "merged")
+    merging.merge(base, adapter, tmp_path / "merged")
     assert load_file(tmp_path / "merged" / "model.safetensors")
