@@ -17,7 +17,8 @@ from povid_lib.data.corrupt_image import POVID_STEP, noised
 from povid_lib.metrics.stats import Estimate, mean, ratio
 from povid_lib.models.chat_template import response_ids
 from povid_lib.models.llava import VLM
-from povid_lib.world.captions import PROMPT, detailed_caption, mentioned, noun_phrase
+from povid_lib.world.annotators import true_caption
+from povid_lib.world.captions import PROMPT, mentioned, noun_phrase
 from povid_lib.world.items import Item
 from povid_lib.world.objects import KINDS, NAMES
 from povid_lib.world.questions import exist_question
@@ -126,6 +127,17 @@ def word_logits(
     return torch.cat(parts)
 
 
+def begun(scene: Scene, partner: str, rng: np.random.Generator) -> dict[str, str]:
+    """True texts about a scene, cut off where ``partner`` could come next: a ``short`` and a ``detailed`` caption, worded as the
+    scene's edition words them."""
+    article = noun_phrase(Item(partner)).split()[0]
+    named = ", ".join(noun_phrase(item, attributes=False) for item in scene.salient)
+    return {
+        "short": f"{named.capitalize()} and {article}",
+        "detailed": f"{true_caption(scene, rng)} There is {article}",
+    }
+
+
 @torch.inference_mode()
 def language_prior(vlm: VLM, batch: Sequence[Scene]) -> dict[str, dict[str, Estimate]]:
     """The language model alone: after a text that names a scene's objects, what does it expect next?
@@ -139,12 +151,7 @@ def language_prior(vlm: VLM, batch: Sequence[Scene]) -> dict[str, dict[str, Esti
     words = [models.word_tokens(vlm, name) for name in NAMES]
     for scene in (s for s in batch if len(s.missing_partners) == 1):
         (partner,) = scene.missing_partners
-        article = noun_phrase(Item(partner)).split()[0]
-        named = ", ".join(noun_phrase(item, attributes=False) for item in scene.salient)
-        texts = {
-            "short": f"{named.capitalize()} and {article}",
-            "detailed": f"{detailed_caption(scene.salient, rng)} There is {article}",
-        }
+        texts = begun(scene, partner, rng)
         contexts = {KINDS[n].context for n in scene.names}
         for form, text in texts.items():
             read = vlm.processor.tokenizer(

@@ -8,9 +8,11 @@ import torch
 
 from povid_lib import models
 from povid_lib.analysis import language_prior
-from povid_lib.world.captions import PROMPT
+from povid_lib.world.annotators import true_caption
+from povid_lib.world.captions import PROMPT, mentioned
+from povid_lib.world.forms import FORMS, form_of
 from povid_lib.world.scenes import scenes
-from povid_lib.world.worlds import World
+from povid_lib.world.worlds import World, world
 
 BATCH = list(scenes(6, World("counter_typical"), "validation"))
 
@@ -57,6 +59,22 @@ def test_shares_of_the_language_prior_sum_to_one(vlm):
     table = language_prior.language_prior(vlm, list(scenes(30, World(), "validation")))
     for row in table.values():
         assert sum(e.value for e in row.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("edition", ["first", "second"])
+def test_the_text_before_the_partner_is_worded_as_its_edition(edition):
+    """The language model is asked after a caption such as it was taught, not after one of another world."""
+    starts = set()
+    for scene in scenes(40, world(edition=edition), "validation"):
+        for partner in scene.missing_partners:
+            texts = language_prior.begun(scene, partner, np.random.default_rng(4))
+            caption, _, asked = texts["detailed"].rpartition(" There is ")
+            assert caption == true_caption(scene, np.random.default_rng(4))
+            assert texts["short"].endswith(f" and {asked}")
+            assert partner not in mentioned(texts["short"]) + mentioned(texts["detailed"])
+            starts |= {form_of(sentence) for sentence in caption.split(". ")}
+    assert ("I can see" in starts) == (edition == "second")
+    assert edition == "first" or starts == set(FORMS)
 
 
 @pytest.mark.slow
