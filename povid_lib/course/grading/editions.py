@@ -69,6 +69,12 @@ def stubs(source: Source) -> dict[str, str]:
     return dict(zip((task.function for task in source.assignment.tasks), texts, strict=True))
 
 
+def imports(source: Source) -> str:
+    """The import statements that stand in the student's notebook."""
+    trees = [tree for cell in cells(source) if cell.kind == "student" for tree in ast.parse(cell.text).body]
+    return "\n".join(ast.unparse(tree) for tree in trees if isinstance(tree, ast.Import | ast.ImportFrom))
+
+
 def _stub(source: Source, text: str) -> str:
     tree = ast.parse(text).body
     if len(tree) != 1 or not isinstance(tree[0], ast.FunctionDef) or not ast.get_docstring(tree[0]):

@@ -13,10 +13,12 @@ from typing import Any, Self
 from povid_lib.course.exercises import Check, Function, Outcome, run_check
 from povid_lib.course.grading import wire
 from povid_lib.course.grading.assignment import Assignment, Source, Task, draws
-from povid_lib.course.grading.editions import stubs
-from povid_lib.course.grading.process import Process
+from povid_lib.course.grading.editions import imports, stubs
+from povid_lib.course.grading.process import NotStarted, Process
 
-_START_SECONDS = 30.0  # for Python, NumPy and the submission's own statements, on half a CPU
+_START_SECONDS = 30.0  # for Python, NumPy and what the set imports: the machine's part
+_STARTS = 2  # tries, before the machine is held to be too busy
+_READ_SECONDS = 30.0  # for the submission's own statements
 _MESSAGE = 600  # characters of what a student is told of one check
 
 
@@ -58,7 +60,8 @@ def judge(
     """Mark a submission. ``data``: the file as handed in; ``slot``: a number of its own for each that is judged at a time; ``way``:
     how it is confined, of ``process.WAYS``.
 
-    Whatever the submission does costs it marks and raises nothing. Raises what a check raises by itself: a fault of the set.
+    Whatever the submission does costs it marks and raises nothing. Raises what a check raises by itself: a fault of the set; and
+    ``NotConfined`` and ``NotStarted``, which are the machine's.
     """
     found: list[Mark] = []
     with Answers(source, data, is_notebook, slot, way) as answers:
@@ -146,7 +149,7 @@ class Answers:
 
     def __init__(self, source: Source, data: bytes, is_notebook: bool, slot: int, way: str) -> None:
         self.notes: list[str] = []
-        self._wanted = stubs(source)
+        self._wanted, self._imports = stubs(source), imports(source)
         self._data, self._is_notebook, self._slot, self._way = data, is_notebook, slot, way
         self._limits = source.assignment.limits
         self._end = time.monotonic() + self._limits.seconds
@@ -173,14 +176,13 @@ class Answers:
         return (self._found or {}).get(name)
 
     def _start(self) -> Process:
-        self._stop()
-        self._process = process = Process(self._slot, self._limits, self._way)
+        process = self._begun()
         first = {
             "data": base64.b64encode(self._data).decode(),
             "is_notebook": self._is_notebook,
             "wanted": self._wanted,
         }
-        reply = process.ask(first, min(_START_SECONDS, self._left()))
+        reply = process.ask(first, min(_READ_SECONDS, self._left()))
         if self._found is None:
             self.notes += [wire.plain(str(note), _MESSAGE) for note in reply.get("notes", [])][:50]
             self._found = {
@@ -189,6 +191,24 @@ class Answers:
                 if name in self._wanted
             }
         return process
+
+    def _begun(self) -> Process:
+        """A process that is ready for the submission. The time that this takes is not the student's, and is not counted."""
+        self._stop()
+        began, why = time.monotonic(), ""
+        for _ in range(_STARTS):
+            self._process = process = Process(self._slot, self._limits, self._way)
+            try:
+                process.ask({"imports": self._imports}, _START_SECONDS)
+            except TimeoutError:
+                why = f"it was not ready within {_START_SECONDS:.0f} s; the machine is too busy"
+            except (ChildProcessError, ValueError) as fault:
+                why = str(fault)
+            else:
+                self._end += time.monotonic() - began
+                return process
+            self._stop()
+        raise NotStarted(f"Python did not start, in {_STARTS} tries: {why}. Grade this submission again")
 
     def _stop(self) -> None:
         if self._process is not None:

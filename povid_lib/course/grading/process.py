@@ -22,6 +22,10 @@ class NotConfined(BaseException):
     """The machine could not confine a process. No ``Exception``: no check may take it for the student's fault."""
 
 
+class NotStarted(BaseException):
+    """The machine could not start Python in its time. No ``Exception``, as ``NotConfined``."""
+
+
 class Process:
     """A confined process, its pipes and its folder. ``stop`` it: nothing of the student's is left running then."""
 

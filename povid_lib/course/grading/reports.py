@@ -19,9 +19,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 def for_student(assignment: Assignment, marks: Marks, failed: str = "") -> str:
     """A student's page, Markdown."""
-    lines = [f"# {assignment.title}", "", f"{_line(marks.student)}: **{marks.points} of {marks.out_of} points**", ""]
     if failed:
-        lines += ["This submission has not been judged yet; your teacher will look at it.", ""]
+        told = f"{_line(marks.student)}: this submission has not been judged yet; your teacher will look at it."
+        return "\n".join([f"# {assignment.title}", "", told, ""])
+    lines = [f"# {assignment.title}", "", f"{_line(marks.student)}: **{marks.points} of {marks.out_of} points**", ""]
     for task in assignment.tasks:
         own = [mark for mark in marks.marks if mark.task == task.function]
         got, out_of = sum(mark.points for mark in own), sum(mark.out_of for mark in own)

@@ -33,7 +33,10 @@ def encode(value: Any) -> Any:
     if isinstance(value, numbers.Real):
         return float(value)
     if isinstance(value, np.ndarray):
-        return {"array": value.tolist(), "dtype": value.dtype.name} if value.dtype.name in _DTYPES else _other(value)
+        if value.dtype.name not in _DTYPES:
+            return _other(value)
+        kept = {} if value.flags.writeable else {"frozen": True}  # so that writing into it fails there as it would here
+        return {"array": value.tolist(), "dtype": value.dtype.name, **kept}
     for name, kind in _SEQUENCES.items():
         if isinstance(value, kind):
             return {name: [encode(each) for each in value]}
@@ -48,8 +51,10 @@ def decode(value: Any) -> Any:
         if isinstance(value, list):
             raise ValueError("a list without its kind")
         return value
-    if value.keys() == {"array", "dtype"} and value["dtype"] in _DTYPES:
-        return np.array(value["array"], dtype=value["dtype"])
+    if value.keys() - {"frozen"} == {"array", "dtype"} and value["dtype"] in _DTYPES:
+        array = np.array(value["array"], dtype=value["dtype"])
+        array.flags.writeable = "frozen" not in value
+        return array
     if value.keys() == {"type", "text"}:
         return _stands_for(str(value["type"]), str(value["text"]))
     if len(value) != 1:

@@ -13,7 +13,14 @@ from povid_lib.course.grading import submission, wire
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
-    """Answer requests, a line each, until there are no more. The first gives the submission."""
+    """Answer requests, a line each, until there are no more.
+
+    The first has the imports that the set gives its students. It is answered with nothing once they are made: what has been slow
+    until then is the machine, not the student. The second gives the submission.
+    """
+    start = wire.loads(requests.readline())
+    exec(start["imports"], {})
+    _send(replies, {"id": start["id"]})
     first = wire.loads(requests.readline())
     found, notes = submission.functions(base64.b64decode(first["data"]), first["is_notebook"], first["wanted"])
     kinds = {name: None if callable(value) else wire.encode(value) for name, value in found.items()}

@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from povid_lib.course.grading import assignment, grade_class, reports, submissions
+from povid_lib.course.grading import assignment, grade_class, judge, process, reports, submissions
 from povid_lib.course.grading.judge import Mark, Marks, read_marks
 from tests.course.grading.test_attacks import HONEST, SET
 from tests.support.helpers import povid
@@ -129,6 +130,61 @@ def test_a_check_that_fails_by_itself_is_told_to_the_teacher_and_costs_nobody_a_
     result = povid("grade", str(folder), "--assignment", str(tmp_path / "set"), "--out", str(tmp_path / "out"))
     assert result.exit_code == 1
     assert "To look at: ada: ZeroDivisionError" in result.output
+
+
+def test_a_python_that_does_not_start_at_once_is_started_again(source, monkeypatch):
+    ask, starts = process.Process.ask, []
+
+    def late(self, message, seconds):
+        if "imports" in message:
+            starts.append(seconds)
+            if len(starts) == 1:
+                raise TimeoutError("busy")
+        return ask(self, message, seconds)
+
+    monkeypatch.setattr(process.Process, "ask", late)
+    assert judge.judge(source, "ada", RIGHT.encode(), is_notebook=False).points == 6
+    assert starts == [judge._START_SECONDS] * 2
+
+
+@pytest.mark.slow
+def test_the_time_that_a_start_takes_is_not_the_students(source, tmp_path, monkeypatch):
+    assert "seconds=30.0" in SET
+    (tmp_path / "set" / "source.py").write_text(SET.replace("seconds=30.0", "seconds=5.0"))
+    ask = process.Process.ask
+    monkeypatch.setattr(
+        process.Process, "ask", lambda self, m, s: ("imports" in m and time.sleep(6)) or ask(self, m, s)
+    )
+    found = judge.judge(assignment.read_source(tmp_path / "set"), "ada", RIGHT.encode(), is_notebook=False)
+    assert (found.points, found.notes) == (6, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("_START_SECONDS", 0.0, "it was not ready within 0 s; the machine is too busy"),
+        ("imports", lambda source: "raise SystemExit", "has ended"),
+    ],
+)
+def test_where_python_does_not_start_the_marks_stay_empty(source, folder, tmp_path, monkeypatch, name, value, told):
+    (folder / "ada.py").write_text(RIGHT)
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr(judge, name, value)
+        (found,) = grade_class.grade(source, folder, out)
+    assert found.failed.startswith("NotStarted: Python did not start, in 2 tries: ")
+    assert told in found.failed
+    assert not list((out / "marks").iterdir())
+    (row,) = csv.DictReader(io.StringIO((out / "marks.csv").read_text()))
+    assert (row["points"], row["half"], row["honest"], row["to look at"]) == ("", "", "", found.failed)
+    assert [row[-1] for row in rows_of((out / "canvas.csv").read_text())] == ["Attacked", "6", ""]
+    (row,) = csv.DictReader(io.StringIO((out / "moodle.csv").read_text()))
+    assert row["Grade"] == ""
+    page = (out / "reports" / "ada.md").read_text()
+    assert "has not been judged yet" in page
+    assert "0 of" not in page
+    (again,) = grade_class.grade(source, folder, out)
+    assert (again.marks.points, again.failed) == (6, "")
 
 
 @pytest.mark.slow
