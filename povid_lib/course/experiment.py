@@ -124,7 +124,7 @@ def digest(declaration: Mapping[str, Any]) -> str:
 
 def scenes_of(declaration: Mapping[str, Any], edition: str) -> list[Scene]:
     """The validation scenes that a declaration names, seed after seed."""
-    world, n = worlds.world(edition, declaration["kind"]), declaration["scenes"]
+    world, n = worlds.world(declaration["kind"], edition), declaration["scenes"]
     return [
         scene
         for seed in declaration["seeds"]
