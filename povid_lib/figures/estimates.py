@@ -42,6 +42,30 @@ def grouped_bars(groups: Sequence[str], series: Mapping[str, Sequence[Value]], y
     return fig
 
 
+def bars_above(rows: Mapping[str, tuple[Value, Value]], labels: tuple[str, str], quiet: Sequence[str] = ()) -> Figure:
+    """Two measures of each row, one above the other, as bars with 95% intervals and their values; the rows in ``quiet`` are grey.
+
+    ``labels``: of the upper and of the lower measure. Raises ``ValueError`` for a row in ``quiet`` that is not drawn.
+    """
+    if unknown := [name for name in quiet if name not in rows]:
+        raise ValueError(f"bars_above: there is no row {unknown[0]!r}; the rows are {', '.join(map(repr, rows))}.")
+    fig, axes = plt.subplots(
+        2, 1, figsize=(1.15 * len(rows) + 1, 4.6), sharex=True, height_ratios=(2, 1), layout="constrained"
+    )
+    for ax, values, label in zip(axes, zip(*rows.values(), strict=True), labels, strict=True):
+        mid, error = mid_and_error(values)
+        colours = [GREY if name in quiet else BLUE for name in rows]
+        ax.bar(range(len(rows)), mid, 0.7, color=colours, yerr=error, error_kw={"elinewidth": 1, "capsize": 3})
+        for at, value, above in zip(range(len(rows)), mid, error[1], strict=True):
+            ax.annotate(
+                f"{value:.2f}", (at, value + above), (0, 2), textcoords="offset points", ha="center", fontsize=9
+            )
+        ax.set(ylabel=label, ylim=(0, 1.1))
+        plain(ax)
+    axes[1].set_xticks(range(len(rows)), list(rows), fontsize=9)
+    return fig
+
+
 def curves(
     x: Sequence[float],
     series: Mapping[str, Sequence[float]],

@@ -19,6 +19,17 @@ def test_bars_have_the_values_and_intervals():
     assert np.allclose([s[:, 1] for s in segments], [[0.1, 0.4], [0.4, 0.6]])
 
 
+def test_bars_above_show_both_measures_of_each_row():
+    rows = {"before": (e(0.8, 0.7, 0.9), e(0.9, 0.8, 1.0)), "after": (e(0.3, 0.2, 0.4), e(0.7, 0.6, 0.8))}
+    upper, lower = estimates.bars_above(rows, ("false", "recall"), quiet=["before"]).axes
+    assert [p.get_height() for p in upper.patches] == [0.8, 0.3]
+    assert [p.get_height() for p in lower.patches] == [0.9, 0.7]
+    assert [t.get_text() for t in lower.get_xticklabels()] == ["before", "after"]
+    assert upper.patches[0].get_facecolor() != upper.patches[1].get_facecolor()
+    with pytest.raises(ValueError, match="no row 'untuned'"):
+        estimates.bars_above(rows, ("false", "recall"), quiet=["untuned"])
+
+
 def test_dose_response_keeps_the_order():
     fig = estimates.dose_response([1, 2], {"x": [e(0.1, 0, 0.2), e(0.6, 0.5, 0.7)]}, "dose", "rate")
     assert fig.axes[0].lines[0].get_ydata().tolist() == [0.1, 0.6]
