@@ -6,7 +6,8 @@ import pytest
 from povid_lib import models
 from povid_lib.course import experiment, head
 from povid_lib.course.grading import assignment
-from povid_lib.data import corrupt_text, images
+from povid_lib.data import images
+from povid_lib.pocket import caption_pairs, lessons
 
 DECLARED = {
     "hypothesis": "Asked briefly the model names less, so the share of captions with a false object is lower.",
@@ -62,7 +63,7 @@ def test_another_declaration_has_another_digest():
 
 def record(n=3):
     counts = experiment.Counts([1, 0, 2][:n], [2, 1, 4][:n], [1, 1, 2][:n], [3, 1, 2][:n])
-    return experiment.Record("d", "first", "m", counts, {0.0: counts, 1.5: counts})
+    return experiment.Record("d", "second", "m", counts, {0.0: counts, 1.5: counts})
 
 
 def test_a_record_is_read_as_it_was_written_and_its_sums_are_the_measures():
@@ -85,13 +86,16 @@ def test_a_record_of_unequal_or_impossible_counts_is_refused():
     odd = record()
     for counts in (experiment.Counts([1], [2], [1], [1]), experiment.Counts([-1, 0, 0], [0] * 3, [0] * 3, [1] * 3)):
         with pytest.raises(ValueError, match="not of the same pictures"):
-            experiment.unpack(experiment.pack(experiment.Record("d", "first", "m", counts, odd.curve)))
+            experiment.unpack(experiment.pack(experiment.Record("d", "second", "m", counts, odd.curve)))
 
 
 def test_seeds_draw_scenes_of_their_own_and_the_same_again():
-    one, two = (experiment.scenes_of({**DECLARED, "scenes": 5, "seeds": [seed]}, "first") for seed in (1, 2))
-    assert [s.key for s in one + two] == [s.key for s in experiment.scenes_of({**DECLARED, "scenes": 5}, "first")]
+    one, two = (experiment.scenes_of({**DECLARED, "scenes": 5, "seeds": [seed]}, "second") for seed in (1, 2))
+    assert [s.key for s in one + two] == [s.key for s in experiment.scenes_of({**DECLARED, "scenes": 5}, "second")]
     assert not {s.key for s in one} & {s.key for s in two}
+    assert [s.edition for s in one] == ["second"] * 5
+    odd = experiment.scenes_of({**DECLARED, "scenes": 5, "kind": "counter_typical"}, "first")
+    assert {(s.edition, s.key[1]) for s in odd} == {("first", "counter_typical")}
     assert experiment.draws(DECLARED).shape == (experiment.RESAMPLES, 200)
 
 
@@ -115,7 +119,7 @@ def test_a_students_loop_trains_the_pocket_models_output_layer():
     answers = assignment.read_source("assignments/ps3_training").answers
     vlm, pairs = head.pocket_pairs(4)
     before = head.weights(vlm)
-    made = list(corrupt_text.pairs(4))
+    made = list(caption_pairs.pairs(4, lessons.recipe_of("pocket")))
     pictures, prompts = [images.picture(pair.image) for pair in made], [pair.prompt for pair in made]
     for side in ("chosen", "rejected"):
         p = pairs[side]
@@ -125,9 +129,15 @@ def test_a_students_loop_trains_the_pocket_models_output_layer():
         found = answers["answer_logps"](p["hidden"] @ before.T, p["ids"], shorter)
         assert np.allclose(found, [float(each.sum()) for each in tokens], atol=1e-3)
         assert (p["ids"][np.arange(4), ends + 1] == vlm.processor.tokenizer.eos_token_id).all()
+    assert 750 < len(before) < 850  # the set says that the vocabulary has about eight hundred words
     after, losses = answers["train"](before, pairs, 0.1, 0.003, 3)
     assert losses[-1] < losses[0]
-    scenes = experiment.scenes_of({**DECLARED, "scenes": 2, "seeds": [1]}, "first")
+    measures, *captions = head.measured(vlm, after, n=2, show=1).split("\n")
+    assert measures.startswith("CHAIR_s ")
+    assert measures.endswith(" words per caption")
+    assert len(captions) == 1
+    assert "(not there: " in captions[0]
+    scenes = experiment.scenes_of({**DECLARED, "scenes": 2, "seeds": [1]}, "second")
     said = [[a.text for a in models.generate(each, [s.image() for s in scenes], "Describe this image.")]
             for each in (vlm, head.with_head(vlm, before))]  # fmt: skip
     assert said[0] == said[1]

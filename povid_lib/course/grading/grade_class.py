@@ -29,7 +29,7 @@ from povid_lib.files.jsonl import replacing
 from povid_lib.files.lock import locked
 
 _LONGEST = 150  # characters of a file's name, before its ending
-_MORE_SECONDS = 150.0  # that a judge has beyond its submission's limits: its own work, and the start and the end of processes
+_MORE_SECONDS = 150.0  # beyond a submission's limits, for the judge's own work, and for starts and ends of processes
 
 
 @dataclass(frozen=True)
