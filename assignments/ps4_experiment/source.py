@@ -233,9 +233,9 @@ def declaration():
     """The declaration, a dict."""
     # BEGIN SOLUTION
     return {
-        "hypothesis": "Asked for a brief description the model names fewer objects, so the share of captions with a false object "
-        "is lower; I expect that this is no more than what an earlier end gives.",
-        "method": "short prompt",
+        "hypothesis": "Words that the picture does not support lose a constant, so the share of captions with a false object is "
+        "lower; I expect more than an earlier end gives, because the captions need not end earlier.",
+        "method": "unsupported words",
         "measure": "chair_s",
         "direction": "lower",
         "smallest": 0.05,
@@ -367,7 +367,7 @@ def verdict(direction, smallest, difference, margin):
 
 # %% student
 RUN = False
-METHOD = experiment.short_prompt
+METHOD = experiment.unsupported
 
 
 def run_the_experiment():
@@ -401,27 +401,25 @@ def report():
         return (experiment.sums(of, "chair_s")[0], *experiment.sums(of, "recall"))
 
     text = RECORD or (
-        "c-rln+iv4F5QbkR@O7}@%utlwS1I<wu~qB>X#yl^Zx(s?#!|@s!y#$;&}`ZY5Db~(VL1Fb^O^FG)qdFBZ=bd=-ya`Vzuc_u#BGMVVKeZ08@#()"
-        "-QKK*{rC9zdDuNZ><@*%KkkS7LlO6PLAE<uyWM8D*>A>&!^^kF{oB(YtKYWw&%@i@uXKCkZf~Z~>4tR)7CLyERY;#~o;uw&Yvn4Hi-oqF^yTV?"
-        "6^A2j71f8MIJLG_H8V*2fl7X}?xMPvil)-MHA>YO=EcXBhIF-J=kGUPN3}g1^!a>H*;^xjdlPPNy0HU4-gM*5RQ^^dV+oBnJl=;`!N-QvQ;My8"
-        "yr<a1^fgUr8cSffq!fW37%ERT1l><El4HXz+9~nAi=#_?MBp<Iqo)b_IEs(uUJu<v^Yoc2Fx;e>5=<odCs~`!2)bu6&P+C>h4XqYVZ0<>6i1P0"
-        "PZv$X&k!FGENJpx>LkROcCjskf8M8gP}$S4+uq*~`}bIul*Q1ofPxr?b+NL5%1Cbs0a=mWGkBB6@<wI2ESbtWtuoODB>yq^)q{e>gg=7O*{Dpw"
-        "-zd@m2BgmbW(ycEdRqu|+vzzHtTQ$tt<x!>c(X?Z_AZ0{9o(a$S&z=(Ow!&Xa0u=vuNUZj2Om`S@@;q;(`AxU0Pm*#AB?BDB(Y2mxH;`4Fp#CK"
-        "7$Cj~^niUPiFK8oCa|#uYI^PFES8CpSkPOYAZmN4L(rSV(FMfLM(ij7(wkVc#KdfotVwc3h{g~^Nz6b=5d!ngwjIV|F`{E|pl?d-UAbRh-!!)S"
-        "<LS>~gfsWWX-F$3Wt+04#1BOPkUCn_2xn%s2Fp<ia*8}gO?+xwNOg*%N{0?`sEv!>6pHpU*X^OoT*weIX_n(S(9tEJiU+9l)Ii#_IeJLG>+uS("
-        "S-ZG<Jg7LtUD890rnuECVv$L-5{LFWYGYPrlO!+@V$}8!6w}ULYvX%JO9*MbP8hv*NQxP27<#R9+f=@Rc+kPV?;yH(&0~G+WDUWabU^YYESyR@"
-        "u%DwdLtGSz_6I=O04Y4pF~u-+QKzx3hl%u~!AOz;qO5^5(L|3KQ~-GJmx+h?jsZR65Hf7$jmkXasy3t{)n<_9P3p~f9J7TbG$}z^r_q76H%ONw"
-        "TVyDeaT;skWHcqZ=Q)t(wf))eGi-~NvmV9f(W8*&^;g!vJQhe>AnijSjjn@cG#ky_hoG68jb`)Bn2Bab8zKa`)6uML&zzIUntzf*c-|7sM>AJN"
-        "v$SC{G-FLS1d(Xkay=-X^ya}JMf&&x(M-(A2F9r(nvo8Fh>dMDBa=EsqZt935ww*Gnh8|f=**7iEkP&W49y78EHw-!ag#or>0?(tl!%7V49zeb"
-        "CMd($gf7bL>EX;Lp_#x^{vBJZXy!F8iDsM{nn~&WEUQl%XR?IVVM;eAa8yCFjNnOA;U#EBTGV2Wm1}552F)`2acUWwkwG&ntL$qH&Ey!G*@H~h"
-        "*^~61lO~#Fho%dfEok<EXvTBVjGAcXJ|CL7*=Xj@LNj+gG;>WfbAV><M30?>X0DEAu6aOtoZ50UBRIOE2q0^-mx3lNfm4{Sj%Ky+OK>n`(JXtF"
-        "L^>adL9;Ar;x=0YT!>-AM$+u{i^gPa0B*u27R{uDW*HI$psF>*vTTSV=VF{iG-I8M1H1&y-X@VDZi24t8@UXty2{(=5}FZY`0TWkOYbJLH__Zg"
-        "Gcu3JP?be9s+4d^EZkI?FTG)HsEjITmYoJ#fU;;NB{U;*K-QTlXFb<cRztH)WxnK3`v;BMk2Eq<X7jHDOVbOQEok;3XeQ^NS?$c_RD_{(ndn+*"
-        "HfI!f?wQ(!9r8Swx^Tq#v~>oWxfYsbuXZ{elCrc+`WLx<O<6oSs3lF(L8p;48+<1wx8hu=l*k%AWDfC_q?ygy0~t}tPCIeZZ*sd5c@@3K`t(A~"
-        "GGX#4ra~^cw3alB8YrGBNej(Huc|j_V{^FF{Y@nT;<~fD$~sG>zSP;ls?1klXTHj$LLW6WJ4t0y5|>o`nSFI|ig#3H(p-*H(Toh5(Sl|Rn*9Vc"
-        "^Iy6qnq4LBUxgZ$i$0~3XN_AxGcwTOn~^{J&vQGA9ld=0q@kU0iY0u3B}W@deb%D+f#%Ifn%<LR6PLQ{d~-THd&;$A72jU>0-BLQGr3G<{C`!M"
-        "zpBc(IdON2%J_OJn`8NcW(%5q2%3fRsoBC-|1og;$yXW8vOwxjOj~m*xKq;8*-7(~^nLc_F38bR_sqZeDx(>hRI;e-ldH^qc9kt?wxHQRie|5`"
-        "e*uDTV+Q"
+        "c-rln+iv4V42EAN$aSz79!6IBDvMquj*49%O@M6Ln?>HevD2CU9L~sN%bQJG0fHgVk>pV1XUg9%@22hj&C|{E*T;v;UoI|hH``&l9pmO^*iI~Zd3"
+        "A9)-F;2n-=^*3!`-g&_s6^Ge%HjC+d*!&G=}Z<_WJI6-#I;hdAxh={eJn|&HcCO_3m@Hx~N_Z_q4x4yM^FWYF++5xCO(4i}nH^T!d?q_ixQ@$;mE"
+        "AZX!1Z=P}|M3#FuX1T=dnRFjsRI^1zmbjbc@`mcL$d)WEsx1E>8tBWCByjNv&busQgU+-i3jQeHcevIyKhJBZ&k(9=~Ev3mwoTgCv%*M;p6}obJO"
+        "d~Z3kYyOs3c2^~CJT(Zyp1PlXV@zbBM^8<6FJR&lW>5oM-YHg`?&wgNm@+{#$*#oOXXRcw8#hwQrbFC!5t;ZkhL3Oilk*F-M?)VK|4*oF^QKyH(;"
+        "XNPN^&FwMi;#5-E4>2JgJ=Y1-c0-%q=!_Brbv({N2^l`jUrAlsEEl0A8`EjS&$jFV_$y-Z*Q20ikDGngEmSFOwnjv&^*$j&MRi)p;rvlXiggH1Ti"
+        "BG?+`XOK|gdCCLCuFO_EwUPv||6on0;8P0iXm+vp`BTA4IFi6aP#tkP(%-S{`OEY){o`UeIz(`>{P=l8MtCNpbBAc<WqaTRUo|~rgViir+1UoN2-"
+        "eE3mqS&ApccW*5l)g_+$;iFw7#HlF$6dPlS_&t1aU#^rUJ5&^#uVr$v)rMj?Z*Vrpqp-N%8@nOAKBF2S+vM8r%aKZCq1W5RX_*AbWZBvF#sEe@=T"
+        "i3!g#_(#Ro40cldBof$}@1&~I^fLvAJ*0S6IHuD@peUKK8hctDKV(rXrd8h-@*v(=HkUfw_4P5uV4M@v5_bua(knRNnv@V0R=(5z1AT5HJ+JH1Y9"
+        "@0iD{H6wJ3Xmp=M$jNRW{ig*?fOST+Qug43~35on-thQqzyGl%R2T$+K_e}Eu;+)We-7Gw2-D2(m0v?G)Sxd6sSU))*vnWatqP~QhPt7`3#CaB6g"
+        "#*Lt5;Hv|{Cu4i4p4dzuF!jXNL>7sp}hXf3O-LfQ&x?*eIb9yFtFGz;&7W}zF+PA=ooY_W|F72dcuxChO8N><b%1~-b1o%OSD44Q=|n&k(kKr^;<"
+        "gT*9C#V59CRwT_F@YQ9j3=!%o8__<c1)7l!e~69qXhtq|ibXR5G$WWR4Kx!Nc5O2|L3A5z@-5Je0L}8m!6k08rG{L3+(3(12rbYIvmx6Wm?r)rd!"
+        "P!7N7!++sSeSMnrNmLm&7to3(dq~y&q4menz#uipr_jTqd;x^wlq2jAmq=T5O`9K{Ik_R>+U46=+5d&AeL`Ut4H)uzpr>UjdKB<BsxF(TuHLE1Io"
+        "n_Ks-Ay=X?WXcj&mnuTsO3#YzeJr|mVSu_iccbPpFqa)wTw$Lneyu_WOwi3+<N>`KsWOUEcU<nIf6UH{0wZbn!VaTHy+c-rwABjV=B5C4dHUeCTW"
+        "5b!GxdD1YX$RmYoZ`_;YG_s<!2nb>LM$t`sB$jGSwu6oxj3U`VYH%`Y;BHg5tE!5qdg#jQfUp%2r_(8?PObG^=QUWyQ`uZxi0@s(W4nPTDaycJnL"
+        "n}OTmL^Mh!G8s)5zlv;~?;4b8|E$f8rZSh?k8Ei@~<Ol$UJSLkg0NF%2*GEa-9S2SDE>|M}IPC>I)&E;5xS@^HB<!HA2zisFJ*Bs4Sm={pwQ3BB7"
+        "!KH00XjZ)1i8dq^X_@RVa{rpLS~+MXO|n5}CTY&_ow(eJx=<~V&8$!uL>o!7&{~0vs3xaZoa~$2SR=2h_1IP~#2phRk7_F9nn_zpv+4uYs*=p1nb"
+        "=cRhc-TkOWWR5BOq=YJ2uW)8snwS4&KYO0XzL(CJp*%q1jPhCN<}hhCPd~0jhWhy-a40<5)B!hi0^**@|XA0nPMNoJF&9{XIXd*O|EKqZzqt-wK+"
+        "MgASdI{KY?b=d;+sOWT!(`HWL-;RTW$oG5Lr#qtC7X(Y4OlS7J2+jKgs4tJ~EDy!)HxmVDP9Gb~8FXR8Km+4u(jAs=O$9Nf^&&zrwU(swuvv)zWp"
+        "<Xpx+3G(AZa?{|qgfG1^~ki<Gaww3o=#4hOVanrS6GmvrEQsi@l{7Na;aqXvJdWM;iG%mie@XC{ZKS}dHD-wQ)4;"
     )
     declared, record = declaration(), experiment.unpack(text)
     measure, before, after = declared["measure"], record.curve[0.0], record.method
@@ -429,7 +427,7 @@ def report():
     beyond = margin(counts(after), [counts(of) for of in record.curve.values()], experiment.draws(declared))
     found = verdict(declared["direction"], declared["smallest"], change, beyond)
     sentence = (
-        f"With a short prompt CHAIR_s changed by {change[0]:.3f} (95% interval {change[1]:.3f} to {change[2]:.3f}), "
+        f"Where unsupported words lose a constant CHAIR_s changed by {change[0]:.3f} (95% interval {change[1]:.3f} to {change[2]:.3f}), "
         f"and beyond the yardstick this is {found}."
     )
     return {
@@ -614,7 +612,7 @@ def hidden_report_verdict(answer, draw):
 def _drawn(declared, seed, better=0.0, curve_ends=0.85):
     """A record of the declared scenes, its counts drawn: each constant names less, the method as much as ``better`` says more."""
     draw = np.random.default_rng(seed)
-    there = _there(declared["kind"], declared["scenes"], tuple(declared["seeds"]), "first")
+    there = _there(declared["kind"], declared["scenes"], tuple(declared["seeds"]), "second")
     hard = draw.random(len(there))
 
     def counts(less, extra=0.0):
@@ -624,7 +622,7 @@ def _drawn(declared, seed, better=0.0, curve_ends=0.85):
 
     steps = np.linspace(0, curve_ends, len(declared["constants"]))
     curve = {float(c): counts(less) for c, less in zip(declared["constants"], steps, strict=True)}
-    record = experiment.Record(experiment.digest(declared), "first", "0" * 16, counts(0.45, better), curve)
+    record = experiment.Record(experiment.digest(declared), "second", "0" * 16, counts(0.45, better), curve)
     return experiment.pack(record)
 
 
