@@ -44,7 +44,7 @@ function render({ model, el }) {
     }));
     const changed = view.tokens.filter(([, sort]) => sort !== "same").length;
     const companions = view.tokens.filter(([, sort]) => sort === "companion").length;
-    count.textContent = `${changed} of ${view.tokens.length} tokens changed, ${companions} of them into a missing companion.`;
+    count.textContent = `${changed} of ${view.tokens.length} tokens changed, ${companions} of them into a missing partner.`;
   }
 
   draw();

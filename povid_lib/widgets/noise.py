@@ -61,6 +61,6 @@ def _what(d: Dilemma, word: str) -> str:
     named = mentioned(word)
     if not named:
         return ""
-    return {d.truth: "the truth", d.companion: "missing companion"}.get(
+    return {d.truth: "the truth", d.companion: "missing partner"}.get(
         named[0], "named already" if named[0] in d.scene.names else "not there"
     )

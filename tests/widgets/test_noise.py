@@ -18,5 +18,5 @@ def test_noise_spec_starts_at_the_picture_and_marks_what_changes(vlm):
         assert len(clear["next"]) == 6
         assert [p for _, p, _ in clear["next"]] == sorted((p for _, p, _ in clear["next"]), reverse=True)
         for word, _, what in clear["next"] + noisy["next"]:
-            assert (what == "missing companion") == (mentioned(word) == [d.companion])
+            assert (what == "missing partner") == (mentioned(word) == [d.companion])
             assert (what == "the truth") == (mentioned(word) == [d.truth])
