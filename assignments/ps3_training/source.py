@@ -15,7 +15,8 @@
 #
 # In all tasks an *answer* is a row of a batch: `ids` (rows, length) are the tokens of prompt and answer, `mask` (rows, length) is 1 at the
 # answer's tokens and 0 at the prompt's and at padding, and `logits` (rows, length, vocabulary) are what the model says **after** each
-# token. Logarithms are natural ones.
+# token. The mask is 0 at the first place, and the ids at padding are numbers of tokens too. Logarithms are natural ones. Logits may be
+# as large as 2000, and margins as far from 0 as $-4000$: results stay finite and right there.
 
 # %% student
 import math
@@ -41,14 +42,48 @@ _OTHER = np.array(
         [[0.3, 0.3, 0.4], [0.2, 0.2, 0.6], [0.3, 0.3, 0.4], [0.2, 0.2, 0.6]],
     ]
 )
+_LARGE = np.array([[[0.0, 2000.0], [0.0, 0.0]]])
 _LOGITS = np.log(_P) + np.array([[3, 1, 2, -1], [-2, 0.5, 0, 1]])[..., None]
 _IDS, _MASK = np.array([[1, 0, 2, 1], [0, 1, 2, 2]]), np.array([[0, 0, 1, 1], [0, 1, 0, 0]])
 
 
+def _one(value, what):
+    """A number, or what is wrong with it."""
+    assert np.ndim(value) == 0, f"{what} is one number, not an array of the shape {np.shape(value)}: take the mean"
+    assert not np.isnan(value), f"{what} is nan"
+    return value
+
+
+def _array(value, shape, what):
+    """An array of a shape, or what is wrong with it."""
+    found = np.asarray(value, dtype=float)
+    assert not np.isnan(found).any(), f"{what}: nan is among the numbers"
+    assert found.shape == shape, f"{what}: the shape is {shape}, not {found.shape}"
+    return found
+
+
+def _fixed(value):
+    """A copy that cannot be written into."""
+    if isinstance(value, dict):
+        return {key: _fixed(each) for key, each in value.items()}
+    value = np.array(value)
+    value.flags.writeable = False
+    return value
+
+
+def _without_writing(who, function, *args):
+    """What the function returns, unless it tries to write into an array that it was given."""
+    try:
+        return function(*args)
+    except ValueError as fault:
+        if "read-only" not in str(fault):
+            raise
+    raise AssertionError(f"{who} writes into an array that it was given; make a new one: w = w - x, not w -= x")
+
+
 def check_answer_logps(answer_logps):
-    """Two answers, of two tokens and of one."""
-    found = np.asarray(answer_logps(_LOGITS, _IDS, _MASK))
-    assert found.shape == (2,), f"one number an answer: the shape is (2,), not {found.shape}"
+    """Two answers, of two tokens and of one; and logits far from each other."""
+    found = _array(answer_logps(_LOGITS, _IDS, _MASK), (2,), "one number an answer")
     for wrong, why in (
         (
             np.log([0.02, 0.4]),
@@ -69,8 +104,19 @@ def check_answer_logps(answer_logps):
     assert np.abs(found - want).max() < EXACT, (
         f"the first answer has 0.5 times 0.8, the second 0.6: {want.round(4).tolist()}, not {found.round(4).tolist()}"
     )
-    found = np.asarray(answer_logps(np.array([[[0.0, 2000.0], [0.0, 0.0]]]), np.array([[0, 1]]), np.array([[0, 1]])))
-    assert np.isfinite(found).all(), "exp(2000) is infinite: subtract the largest logit before exp"
+    for came, want in ((1, 0.0), (0, -2000.0)):
+        found = np.asarray(answer_logps(_LARGE, np.array([[0, came]]), np.array([[0, 1]])), dtype=float)
+        assert not (came == 1 and not np.isfinite(found).all()), (
+            "exp(2000) is infinite and makes nan: subtract the largest logit before exp"
+        )
+        assert np.isfinite(found).all(), (
+            "exp(-2000) is 0 to the computer, and the logarithm of 0 is infinite: take no logarithm of a probability, but the logit "
+            "less the logarithm of the sum of exp"
+        )
+        assert np.abs(found - want).max() < EXACT, (
+            f"with logits 0 and 2000 the log-probability of token {came} is {want:.0f}, not {found.tolist()}; add nothing to a "
+            "probability, cut nothing off"
+        )
 
 
 _DPO = (np.array([-4.0, -6.0]), np.array([-5.0, -3.0]), np.array([-5.0, -6.0]), np.array([-4.0, -4.0]))
@@ -81,6 +127,11 @@ def check_dpo(dpo):
     found = dpo(*_DPO, 0.5)
     assert set(found) == {"loss", "margin", "accuracy"}, (
         f"the keys must be loss, margin and accuracy, not {sorted(found)}"
+    )
+    for key in ("loss", "margin", "accuracy"):
+        _one(found[key], key)
+    assert not (abs(found["loss"] - 0.893669) <= 1e-5 and found["margin"] > 0), (
+        "the sign below the logarithm is turned: -log(sigmoid(m)) is log(1 + exp(-m))"
     )
     for wrong, why in (
         (1.087745, "the reference is missing: what counts is how far the policy has moved from it"),
@@ -98,6 +149,14 @@ def check_dpo(dpo):
     assert abs(found["accuracy"] - 0.5) < EXACT, (
         f"one of two margins is above 0: accuracy is 0.5, not {found['accuracy']}"
     )
+    sides = ([-4.0, -6.0, -2.0], [-5.0, -3.0, -1.0], [-6.0, -9.0, -3.0], [-4.0, -4.0, -4.0])
+    found = _one(dpo(*map(np.array, sides), 0.5)["accuracy"], "accuracy")
+    for wrong, why in (
+        (1 / 3, "accuracy is about margins, and so about the reference too; you compare the policy's two answers"),
+        (1.0, "accuracy is about margins, and so about the rejected answer too; you look at the chosen one alone"),
+    ):
+        assert not abs(found - wrong) <= EXACT, why
+    assert abs(found - 2 / 3) < EXACT, f"with the margins 1.5, 1 and -1 accuracy is 0.667, not {found:.3f}"
     far = [np.array([value]) for value in (-4000.0, 0.0, 0.0, 0.0)]
     found = dpo(*far, 1.0)["loss"]
     assert math.isfinite(found), "at a margin of -4000 the sigmoid is 0 and its logarithm infinite: use np.logaddexp"
@@ -108,10 +167,9 @@ def check_dpo(dpo):
 
 def check_dpo_gradient(dpo_gradient):
     """The slope of the loss in each log-probability."""
-    found = [np.asarray(side) for side in dpo_gradient(*_DPO, 0.25)]
+    found = dpo_gradient(*_DPO, 0.25)
     assert len(found) == 2, "give two arrays: the slopes in chosen and in rejected"
-    assert all(side.shape == (2,) for side in found), f"each has the shape (2,), not {[side.shape for side in found]}"
-    chosen, rejected = found
+    chosen, rejected = (_array(side, (2,), "a slope for each row") for side in found)
     right = np.array([0.047193, 0.070272])
     for wrong, why in (
         (right, "the signs are turned: the loss falls where the chosen answer becomes likelier"),
@@ -133,16 +191,19 @@ def check_dpo_gradient(dpo_gradient):
         f"the slopes in rejected are the same with the other sign, not {rejected.round(6).tolist()}"
     )
     far = [np.array([value]) for value in (-4000.0, 0.0, 0.0, 0.0)]
-    found = np.asarray(dpo_gradient(*far, 1.0)[0])
-    assert np.isfinite(found).all(), "exp overflows at a margin of -4000: compute the sigmoid without it"
+    found = np.asarray(dpo_gradient(*far, 1.0)[0], dtype=float)
+    assert np.isfinite(found).all(), "exp overflows at a margin of -4000 and makes nan: compute the sigmoid without it"
+    assert not np.abs(found + 0.5).max() <= EXACT, "divide by the number of rows, which is 1 here, and not always by 2"
+    assert np.abs(found + 1).max() < EXACT, f"one row with a margin of -4000 has the slope -1, not {found.tolist()}"
 
 
 def check_povid(povid):
     """POVID's loss of two pairs, with three coefficients."""
     policy = {"chosen": np.array([-4.0, -6.0]), "rejected": np.array([-5.0, -3.0]), "noised": np.array([-8.0, -7.0])}
     reference = {"chosen": np.array([-5.0, -6.0]), "rejected": np.array([-4.0, -4.0]), "noised": np.array([-6.0, -9.0])}
-    found = povid(policy, reference, 0.4, 0.2, 0.3)
+    found = _one(povid(policy, reference, 0.4, 0.2, 0.3), "the loss")
     for wrong, why in (
+        (0.917192, "the sign below the logarithm is turned: -log(sigmoid(m)) is log(1 + exp(-m))"),
         (0.823592, "each of the three terms has its own coefficient; you use alpha for all"),
         (0.603081, "the noised answer is a dispreference: its term is subtracted"),
         (0.617813, "the noised answer is missing"),
@@ -155,13 +216,21 @@ def check_povid(povid):
     ):
         assert not abs(found - wrong) <= 1e-5, why
     assert abs(found - 0.717192) < 1e-5, f"the loss is 0.71719, not {found:.5f}"
+    sides = ("chosen", "rejected", "noised")
+    far = dict(zip(sides, map(np.array, ([-40000.0], [0.0], [0.0])), strict=True))
+    found = povid(far, dict.fromkeys(sides, np.zeros(1)), 0.1, 0.2, 0.3)
+    assert math.isfinite(found), "at a margin of -4000 the sigmoid is 0 and its logarithm infinite, as in task 2"
+    assert abs(found - 4000) < EXACT, f"at a margin of -4000 the loss is 4000, not {found}"
 
 
 def check_logits_gradient(logits_gradient):
     """The slope of two answers' log-probabilities, weighted 1 and -2, in their logits."""
-    found = np.asarray(logits_gradient(_LOGITS, _IDS, _MASK, np.array([1.0, -2.0])))
-    assert found.shape == _LOGITS.shape, f"it has the shape of the logits, {_LOGITS.shape}, not {found.shape}"
+    found = logits_gradient(_LOGITS, _IDS, _MASK, np.array([1.0, -2.0]))
+    found = _array(found, _LOGITS.shape, "the slopes have the shape of the logits")
     assert np.abs(found[:, -1]).max() < EXACT, "the logits after the last token predict nothing: their slope is 0"
+    assert not np.array_equal(np.abs(found[:, :-1]).max(-1) > EXACT, _MASK[:, :-1] == 1), (
+        "the mask belongs to the token that is predicted: the logits at place t count where the mask is 1 at t + 1"
+    )
     assert np.abs(found[0, 0]).max() < EXACT, "these logits predict a token of the prompt: their slope is 0"
     assert np.abs(found[1, 1:]).max() < EXACT, "logits that predict padding have the slope 0"
     first = found[0, 1]
@@ -170,6 +239,7 @@ def check_logits_gradient(logits_gradient):
         ([0.0, 0.0, 1.0], "the other tokens' logits matter too: subtract the probabilities"),
         ([-0.1, -0.15, 0.25], "no mean here: the log-probability of an answer is the sum over its tokens"),
         ([-0.2, -0.3, -0.5], "add 1 at the token that came"),
+        ([0.8, -0.3, -0.5], "the token that comes after place t has its id at t + 1"),
     ):
         assert not np.abs(first - wrong).max() <= EXACT, why
     assert np.abs(first - [-0.2, -0.3, 0.5]).max() < EXACT, (
@@ -180,12 +250,20 @@ def check_logits_gradient(logits_gradient):
     assert np.abs(second - [0.2, -0.8, 0.6]).max() < EXACT, (
         f"the second row has the weight -2: [0.2, -0.8, 0.6], not {second.round(4).tolist()}"
     )
+    found = np.asarray(logits_gradient(_LARGE, np.array([[0, 0]]), np.array([[0, 1]]), np.ones(1)), dtype=float)
+    assert np.isfinite(found).all(), "exp(2000) is infinite and makes nan: subtract the largest logit before exp"
+    assert np.abs(found[0, 0] - [1, -1]).max() < EXACT, (
+        f"with logits 0 and 2000, where token 0 came, the slope is [1, -1], not {found[0, 0].tolist()}"
+    )
 
 
 def check_kl(kl):
     """The divergence of two models over three tokens."""
-    found = kl(_LOGITS, np.log(_OTHER), _MASK)
+    found = _one(kl(_LOGITS, np.log(_OTHER), _MASK), "the divergence")
     for wrong, why in (
+        (0.221064, "divide by the number of the answers' tokens, not by that of all places"),
+        (0.165798, "divide by the number of the answers' tokens, not by that of all places"),
+        (0.775462, "logits are no log-probabilities yet: normalise those of both models"),
         (0.447792, "this is KL(reference || policy); the expectation is the policy's"),
         (0.700999, "the logits that predict a token stand one place before it"),
         (1.326386, "give the mean over the answers' tokens, not the sum"),
@@ -200,18 +278,22 @@ def check_kl(kl):
         (-0.442129, "the sign is turned: a divergence is never negative"),
     ):
         assert not abs(found - wrong) <= 1e-5, why
-    assert abs(found - 0.442129) < 1e-5, f"the divergence is 0.44213 a token, not {found:.5f}"
+    assert abs(found - 0.442129) < 1e-5, f"the divergence is 0.44213 per token, not {found:.5f}"
     assert abs(kl(_LOGITS, _LOGITS + 7, _MASK)) < EXACT, (
         "a constant on all logits changes no probability, and gives no divergence"
     )
+    found = kl(_LARGE, 0 * _LARGE, np.array([[0, 1]]))
+    assert math.isfinite(found), (
+        "with logits of 2000 exp is infinite, and 0 times the logarithm of 0 is nan: work with log-probabilities as in task 1"
+    )
+    assert abs(found - math.log(2)) < EXACT, f"with logits 0 and 2000 against 0 and 0 it is log 2, not {found:.5f}"
 
 
 def check_implied_reward(implied_reward):
     """The reward that three answers' probabilities stand for."""
     ref, beta = np.array([0.5, 0.25, 0.25]), 0.5
     policy = np.array([0.25, 0.25, 0.5])
-    found = np.asarray(implied_reward(np.log(policy), np.log(ref), beta))
-    assert found.shape == (3,), f"one reward an answer: the shape is (3,), not {found.shape}"
+    found = _array(implied_reward(np.log(policy), np.log(ref), beta), (3,), "one reward an answer")
     half = math.log(2)
     for wrong, why in (
         (
@@ -225,6 +307,11 @@ def check_implied_reward(implied_reward):
             np.array([-0.625, -0.125, 0.375]) * half,
             "the mean reward is to be 0 under the reference, not under the policy",
         ),
+        (
+            np.array([-0.153426, 0.346574, 0.846574]) * half,
+            "weigh with the reference's probabilities, exp of ref_logps",
+        ),
+        (np.array([-0.6, -0.1, 0.4]) * half, "weigh with the reference's probabilities, exp of ref_logps"),
     ):
         assert not np.abs(found - wrong).max() <= EXACT, why
     want = np.array([-0.375, 0.125, 0.625]) * half
@@ -233,38 +320,74 @@ def check_implied_reward(implied_reward):
     )
 
 
+def _stepped(step, weights, gradient, state):
+    """New weights and new state after a step whose arguments cannot be written into."""
+    found = _without_writing("step", step, _fixed(weights), _fixed(gradient), state, 0.1)
+    pair = isinstance(found, tuple | list) and len(found) == 2 and isinstance(found[1], dict)
+    assert pair, f"give two things, the new weights and the new state, a dict; this is no such pair: {str(found)[:50]}"
+    return np.asarray(found[0], dtype=float), found[1]
+
+
 def check_step(step):
-    """Two steps, the first with a gradient that is too long."""
-    weights = np.array([[1.0, 2.0], [3.0, 4.0]])
-    first, state = step(weights, np.array([[3.0, 0.0], [0.0, 4.0]]), {}, 0.1)
-    first = np.asarray(first)
-    assert np.isfinite(first).all(), "the first step is number 1, not 0: with 0 the correction divides by 0"
-    assert not np.abs(first - [[1.1, 2], [3, 4.1]]).max() <= 1e-4, "the step goes uphill: subtract it"
-    assert not np.abs(first - [[0.684, 2], [3, 3.684]]).max() <= 1e-3, (
-        "the first means are far too small: divide them by 1 - 0.9^t and 1 - 0.999^t"
+    """Two steps, the first with a gradient that is too long; and one with small slopes."""
+    weights, gradient = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], [[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]]
+    first, state = _stepped(step, weights, gradient, {})
+    assert first.shape == (3, 2), f"the new weights have the shape of the old ones, (3, 2), not {first.shape}"
+    assert np.isfinite(first[0, 0]), (
+        "the first step is number 1, not 0: with 0 the correction divides by 0 and makes nan"
     )
-    assert not np.abs(first - [[0.8333, 2], [3, 3.875]]).max() <= 1e-3, "divide by the square root of v"
-    assert np.abs(first - [[0.9, 2], [3, 3.9]]).max() < 1e-4, (
-        f"the first step is 0.1 long in each weight with a slope: [[0.9, 2], [3, 3.9]], not {first.round(4).tolist()}"
-    )
-    second = np.asarray(step(first, np.array([[0.2, 0.0], [0.5, -0.1]]), state, 0.1)[0])
+    assert np.isfinite(first).all(), "where a gradient is 0 you divide 0 by 0, which makes nan: the 10^-8 is missing"
     for wrong, why in (
-        ([[0.828190, 2.0], [2.925586, 3.834876]], "the first gradient has the norm 5: scale it to 1 before all else"),
+        ([[1.1, 2], [3, 4.1], [5, 6]], "the step goes uphill: subtract it"),
         (
-            [[0.819696, 2.0], [2.925586, 3.840735]],
+            [[0.683772, 2], [3, 3.683772], [5, 6]],
+            "the first means are far too small: divide them by 1 - 0.9^t and 1 - 0.999^t",
+        ),
+        ([[0.833333, 2], [3, 3.875], [5, 6]], "divide by the square root of v"),
+    ):
+        assert not np.abs(first - wrong).max() <= 1e-4, why
+    want = [[0.9, 2], [3, 3.9], [5, 6]]
+    assert np.abs(first - want).max() < 1e-5, (
+        f"the first step is 0.1 long in each weight with a slope: {want}, not {first.round(6).tolist()}"
+    )
+    second, _ = _stepped(step, first, [[0.2, 0.0], [0.5, -0.1], [0.0, 0.3]], state)
+    second = _array(second, (3, 2), "the weights after the second step")
+    for wrong, why in (
+        (
+            [[0.828190, 2.0], [2.925586, 3.834876], [5, 5.925586]],
+            "the first gradient has the norm 5: scale it to 1 before all else",
+        ),
+        (
+            [[0.819696, 2.0], [2.925586, 3.840735], [5, 5.925586]],
             "scale the whole gradient by one number; you cut each slope off by itself",
         ),
-        ([[0.8, 2.0], [2.9, 4.0]], "the state is lost: the second step goes on with the first one's means"),
         (
-            [[0.808636, 2.0], [2.931045, 3.837018]],
+            [[0.816076, 2.0], [2.925586, 3.840735], [5, 5.925586]],
+            "the norm is the root of the sum of all squares, 5 for the first gradient; yours is another one",
+        ),
+        (
+            [[0.805841, 2.0], [2.925586, 3.848911], [5, 5.925586]],
+            "the second gradient is shorter than 1: leave it as it is",
+        ),
+        ([[0.8, 2.0], [2.9, 4.0], [5, 5.9]], "the state is lost: the second step goes on with the first one's means"),
+        (
+            [[0.782943, 2.0], [2.9, 3.823061], [5, 5.9]],
+            "t is 2 at the second step: count the steps, and keep the number in the state",
+        ),
+        (
+            [[0.808636, 2.0], [2.931045, 3.837018], [5, 5.931045]],
             "0.9 belongs to the mean of the gradients and 0.999 to that of their squares",
         ),
     ):
-        assert not np.abs(second - wrong).max() <= 1e-4, why
-    want = [[0.812894, 2.0], [2.925586, 3.842747]]
-    assert np.abs(second - want).max() < 1e-4, (
+        assert not np.abs(second - wrong).max() <= 1e-5, why
+    want = [[0.812894, 2.0], [2.925586, 3.842747], [5.0, 5.925586]]
+    assert np.abs(second - want).max() < 1e-5, (
         f"after the second step the weights are {want}, not {second.round(6).tolist()}"
     )
+    small = float(_stepped(step, [[0.0]], [[1e-8]], {})[0].ravel()[0])
+    assert not abs(small + 1e-5) <= 1e-6, "the 10^-8 is added to the square root, not to what stands below it"
+    assert not abs(small + 0.1) <= 1e-4, "the 10^-8 is missing: it is added to the square root"
+    assert abs(small + 0.05) < 1e-4, f"with a slope of 1e-8 the first step is half of lr: -0.05, not {small:.6f}"
 
 
 def _tiny(seed):
@@ -282,9 +405,11 @@ def _tiny(seed):
 def check_train(train):
     """Six steps on a tiny model."""
     weights, pairs = _tiny(0)
-    after, losses = train(weights, pairs, 0.2, 0.05, 6)
-    after = np.asarray(after)
-    assert after.shape == weights.shape, f"the new weights have the shape {weights.shape}, not {after.shape}"
+    who = "train, or the step that it calls,"
+    after, losses = _without_writing(who, train, _fixed(weights), _fixed(pairs), 0.2, 0.05, 6)
+    after = _array(after, weights.shape, "the new weights")
+    assert not any(isinstance(each, dict) for each in losses), "the losses are numbers: take `loss` of what dpo gives"
+    assert not np.isnan(np.asarray(losses, dtype=float)).any(), "nan is among the losses"
     assert len(losses) == 6, f"give one loss a step, of the weights before it: 6, not {len(losses)}"
     assert not np.abs(after - weights).max() <= EXACT, "the weights are as they were at the start"
     assert not abs(losses[0] - 0.833935) <= 1e-4, "the reference is missing: it is the model as it was at the start"
@@ -303,6 +428,9 @@ def check_train(train):
         (0.519882, "the rejected answers have a gradient too; you train on the chosen ones alone"),
         (0.025485, "hand beta on to the loss and to its gradient"),
         (0.660071, "use your step: this goes along the gradient itself"),
+        (0.310464, "add the gradients of both sides up and make one step of the sum; you make two"),
+        (0.311706, "add the gradients of both sides up and make one step of the sum; you make two"),
+        (0.345999, "add the gradients of both sides up and make one step of the sum; you make two"),
     ):
         assert not abs(losses[-1] - wrong) <= 1e-6, why
     assert abs(losses[-1] - 0.367361) < 1e-5, f"before the sixth step the loss is 0.36736, not {losses[-1]:.5f}"
@@ -313,8 +441,7 @@ def check_train(train):
 # ## 1. The log-probability of an answer (20 minutes)
 #
 # `answer_logps(logits, ids, mask)` gives the log-probability of each row's answer, (rows,): the **sum** over the answer's tokens. The
-# logits after token $t$ predict token $t + 1$. So the last logits predict nothing, and the first token is predicted by nothing. Keep it
-# finite for logits of 2000.
+# logits after token $t$ predict token $t + 1$. So the last logits predict nothing, and the first token is predicted by nothing.
 
 
 # %% task
@@ -330,15 +457,15 @@ def answer_logps(logits, ids, mask):
 
 
 # %% [markdown]
-# ## 2. DPO's loss (20 minutes)
+# ## 2. DPO's loss (15 minutes)
 #
 # All four arguments of `dpo(chosen, rejected, ref_chosen, ref_rejected, beta)` are log-probabilities of answers, (rows,). With the
 # margins
 #
 # $$m = \beta \left[\left(\log \pi(y_w) - \log \pi_\text{ref}(y_w)\right) - \left(\log \pi(y_l) - \log \pi_\text{ref}(y_l)\right)\right]$$
 #
-# it gives a dict: `loss`, the mean of $-\log \sigma(m)$; `margin`, the mean of $m$; `accuracy`, the share of rows with $m > 0$. It has to
-# stay right at $m = -4000$: look up `np.logaddexp`.
+# it gives a dict of three numbers: `loss`, the mean of $-\log \sigma(m)$; `margin`, the mean of $m$; `accuracy`, the share of rows with
+# $m > 0$. At $m = -4000$ the sigmoid is 0 to the computer, and the loss is 4000.
 
 
 # %% task
@@ -354,7 +481,7 @@ def dpo(chosen, rejected, ref_chosen, ref_rejected, beta):
 # ## 3. Its gradient (15 minutes)
 #
 # `dpo_gradient` has the same arguments, and gives two arrays (rows,): the derivative of the mean loss in each entry of `chosen`, and in
-# each entry of `rejected`. Do it on paper first. In which pairs does DPO push, and how hard at most?
+# each entry of `rejected`. Do it on paper first, and see there in which pairs DPO pushes, and how hard at most (nothing to hand in).
 
 
 # %% task
@@ -368,7 +495,7 @@ def dpo_gradient(chosen, rejected, ref_chosen, ref_rejected, beta):
 
 
 # %% [markdown]
-# ## 4. POVID's loss (15 minutes)
+# ## 4. POVID's loss (10 minutes)
 #
 # POVID has a second dispreference: the tokens that the policy prefers under a noised picture. `policy` and `reference` are dicts with
 # the answers' log-probabilities under the keys `chosen`, `rejected` and `noised`, each (rows,). With $\rho$ for policy less reference,
@@ -390,8 +517,8 @@ def povid(policy, reference, alpha, beta1, beta2):
 # ## 5. The gradient in the logits (20 minutes)
 #
 # Now down into the model. `logits_gradient(logits, ids, mask, weight)` gives the derivative of $\sum_r w_r \log \pi(y_r)$ in every
-# logit, an array in the shape of `logits`; `weight` (rows,) are the $w_r$, and $\log \pi(y_r)$ is what `answer_logps` gives. At a place
-# that predicts a token of an answer it is $w_r$ times (1 at the token that came, less the probabilities). Elsewhere it is 0.
+# logit, an array in the shape of `logits`; `weight` (rows,) are the $w_r$, and $\log \pi(y_r)$ is what `answer_logps` gives. Derive it
+# on paper: which logits does $\log \pi(y_r)$ depend on, and how does the log-probability of one token change with each of them?
 
 
 # %% task
@@ -411,7 +538,7 @@ def logits_gradient(logits, ids, mask, weight):
 # %% [markdown]
 # ## 6. How far has the policy gone? (20 minutes)
 #
-# `kl(logits, ref_logits, mask)` gives $\text{KL}(\pi\,\|\,\pi_\text{ref})$ a token: at each place that predicts a token of an answer the
+# `kl(logits, ref_logits, mask)` gives $\text{KL}(\pi\,\|\,\pi_\text{ref})$ per token: at each place that predicts a token of an answer the
 # sum over the **whole** vocabulary of $\pi(v) \left(\log \pi(v) - \log \pi_\text{ref}(v)\right)$, and the mean of these over all such
 # places of all answers.
 
@@ -457,7 +584,8 @@ def implied_reward(logps, ref_logps, beta):
 # $$m \leftarrow 0.9\, m + 0.1\, g, \quad v \leftarrow 0.999\, v + 0.001\, g^2, \quad
 # w \leftarrow w - \text{lr}\, \frac{m / (1 - 0.9^t)}{\sqrt{v / (1 - 0.999^t)} + 10^{-8}}.$$
 #
-# `state` is a dict of your own; at the first step it is empty, and $m$ and $v$ are 0. Leave the arguments as they are.
+# The norm is the root of the sum of all squares. `state` is a dict of your own; at the first step it is empty, and $m$ and $v$ are 0.
+# Do not write into `weights` and `gradient`: others still need them. Make new arrays.
 
 
 # %% task
@@ -480,8 +608,8 @@ def step(weights, gradient, state, lr):
 # `hidden` (rows, length, features) and `weights` (vocabulary, features). `pairs["chosen"]` and `pairs["rejected"]` are dicts with
 # `hidden`, `ids` and `mask`. The reference is the model as it is at the start. Each step takes all pairs: log-probabilities, loss,
 # the loss's gradient in them, from there the gradient in the logits, from there that in the weights (which is
-# `np.einsum("rlv,rlf->vf", ...)` of it and `hidden`, added up over both sides), and your `step`. It gives the new weights, and the list
-# of the losses **before** each step.
+# `np.einsum("rlv,rlf->vf", ..., optimize=True)` of it and `hidden`, added up over both sides), and one `step` of yours. It gives the new
+# weights, and the list of the losses **before** each step.
 
 
 # %% task
@@ -499,7 +627,7 @@ def train(weights, pairs, beta, lr, steps):
         losses.append(float(dpo(*policy, *reference, beta)["loss"]))
         for p, slope in zip(sides, dpo_gradient(*policy, *reference, beta), strict=True):
             along = logits_gradient(p["hidden"] @ weights.T, p["ids"], p["mask"], slope)
-            gradient += np.einsum("rlv,rlf->vf", along, p["hidden"])
+            gradient += np.einsum("rlv,rlf->vf", along, p["hidden"], optimize=True)
         weights, state = step(weights, gradient, state, lr)
     return weights, losses
     # END SOLUTION
@@ -508,9 +636,11 @@ def train(weights, pairs, beta, lr, steps):
 # %% [markdown]
 # ## The pocket model
 #
-# The output layer of the pocket model is such a model: the features are its last hidden states, the vocabulary has some hundred words.
-# Your `train` needs no change. Set `POCKET` to `True` and run the cell; it takes a few minutes. Then look at the captions. Has the
-# model learnt to see, or to say less? (No marks are given here. Problem set 4 asks this question in earnest.)
+# The output layer of the pocket model is such a model: the features are its last hidden states, the vocabulary has about eight hundred
+# words. The pairs are captions that the model was taught, and the same with an object put in that is not there. Your `train` needs no
+# change. Set `POCKET` to `True` and run the cell; it takes some minutes, and says what it is at. Then compare the captions. Has the model
+# learnt to see, or to say less? (No marks are given here, and the marking does not run this cell. Problem set 4 asks this question in
+# earnest.)
 
 # %% student
 POCKET = False
@@ -519,21 +649,26 @@ POCKET = False
 def train_the_pocket_model():
     from povid_lib.course import head
 
+    print("1 of 4: the model reads 64 pairs")
     vlm, pairs = head.pocket_pairs(n=64)
     before = head.weights(vlm)
+    print("2 of 4: your loop makes 20 steps; a minute or more")
     after, losses = train(before, pairs, beta=0.1, lr=0.003, steps=20)
     print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f}")
     logits = [pairs["chosen"]["hidden"] @ weights.T for weights in (after, before)]
-    print(f"KL a token of the chosen answers: {kl(*logits, pairs['chosen']['mask']):.3f}")
-    for name, weights in (("before", before), ("after", after)):
-        print(f"{name}: {head.measured(vlm, weights, n=100)}")
+    print(f"KL per token of the chosen answers: {kl(*logits, pairs['chosen']['mask']):.3f}")
+    for stage, (name, weights) in enumerate((("before", before), ("after", after)), 3):
+        print(f"{stage} of 4: the model describes 100 other pictures, {name} the training")
+        print(head.measured(vlm, weights, n=100))
 
 
 if POCKET:
     train_the_pocket_model()
 
 # %% hidden
-from scipy.special import expit, log_softmax, softmax
+import functools
+
+from scipy.special import expit, log_expit, log_softmax, softmax
 
 from povid_lib.course.grading.assignment import Assignment, Task, Wrong
 
@@ -701,13 +836,14 @@ def povid_loop(policy, reference, alpha, beta1, beta2):
     total = 0.0
     for row in range(len(policy["chosen"])):
         w, side, noised = (policy[s][row] - reference[s][row] for s in ("chosen", "rejected", "noised"))
-        total += math.log1p(math.exp(-(alpha * w - beta1 * side - beta2 * noised)))
+        margin = alpha * w - beta1 * side - beta2 * noised
+        total += math.log1p(math.exp(-abs(margin))) + max(0.0, -margin)
     return total / len(policy["chosen"])
 
 
 def povid_scipy(policy, reference, alpha, beta1, beta2):
     signs = {"chosen": alpha, "rejected": -beta1, "noised": -beta2}
-    return -np.log(expit(sum(c * (policy[s] - reference[s]) for s, c in signs.items()))).mean()
+    return -log_expit(sum(c * (policy[s] - reference[s]) for s, c in signs.items())).mean()
 
 
 def logits_gradient_loop(logits, ids, mask, weight):
@@ -842,6 +978,17 @@ def _naive_logps(logits, ids, mask):
         return (np.log(np.take_along_axis(p[:, :-1], ids[:, 1:, None], -1)[..., 0]) * mask[:, 1:]).sum(1)
 
 
+def _logps_of(logarithm):
+    """With a logarithm of its own of the probabilities."""
+
+    def found(logits, ids, mask):
+        with np.errstate(all="ignore"):
+            logps = logarithm(softmax(logits, axis=-1))
+            return (np.take_along_axis(logps[:, :-1], ids[:, 1:, None], -1)[..., 0] * mask[:, 1:]).sum(1)
+
+    return found
+
+
 def _dpo_of(loss):
     """``dpo`` with a loss of its own, of the margins."""
 
@@ -862,6 +1009,43 @@ def _naive_gradient(chosen, rejected, ref_chosen, ref_rejected, beta):
         m = beta * (chosen - ref_chosen - rejected + ref_rejected)
         slope = beta * np.exp(-m) / (1 + np.exp(-m)) / len(m)
         return -slope, slope
+
+
+def _povid_of(loss):
+    """``povid`` with a loss of its own, of the margins."""
+
+    def found(policy, reference, alpha, beta1, beta2):
+        w, rejected, noised = _rho(policy, reference)
+        with np.errstate(all="ignore"):
+            return loss(alpha * w - beta1 * rejected - beta2 * noised)
+
+    return found
+
+
+def _naive_logits_gradient(logits, ids, mask, weight):
+    with np.errstate(all="ignore"):
+        p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    found = np.zeros(logits.shape)
+    found[:, :-1] = (np.eye(logits.shape[-1])[ids[:, 1:]] - p[:, :-1]) * (mask[:, 1:] * weight[:, None])[..., None]
+    return found
+
+
+def _ids_unshifted(logits, ids, mask, weight):
+    return logits_gradient(logits, np.concatenate([ids[:, :1], ids[:, :-1]], 1), mask, weight)
+
+
+def _naive_kl(logits, ref_logits, mask):
+    with np.errstate(all="ignore"):
+        p, q = (np.exp(z) / np.exp(z).sum(-1, keepdims=True) for z in (logits, ref_logits))
+        return ((p * np.log(p / q)).sum(-1)[:, :-1] * mask[:, 1:]).sum() / mask[:, 1:].sum()
+
+
+def _raw_kl(logits, ref_logits, mask):
+    return _kl_of(lambda p, q: (np.exp(p) * (logits - ref_logits)).sum(-1))(logits, ref_logits, mask)
+
+
+def _all_places_kl(logits, ref_logits, mask):
+    return kl(logits, ref_logits, mask) * mask[:, 1:].sum() / mask[:, 1:].size
 
 
 def _rho(policy, reference):
@@ -901,6 +1085,8 @@ def _step_of(
     sign=-1,
     first=1,
     kept=True,
+    below=0.0,
+    beside=1e-8,
 ):
     """``step`` with a fault."""
 
@@ -909,13 +1095,62 @@ def _step_of(
         m, v = a * state.get("m", 0) + (1 - a) * g, b * state.get("v", 0) + (1 - b) * g**2
         with np.errstate(all="ignore"):
             m_, v_ = (m / (1 - a**t), v / (1 - b**t)) if corrected else (m, v)
-            return weights + sign * lr * m_ / ((np.sqrt(v_) if root else v_) + 1e-8), {
+            return weights + sign * lr * m_ / ((np.sqrt(v_ + below) if root else v_) + beside), {
                 "t": t,
                 "m": m,
                 "v": v,
             } if kept else {}
 
     return found
+
+
+def _never_counts(weights, gradient, state, lr):
+    g = gradient / max(1, np.linalg.norm(gradient))
+    m, v = 0.9 * state.get("m", 0) + 0.1 * g, 0.999 * state.get("v", 0) + 0.001 * g**2
+    return weights - lr * (m / 0.1) / (np.sqrt(v / 0.001) + 1e-8), {"m": m, "v": v}
+
+
+def _writes_weights(weights, gradient, state, lr):
+    new, state = step(weights, gradient, state, lr)
+    weights[...] = new
+    return weights, state
+
+
+def _writes_gradient(weights, gradient, state, lr):
+    gradient /= max(1, np.linalg.norm(gradient))
+    return step(weights, gradient, state, lr)
+
+
+def _train_written(weights, pairs, beta, lr, steps):
+    after, losses = train(weights, pairs, beta, lr, steps)
+    weights[...] = after
+    return weights, losses
+
+
+def _train_apart(weights, pairs, beta, lr, steps, together=False, states=1):
+    """Two steps for each, one a side. ``together``: both slopes are of the same weights; ``states``: of the optimiser."""
+
+    def logps(of):
+        return [
+            answer_logps(pairs[s]["hidden"] @ of.T, pairs[s]["ids"], pairs[s]["mask"]) for s in ("chosen", "rejected")
+        ]
+
+    reference, state, losses = logps(weights), [{} for _ in range(states)], []
+    for _ in range(steps):
+        policy, start = logps(weights), weights
+        losses.append(dpo(*policy, *reference, beta)["loss"])
+        for at, side in enumerate(("chosen", "rejected")):
+            p, slope = pairs[side], dpo_gradient(*policy, *reference, beta)[at]
+            of = start if together else weights
+            along = logits_gradient(p["hidden"] @ of.T, p["ids"], p["mask"], slope)
+            flat = np.einsum("rlv,rlf->vf", along, p["hidden"])
+            weights, state[at % states] = step(weights, flat, state[at % states], lr)
+    return weights, losses
+
+
+def _train_dicts(weights, pairs, beta, lr, steps):
+    after, losses = train(weights, pairs, beta, lr, steps)
+    return after, [{"loss": loss, "margin": 0.0, "accuracy": 0.0} for loss in losses]
 
 
 def _with(**fault):
@@ -935,13 +1170,18 @@ TASKS = (
             Wrong("gives probabilities", "these are probabilities", lambda z, i, m: np.exp(answer_logps(z, i, m))),
             Wrong("turns the sign", "a log-probability is negative", lambda z, i, m: -answer_logps(z, i, m)),
             Wrong("overflows at large logits", "exp(2000) is infinite", _naive_logps),
+            Wrong("takes the logarithm of a probability", "exp(-2000) is 0 to the computer", _logps_of(np.log)),
+            Wrong("adds to a probability or cuts it off", "add nothing to a probability", _logps_of(lambda p: np.log(p + 1e-12))),
+            Wrong("adds to a probability or cuts it off", "add nothing to a probability", _logps_of(lambda p: np.log(np.maximum(p, 1e-300)))),
         ),
     ),
     Task(
-        "dpo", "DPO's loss", 20, ((check_dpo, 5),), ((hidden_dpo, 4), (hidden_dpo_far, 1)), (dpo_loop, dpo_scipy),
+        "dpo", "DPO's loss", 15, ((check_dpo, 5),), ((hidden_dpo, 4), (hidden_dpo_far, 1)), (dpo_loop, dpo_scipy),
         (
             Wrong("leaves the reference out", "the reference is missing", lambda c, r, rc, rr, b: dpo(c, r, 0 * rc, 0 * rr, b)),
             Wrong("exchanges chosen and rejected", "are exchanged", lambda c, r, rc, rr, b: dpo(r, c, rr, rc, b)),
+            Wrong("turns the sign below the logarithm", "the sign below the logarithm is turned", _dpo_of(lambda m: np.logaddexp(0, m).mean())),
+            Wrong("forgets the mean", "is one number", _dpo_of(lambda m: np.logaddexp(0, -m))),
             Wrong("forgets beta", "beta is missing", lambda c, r, rc, rr, b: dpo(c, r, rc, rr, 1.0)),
             Wrong("averages the margins first", "the loss of each pair first", _dpo_of(lambda m: np.logaddexp(0, -m.mean()))),
             Wrong("sums over the rows", "are averaged, not summed", _dpo_of(lambda m: np.logaddexp(0, -m).sum())),
@@ -949,6 +1189,8 @@ TASKS = (
             Wrong("forgets the logarithm", "the logarithm is missing", _dpo_of(lambda m: -expit(m).mean())),
             Wrong("takes the logarithm of the sigmoid", "use np.logaddexp", _dpo_of(lambda m: -np.log(expit(m)).mean())),
             Wrong("gives the margin without beta", "so beta is in it", _changed(margin=lambda *a: dpo(*a)["margin"] / a[-1])),
+            Wrong("counts accuracy without the reference", "you compare the policy's two answers", _changed(accuracy=lambda c, r, rc, rr, b: (c > r).mean())),
+            Wrong("counts accuracy of the chosen answers", "you look at the chosen one alone", _changed(accuracy=lambda c, r, rc, rr, b: (c > rc).mean())),
             Wrong("counts a margin of 0 as a success", "a margin of 0 is no success", _changed(accuracy=lambda c, r, rc, rr, b: (c - rc >= r - rr).mean())),
         ),
     ),
@@ -960,11 +1202,12 @@ TASKS = (
             Wrong("forgets the inner derivative", "the inner derivative is missing", lambda *a: [s / a[-1] for s in dpo_gradient(*a)]),
             Wrong("pushes most where the pair is told rightly", "the slope is sigmoid(-margin)", lambda c, r, rc, rr, b: dpo_gradient(r, c, rr, rc, b)),
             Wrong("gives both sides one sign", "both sides have the same slope", lambda *a: [dpo_gradient(*a)[0]] * 2),
+            Wrong("divides by 2 whatever the number of rows", "not always by 2", lambda *a: [s * len(a[0]) / 2 for s in dpo_gradient(*a)]),
             Wrong("overflows far from 0", "exp overflows", _naive_gradient),
         ),
     ),
     Task(
-        "povid", "POVID's loss", 15, ((check_povid, 4),), ((hidden_povid, 4),), (povid_loop, povid_scipy),
+        "povid", "POVID's loss", 10, ((check_povid, 4),), ((hidden_povid, 4),), (povid_loop, povid_scipy),
         (
             Wrong("has one coefficient for all terms", "has its own coefficient", lambda p, q, a, b, c: povid(p, q, a, a, a)),
             Wrong("adds the noised answer's term", "its term is subtracted", lambda p, q, a, b, c: povid(p, q, a, b, -c)),
@@ -974,13 +1217,19 @@ TASKS = (
             Wrong("takes the mean of two losses", "not the mean of two losses", lambda p, q, a, b, c: (lambda w, r, n: (_softplus(a * w - b * r) + _softplus(a * w - c * n)) / 2)(*_rho(p, q))),
             Wrong("takes the mean of two losses", "not the mean of two losses", lambda p, q, a, b, c: (lambda w, r, n: (_softplus(a * (w - r)) + _softplus(a * (w - n))) / 2)(*_rho(p, q))),
             Wrong("sums over the rows", "are averaged, not summed", lambda p, q, a, b, c: len(p["chosen"]) * povid(p, q, a, b, c)),
+            Wrong("turns the sign below the logarithm", "the sign below the logarithm is turned", _povid_of(lambda m: np.logaddexp(0, m).mean())),
+            Wrong("forgets the mean", "is one number", _povid_of(lambda m: np.logaddexp(0, -m))),
+            Wrong("takes the logarithm of the sigmoid", "as in task 2", _povid_of(lambda m: -np.log(expit(m)).mean())),
         ),
     ),
     Task(
         "logits_gradient", "the gradient in the logits", 20, ((check_logits_gradient, 4),), ((hidden_logits_gradient, 6),), (logits_gradient_loop, logits_gradient_shifted),
         (
             Wrong("does not shift", "predict nothing: their slope is 0", lambda z, i, m, w: (np.eye(z.shape[-1])[i] - softmax(z, axis=-1)) * (m * w[:, None])[..., None]),
-            Wrong("shifts the ids and not the mask", "logits that predict padding", lambda z, i, m, w: logits_gradient(z, i, np.concatenate([0 * m[:, :1], m[:, :-1]], 1), w)),
+            Wrong("shifts the ids and not the mask", "the mask belongs to the token", lambda z, i, m, w: logits_gradient(z, i, np.concatenate([0 * m[:, :1], m[:, :-1]], 1), w)),
+            Wrong("shifts the mask and not the ids", "has its id at t + 1", _ids_unshifted),
+            Wrong("overflows at large logits", "exp(2000) is infinite", _naive_logits_gradient),
+            Wrong("has a slope at padding", "logits that predict padding", lambda z, i, m, w: logits_gradient(z, i, np.maximum.accumulate(m, 1), w)),
             Wrong("has a slope at the prompt", "predict a token of the prompt", lambda z, i, m, w: logits_gradient(z, i, 1 + 0 * m, w)),
             Wrong("turns the sign", "the sign is turned", lambda z, i, m, w: -logits_gradient(z, i, m, w)),
             Wrong("forgets the probabilities", "subtract the probabilities", lambda z, i, m, w: np.concatenate([np.eye(z.shape[-1])[i[:, 1:]] * (m[:, 1:] * w[:, None])[..., None], 0 * z[:, :1]], 1)),
@@ -1000,6 +1249,10 @@ TASKS = (
             Wrong("takes logarithms to base 2", "take natural logarithms", lambda z, r, m: kl(z, r, m) / math.log(2)),
             Wrong("turns the sign", "a divergence is never negative", lambda z, r, m: -kl(z, r, m)),
             Wrong("does not normalise the reference's logits", "a constant on all logits", _unnormalised_kl),
+            Wrong("takes logits for log-probabilities", "logits are no log-probabilities", _raw_kl),
+            Wrong("divides by the number of all places", "not by that of all places", _all_places_kl),
+            Wrong("overflows at large logits", "0 times the logarithm of 0", _naive_kl),
+            Wrong("forgets the mean", "is one number", lambda z, r, m: _exact(log_softmax(z, axis=-1), log_softmax(r, axis=-1))[:, :-1] * m[:, 1:]),
         ),
     ),
     Task(
@@ -1010,6 +1263,8 @@ TASKS = (
             Wrong("divides by beta", "multiply by beta", lambda p, q, b: implied_reward(p, q, 1 / b)),
             Wrong("turns the sign", "what became likelier was rewarded", lambda p, q, b: -implied_reward(p, q, b)),
             Wrong("centres under the policy", "not under the policy", lambda p, q, b: b * (p - q) - (np.exp(p) * b * (p - q)).sum()),
+            Wrong("weighs with log-probabilities", "exp of ref_logps", lambda p, q, b: b * (p - q) - (q * b * (p - q)).sum()),
+            Wrong("weighs with log-probabilities", "exp of ref_logps", lambda p, q, b: b * (p - q) - np.average(b * (p - q), weights=q)),
         ),
     ),
     Task(
@@ -1023,6 +1278,15 @@ TASKS = (
             Wrong("exchanges the decays", "0.9 belongs to the mean of the gradients", _step_of(decays=(0.999, 0.9))),
             Wrong("forgets the root", "divide by the square root", _step_of(root=False)),
             Wrong("loses the state", "the state is lost", _step_of(kept=False)),
+            Wrong("does not count the steps", "t is 2 at the second step", _never_counts),
+            Wrong("has another norm", "yours is another one", _step_of(clip=lambda g: g / max(1, np.linalg.norm(g, 2)))),
+            Wrong("has another norm", "yours is another one", _step_of(clip=lambda g: g / max(1, np.abs(g).max()))),
+            Wrong("scales short gradients up", "leave it as it is", _step_of(clip=lambda g: g / np.linalg.norm(g))),
+            Wrong("adds the small number below the root", "not to what stands below it", _step_of(below=1e-8, beside=0)),
+            Wrong("leaves the small number out", "the 10^-8 is missing", _step_of(beside=0)),
+            Wrong("gives the weights alone", "give two things", lambda w, g, s, lr: step(w, g, s, lr)[0]),
+            Wrong("writes into its arguments", "step writes into an array", _writes_weights),
+            Wrong("writes into its arguments", "step writes into an array", _writes_gradient),
         ),
     ),
     Task(
@@ -1039,6 +1303,11 @@ TASKS = (
             Wrong("goes along the gradient itself", "use your step", _with(plain=True)),
             Wrong("gives a loss too many", "one loss a step", lambda w, p, b, lr, n: _loop(w, p, b, lr, n + 1)),
             Wrong("forgets the last step", "those after the last step", _with(less=1)),
+            Wrong("makes a step for each side", "you make two", _train_apart),
+            Wrong("makes a step for each side", "you make two", functools.partial(_train_apart, together=True)),
+            Wrong("makes a step for each side", "you make two", functools.partial(_train_apart, states=2)),
+            Wrong("gives what dpo gives as losses", "the losses are numbers", _train_dicts),
+            Wrong("writes into its arguments", "train, or the step that it calls", _train_written),
         ),
     ),
 )  # fmt: skip

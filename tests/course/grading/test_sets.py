@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from functools import cache
@@ -15,7 +16,7 @@ from benchmarks import grading
 from povid_lib.course import experiment
 from povid_lib.course.grading import assignment, editions, submission
 from povid_lib.course.grading.grade_class import grade
-from povid_lib.course.grading.judge import judge_answer
+from povid_lib.course.grading.judge import judge, judge_answer
 
 TOP = Path(__file__).resolve().parents[3]
 SETS = sorted(path.parent.name for path in (TOP / "assignments").glob("*/source.py"))
@@ -36,6 +37,8 @@ TASKS = [
 
 NUMBERS = {  # how many an answer has, at least
     "chair": 3, "pope": 5, "wilson": 2, "ratio_interval": 3, "price": 1, "edits": 1, "alpha_bar": 1, "noised": 1, "shortcut": 1,
+    "answer_logps": 1, "dpo": 4, "dpo_gradient": 3, "povid": 1, "logits_gradient": 1, "kl": 1, "implied_reward": 1, "step": 3,
+    "train": 3,
 }  # fmt: skip
 
 
@@ -64,6 +67,21 @@ def test_the_teachers_page_names_each_set_with_its_minutes_tasks_and_points():
         row = next(line for line in page.split("\n") if line.startswith(f"| `{name}` |"))
         minutes = sum(task.minutes for task in found.tasks)
         assert row.endswith(f"| {minutes} minutes | {len(found.tasks)} | {found.points} |")
+
+
+def test_the_instructors_page_names_each_set_with_its_minutes_and_wrong_answers():
+    page = (TOP / "book" / "instructors.md").read_text()
+    for number, name in enumerate(SETS, 1):
+        tasks = source(name).assignment.tasks
+        minutes, wrong = sum(task.minutes for task in tasks), sum(len(task.wrong) for task in tasks)
+        assert f"| PS{number} | {len(tasks)} | {minutes} | {wrong} |" in page
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_each_heading_of_a_task_says_its_minutes(name):
+    tasks = source(name).assignment.tasks
+    said = [int(minutes) for minutes in re.findall(r"^# ## \d+\. .*\((\d+) minutes\)$", source(name).text, re.M)]
+    assert said == [task.minutes for task in tasks]
 
 
 @pytest.mark.parametrize(("name", "at"), TASKS)
@@ -108,7 +126,7 @@ def with_nan(value):
     return [float("nan")] if isinstance(value, int | float | np.number) and not isinstance(value, bool) else []
 
 
-@pytest.mark.parametrize(("name", "at"), [each for each in TASKS if each.id.startswith(("ps1", "ps2"))])
+@pytest.mark.parametrize(("name", "at"), [each for each in TASKS if each.id.startswith(("ps1", "ps2", "ps3"))])
 def test_an_answer_that_is_not_a_number_is_told_so_and_no_other_fault(name, at):
     """nan compares as false with everything, so a comparison that is written the wrong way round takes it for a wrong number."""
     task = source(name).assignment.tasks[at]
@@ -205,6 +223,20 @@ def test_what_a_student_has_left_turned_on_is_not_run_by_the_judge(name, switch,
     found, notes = submission.functions(text.encode(), True, editions.stubs(source(name)))
     assert set(found) == set(source(name).answers)
     assert notes == []
+
+
+@pytest.mark.slow
+def test_the_judge_sees_a_step_that_writes_into_what_it_was_given():
+    found = source("ps3_training")
+    text = editions.notebook(found, solved=True)
+    old = "return weights - lr * change, "
+    assert old in text
+    data = text.replace(old, "weights -= lr * change\\n    return weights, ").encode()
+    marks = {mark.check: mark for mark in judge(found, "ada", data, is_notebook=True).marks}
+    for check, who in (("check_step", "step"), ("check_train", "train, or the step that it calls,")):
+        assert marks[check].points == 0
+        assert marks[check].message.startswith(f"{who} writes into an array that it was given")
+        assert marks[check].misconception == "writes into its arguments"
 
 
 def test_what_assign_writes_is_not_written_over(tmp_path):
