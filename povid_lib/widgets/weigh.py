@@ -46,7 +46,7 @@ def weigh_spec(vlm: VLM, scored: Mapping[str, Answers], scenes: Sequence[Scene],
             {
                 "title": f"{number}. {', '.join(scenes[row].names)}",
                 "png": png(scenes[row].image()),
-                "names": list(scenes[row].names),
+                "names": list(scenes[row].seen),  # of what the picture shows, in words
                 "chosen": words(first, "chosen", row, prefix),
                 "rejected": words(first, "rejected", row, prefix),
                 "noised": noised,

@@ -51,5 +51,5 @@ def test_spec_holds_words_and_log_probabilities(vlm):
         assert [p for _, _, p, _ in second[side]] == pytest.approx(
             getattr(noised.reference, side)[1, :length].tolist(), abs=1e-4
         )
-    assert first["names"] == list(SCENES[0].names)
+    assert first["names"] == list(SCENES[0].seen)
     assert first["title"].startswith("2. ")
