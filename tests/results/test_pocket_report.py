@@ -158,26 +158,6 @@ class TestShippedModel:
         assert [r["value"] for r in rates] == sorted(r["value"] for r in rates)
         assert rates[-1]["low"] > rates[0]["high"]
 
-    @pytest.mark.parametrize("split", held_out.SPLITS)
-    def test_hallucination_follows_the_worlds_co_occurrence(self, split):
-        without, with_it = (results.read(name)[split]["answers"] for name in ("small_000", "small_100"))
-        assert without["chair"]["chair_s"]["high"] < with_it["chair"]["chair_s"]["low"] - 0.2
-        claims = [
-            [e["high"] for e in without["by_strength"].values()],
-            [e["low"] for e in with_it["by_strength"].values()],
-        ]
-        assert max(claims[0]) < min(claims[1])
-
-    def test_another_seed_gives_the_same_numbers_on_typical_scenes(self, data):
-        one, two = (d["typical"]["answers"] for d in (data, results.read("pocket_seed1")))
-        for figure in ("chair_s", "chair_i", "recall"):
-            a, b = one["chair"][figure], two["chair"][figure]
-            assert a["low"] <= b["high"], figure
-            assert b["low"] <= a["high"], figure
-        a, b = (d["pope"]["adversarial"]["accuracy"] for d in (one, two))
-        assert a["low"] <= b["high"]
-        assert b["low"] <= a["high"]
-
     def test_partners_are_not_misseen(self, data):
         assert data["typical"]["said_and_seen"]["partner"]["high"] < 0.05
         assert data["typical"]["said_and_seen"]["true"]["low"] > 0.95
