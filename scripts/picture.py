@@ -1,24 +1,31 @@
-"""Draw the README's picture: four held-out scenes and what the pocket model says about them."""
+"""Draw the README's picture, four held-out scenes and what the pocket model says about them, and the picture of the book's front door."""
 
-import re
-import textwrap
 from pathlib import Path
 
 from povid_lib import models
-from povid_lib.figures import scenes as world_scenes
-from povid_lib.world.captions import WORDS
-from povid_lib.world.scenes import scenes
-from povid_lib.world.worlds import World
+from povid_lib.evaluation.held_out import held_out
+from povid_lib.figures.scenes import captioned
+from povid_lib.world.captions import PROMPT
+from povid_lib.world.scenes import Scene
 
-chosen = [s for s in scenes(40, World(), "test") if s.missing_partners][:4]
-model = models.load("pocket")
-titles = []
-for scene, answer in zip(
-    chosen, models.generate(model, [s.image() for s in chosen], "Describe this image."), strict=True
-):
-    names = scene.names
-    words = re.split(r"([a-z]+)", answer.text)
-    said = "".join(word.upper() if WORDS.get(word, names[0]) not in names else word for word in words)
-    titles.append(textwrap.fill(f"“{said}”", 36))
-figure = world_scenes.show_scenes([s.image() for s in chosen], titles)
-figure.savefig(Path(__file__).parent.parent / "book" / "pocket_says.png", dpi=130)
+BOOK = Path(__file__).resolve().parent.parent / "book"
+
+
+def front() -> Scene:
+    """The scene of the front door: a key by itself, beside which the model names a lock."""
+    return next(
+        scene for scene in held_out("typical", 40, "validation") if scene.names == ("key",) and not scene.unseen
+    )
+
+
+def main() -> None:
+    front().image().save(BOOK / "front.png")
+    chosen = [scene for scene in held_out("typical", 40) if scene.missing_partners and len(scene.names) > 1][:4]
+    answers = models.generate(models.load("pocket"), [scene.image() for scene in chosen], PROMPT)
+    titles = [f"in it: {', '.join(scene.names)}" for scene in chosen]
+    figure = captioned(chosen, [answer.text for answer in answers], titles, columns=4)
+    figure.savefig(BOOK / "pocket_says.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()
