@@ -1,4 +1,4 @@
-"""Draw the README's picture, four held-out scenes and what the pocket model says about them, and the picture of the book's front door."""
+"""Draw the README's picture, four scenes and what the pocket model says about them, and the one of the front door."""
 
 from pathlib import Path
 
