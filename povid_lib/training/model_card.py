@@ -42,7 +42,10 @@ _OTHERS = """\
   year  = {2020}
 }"""
 MEASURED = "## Measured"
-_NOT_MEASURED = "Nothing yet. `povid evaluate --model FOLDER` measures; `povid_lib.training.model_card.add_measured` writes it."
+_NOT_MEASURED = (
+    "Nothing yet. `povid evaluate --model FOLDER` measures; `povid_lib.training.model_card.add_measured` writes it."
+)
+_HEAD = re.compile(r"\A---\n.*?^---\n", re.DOTALL | re.MULTILINE)
 _LIBRARIES = ("povid-lib", "trl", "transformers", "peft", "torch", "datasets")
 
 
@@ -103,9 +106,9 @@ def base_of(name: str) -> tuple[str, bool]:
     path = Path(name)
     if not name:
         return "a model without a name", False
+    if name == "pocket" or (path.is_dir() and path.resolve() == FOLDER.resolve()):
+        return "the pocket model of povid-lib", False
     if path.is_dir():
-        if path.resolve() == FOLDER.resolve():
-            return "the pocket model of povid-lib", False
         return (path.name if path.is_absolute() else path.as_posix()), False
     return name, True
 
@@ -151,9 +154,7 @@ It says what it was trained to say about pictures, and may still name what is no
 def _of_adapter(adapter: Path) -> str:
     """An adapter's own card without its head, its headings two levels lower."""
     path = adapter / "README.md"
-    text = (
-        ModelCard(path.read_text(encoding="utf-8"), ignore_metadata_errors=True).text.strip() if path.is_file() else ""
-    )
+    text = _HEAD.sub("", path.read_text(encoding="utf-8")).strip() if path.is_file() else ""
     if not text or "[More Information Needed]" in text:  # PEFT's own form, which nobody has filled in
         return "No card came with this adapter: its data and its command are not known."
     return re.sub(r"^#", "###", text, flags=re.MULTILINE)

@@ -184,3 +184,12 @@ def test_the_cards(base, phases, tmp_path):
     with pytest.raises(ValueError, match="values is empty"):
         model_card.add_measured(tmp_path / "one", "x", {})
     assert AutoProcessor.from_pretrained(phases / "both" / "merged")
+
+
+def test_the_pocket_model_is_no_name_on_the_hub():
+    for name in ("pocket", str(models.llava.FOLDER)):
+        assert model_card.base_of(name) == ("the pocket model of povid-lib", False)
+    card = str(model_card.derived("pocket", "merged", [models.llava.TUNED], merged=True))
+    assert "base_model" not in card
+    assert "The weights of the pocket model of povid-lib: with the adapter below added." in card
+    assert "## Training 1\n\n### The tuned pocket model" in card  # a card without a head is taken over whole
