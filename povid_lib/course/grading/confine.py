@@ -34,7 +34,8 @@ _CAPABILITIES_V3 = 0x20080522
 
 def visible() -> list[str]:
     """The places that a student's process sees: the system's programs, this Python, and the library."""
-    places = [*_SYSTEM, sys.prefix, sys.base_prefix, str(_LIBRARY)]
+    python = (sys.prefix, os.path.realpath(sys.prefix), sys.base_prefix)  # a virtual environment may be a link
+    places = [*_SYSTEM, *python, str(_LIBRARY)]
     return [place for place in dict.fromkeys(places) if os.path.exists(place)]
 
 

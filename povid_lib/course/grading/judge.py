@@ -199,7 +199,11 @@ class Answers:
         for _ in range(_STARTS):
             self._process = process = Process(self._slot, self._limits, self._way)
             try:
-                process.ask({"imports": self._imports}, _START_SECONDS)
+                reply = process.ask({"imports": self._imports}, _START_SECONDS)
+                if "raised" in reply:
+                    raise ValueError(
+                        f"what the set imports raises {reply['raised']['type']}: {reply['raised']['text']}"
+                    )
             except TimeoutError:
                 why = f"it was not ready within {_START_SECONDS:.0f} s; the machine is too busy"
             except (ChildProcessError, ValueError) as fault:

@@ -15,11 +15,15 @@ from povid_lib.course.grading import submission, wire
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     """Answer requests, a line each, until there are no more.
 
-    The first has the imports that the set gives its students. It is answered with nothing once they are made: what has been slow
-    until then is the machine, not the student. The second gives the submission.
+    The first has the imports that the set gives its students. It is answered with nothing once they are made, or with what they
+    raise: what has been slow until then is the machine, not the student. The second gives the submission.
     """
     start = wire.loads(requests.readline())
-    exec(start["imports"], {})
+    try:
+        exec(start["imports"], {})
+    except Exception as fault:
+        _send(replies, {"id": start["id"], "raised": wire.told(fault)})
+        return
     _send(replies, {"id": start["id"]})
     first = wire.loads(requests.readline())
     found, notes = submission.functions(base64.b64decode(first["data"]), first["is_notebook"], first["wanted"])

@@ -164,6 +164,11 @@ def test_the_time_that_a_start_takes_is_not_the_students(source, tmp_path, monke
     [
         ("_START_SECONDS", 0.0, "it was not ready within 0 s; the machine is too busy"),
         ("imports", lambda source: "raise SystemExit", "has ended"),
+        (
+            "imports",
+            lambda source: "import no_such_module",
+            "what the set imports raises ModuleNotFoundError: No module",
+        ),
     ],
 )
 def test_where_python_does_not_start_the_marks_stay_empty(source, folder, tmp_path, monkeypatch, name, value, told):
