@@ -1,17 +1,22 @@
-"""Chapter 10: where models look before and after tuning, and what depends on it. Writes ``results/attention.json``.
+"""Chapter 10: on which patches a seen word and a guessed one depend, and what tuning changed. Writes ``results/attention.json``.
 
-One fixed set of true captions of held-out scenes is read to every model, and one word of each is asked after: its attention, its
-maps, and what is lost when its object is hidden. Beside it, in the same place, a false word: the missing partner of an object named
-before. About a quarter of an hour of one core. Run it from the top folder: ``python experiments/ch10_attention.py``.
+One slot is asked everywhere: an object that is seen has just been named, and the next sentence may name its partner. Three kinds of
+scene answer it: the partner is not there and the word is *false*; the same scenes with the partner drawn, where the word is *seen*;
+typical scenes in which it is there as a grey mark, a *right guess*. All is measured in log-odds and averaged over scenes: that the
+caption ends in the slot, and that the partner's word follows "There is a". About four minutes of one core.
+
+Run it from the top folder: ``python experiments/ch10_attention.py --study runs/study``, after ``povid study recipes/study.yaml``.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,213 +29,213 @@ from povid_lib.analysis import attention, occlusion
 from povid_lib.evaluation.held_out import held_out
 from povid_lib.files import results
 from povid_lib.metrics import stats
+from povid_lib.metrics.pope import article
+from povid_lib.models import weights
 from povid_lib.models.llava import VLM
-from povid_lib.world.captions import PROMPT, WORDS, detailed_caption, noun
-from povid_lib.world.objects import KINDS
-from povid_lib.world.patches import own_patches
-from povid_lib.world.scenes import Scene
+from povid_lib.world import redrawn
+from povid_lib.world.annotators import truthful
+from povid_lib.world.captions import PROMPT, noun
+from povid_lib.world.captions import WORDS as WORDS_FOR
+from povid_lib.world.objects import KINDS, NAMES
+from povid_lib.world.patches import PATCH, own_patches
+from povid_lib.world.scenes import Scene, draw
 
 SEEDS = (0, 1, 2)
-BEFORE = "pocket"
-AFTER = {
-    "povid": [f"runs/tuning/povid-{seed}/both/merged" for seed in SEEDS],
-    "sft": [f"runs/tuning/sft-{seed}/text/merged" for seed in SEEDS],
-    "shuffled": [f"runs/tuning/shuffled-{seed}/text/merged" for seed in SEEDS],
-    "own": [f"runs/tuning/own-{seed}/text/merged" for seed in SEEDS],
-}
-SCENES, MAPS, WINDOW = (
-    150,
-    30,
-    2,
-)  # scenes; those of them with gradient and occlusion maps; patches along a hidden square
-VIEWS = ("clear", "own", "other", "all")  # what is hidden: nothing, the object, as many other patches, everything
-KINDS_OF_MAP = ("raw", "rollout", "gradient")
+METHODS = ("two_to_one", "sft", "dealt")  # of recipes/study.yaml; "dealt" has random labels
+WORDS = ("seen", "right guess", "false")
+VIEWS = ("clear", "own", "partner", "other", "all", "other word", "other word, partner hidden")
+ASKED = ("stop", "word")  # the end token in the slot; the partner's word behind "There is a"
+MAPS = ("raw", "rollout", "gradient")
+CONSTANT = 2.0  # on the end token's logit: what a uniform change looks like
+MASS = ("bread", "butter", "cheese")
 Arrays = dict[str, NDArray]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A caption, the words of its objects, and the one asked after; ``false`` stands in its place in ``untrue``, None: no fit."""
+class Slot:
+    """A scene, a caption up to the sentence about ``seen``, and the partner that may be named next. ``word``: one of ``WORDS``."""
 
     scene: Scene
-    caption: str
-    words: tuple[str, ...]
+    seen: str
+    partner: str
+    text: str
+    other_text: str
     word: str
-    name: str
-    false: str | None = None
-    untrue: str = ""
-    seed: int = 0
 
     @property
+    def phrase(self) -> str:
+        """How the next sentence begins if it names the partner."""
+        return f"There is {'some' if self.partner in MASS else article(self.partner)} {self.partner}"
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """What can be made out in the picture."""
+        return tuple(name for name in self.scene.seen if own_patches(self.scene, name).any())
+
     def own(self) -> Tensor:
-        return own_patches(self.scene, self.name)
+        """The partner's patches; where it is not drawn, those of all grey marks, any of which could be it."""
+        return own_patches(self.scene, self.partner) if self.word == "seen" else marked(self.scene)
 
-    @property
-    def other(self) -> Tensor:
-        """As many patches as the object has, first from those with nothing on them."""
-        empty = ~torch.stack([own_patches(self.scene, name) for name in self.scene.names]).any(0)
-        rank = empty.flatten() * 1.0 - self.own.flatten() * 2.0
-        rank += torch.rand(36, generator=torch.Generator().manual_seed(self.seed))
-        chosen = torch.zeros(36, dtype=torch.bool)
-        chosen[rank.topk(int(self.own.sum())).indices] = True
-        return (chosen & ~self.own.flatten()).reshape(6, 6)
+    def hidden(self) -> Tensor:
+        """What is hidden in the first five of ``VIEWS``: bool (5, 6, 6); nothing where there is no such object."""
+        seen = own_patches(self.scene, self.seen)
+        rest = [name for name in self.objects if name not in (self.seen, self.partner)]
+        other = own_patches(self.scene, rest[-1]) if rest else seen & False
+        return torch.stack([seen & False, self.own(), seen, other, seen | True])
 
 
-def words_of(caption: str) -> dict[str, str]:
-    """Kind of object -> the first word for it in a caption."""
-    found: dict[str, str] = {}
-    for word in re.findall(r"[a-z]+", caption):
-        if word in WORDS:
-            found.setdefault(WORDS[word], word)
-    return found
+def marked(scene: Scene) -> Tensor:
+    """The patches with any grey mark on them, of an unseen object or a stray one: bool (6, 6)."""
+    with_, without = (draw(s)[0].astype(int) for s in (scene, replace(scene.shown, marks=())))
+    side = len(with_) // PATCH
+    return torch.from_numpy((with_ != without).any(-1).reshape(side, PATCH, side, PATCH).any((1, 3)))
 
 
-def fits(caption: str, word: str, false: str) -> bool:
-    """Whether ``false`` can stand for the first ``word`` as the article is."""
-    before = re.search(rf"(\w+) {word}\b", caption)
-    assert before is not None
-    article = before[1].lower()
-    return article != "some" and (article not in ("a", "an") or (false[0] in "aeio") == (article == "an"))
+def slots(batch: Sequence[Scene], word: str) -> list[Slot]:
+    """One for each scene that has one: its first seen object whose partner is not seen and not named before.
 
-
-def asked(batch: Sequence[Scene]) -> list[Asked]:
-    """One for each scene: where there is one, the last object that a missing partner of an earlier one could stand for."""
-    found = []
-    for seed, scene in enumerate(batch):
-        parts = re.findall(r"[^.]*\.", detailed_caption(scene.salient, np.random.default_rng(seed)))
-        caption = "".join(parts[: len(scene.items)])  # without the relation that may follow
-        words = words_of(caption)
-        swaps = [
-            (late.name, noun(missing, late.count))
-            for j, late in enumerate(scene.salient)
-            for early in scene.salient[:j]
-            if (missing := KINDS[early.name].partner) not in scene.names
-            and (late.count == 1 or KINDS[missing].plural)
-            and fits(caption, words[late.name], noun(missing, late.count))
-        ]
-        if swaps:
-            name, false = swaps[-1]
-            untrue = re.sub(rf"\b{words[name]}\b", false, caption, count=1)
-            found.append(Asked(scene, caption, tuple(words.values()), words[name], name, false, untrue, seed))
-        else:
-            name = scene.salient[np.random.default_rng([1, seed]).integers(len(scene.items))].name
-            found.append(Asked(scene, caption, tuple(words.values()), words[name], name, seed=seed))
-    return found
-
-
-def hidden(a: Asked) -> Tensor:
-    """The patches hidden in each of ``VIEWS``: bool (4, 6, 6)."""
-    return torch.stack([torch.zeros_like(a.own), a.own, a.other, torch.ones_like(a.own)])
-
-
-def measure(vlm: VLM, batch: Sequence[Asked]) -> dict[str, Any]:
-    """Everything about one model. ``shares``, ``everywhere``: (scenes, layers, parts), of object words and of all tokens;
-    ``heads``: (scenes, layers, heads), the image's share; ``true``, ``false``: log-probabilities (scenes, views); ``maps``: by kind
-    (scenes, patches) and for "raw" by layer too; gradient and occlusion of the first ``MAPS`` only. ``end``: shares where the
-    caption is whole; ``stop``: see ``stopping``.
+    Only partners of one colour are asked for, so that the word follows the article. ``word``: "false" or "right guess".
     """
+    found = []
+    for scene in batch:
+        rng = np.random.default_rng([scene.key[2], 10])
+        author = truthful(scene)
+        items = author.claims(scene, rng)
+        said: list[str] = []
+        for at, item in enumerate(items):
+            said.append(author.sentence(item, at == 0, rng))
+            partner = KINDS[item.name].partner
+            unseen = partner in scene.unseen
+            named = {one.name for one in items[:at]}
+            if (
+                item.unseen
+                or partner in scene.seen
+                or partner in named
+                or KINDS[partner].recolourable
+                or item.name in MASS
+            ):
+                continue
+            if unseen == (word == "right guess"):
+                other = _exchanged(scene, item.name, said[-1], rng)
+                if other:
+                    texts = (" ".join(said), " ".join([*said[:-1], other]))
+                    found.append(Slot(scene, item.name, partner, *texts, word))
+            break
+    return found
+
+
+def _exchanged(scene: Scene, name: str, sentence: str, rng: np.random.Generator) -> str:
+    """A sentence with another object's word, of another context; neither it nor its partner is in the scene. "": none fits."""
+    count = scene[name].count
+    strangers = [
+        kind
+        for kind in NAMES
+        if KINDS[kind].context != KINDS[name].context
+        and not {kind, KINDS[kind].partner} & set(scene.names)
+        and KINDS[kind].plural
+        and KINDS[kind].recolourable == KINDS[name].recolourable
+        and (count > 1 or article(kind) == article(name))
+    ]
+    if not strangers:
+        return ""
+    stranger = strangers[rng.integers(len(strangers))]
+    word = next(word for word in re.findall(r"[a-z]+", sentence) if WORDS_FOR.get(word) == name)
+    return sentence.replace(word, noun(stranger, count))
+
+
+def asked(n: int) -> list[Slot]:
+    """``n`` slots of each kind of word. The seen ones are the false ones' scenes, each with the partner drawn."""
+    right = slots(held_out("typical", 4 * n), "right guess")[:n]
+    false = slots(held_out("counter_typical", 2 * n), "false")[:n]
+    drawn = [redrawn.drawn(redrawn.Guess(slot.scene, slot.seen, slot.partner)) for slot in false]
+    seen = [replace(slot, scene=scene, word="seen") for slot, scene in zip(false, drawn, strict=True)]
+    if len(right) < n or len(false) < n:
+        raise ValueError(f"asked: {len(right)} right guesses and {len(false)} false ones, {n} of each are wanted.")
+    return seen + right + false
+
+
+@torch.inference_mode()
+def decide(vlm: VLM, slot: Slot, text: str, hidden: Tensor) -> Tensor:
+    """Log-odds of ``ASKED`` after ``text``, for each row of ``hidden`` (views, 6, 6): float64 (2, views, 2).
+
+    The second half is the same with ``CONSTANT`` added to the end token's logit.
+    """
+    prompt, tokenizer = models.chat(vlm, PROMPT), vlm.processor.tokenizer
+    end = tokenizer.eos_token_id
+    batch = models.encode(vlm, [slot.scene.image()], [f"{prompt} {text} {slot.phrase}"])
+    ids, pixels = batch["input_ids"], batch["pixel_values"]
+    more = len(tokenizer(f"{prompt} {text} {slot.phrase}")["input_ids"]) - len(
+        tokenizer(f"{prompt} {text}")["input_ids"]
+    )
+    covered = hidden.repeat_interleave(PATCH, 1).repeat_interleave(PATCH, 2)[:, None]
+    shown = torch.where(covered, pixels.mean((2, 3), keepdim=True), pixels)
+    rows = {name: batch[name].expand(len(hidden), -1) for name in ("input_ids", "attention_mask")}
+    logits = vlm.model(**rows, pixel_values=shown, logits_to_keep=more + 1, use_cache=False).logits[:, :-1].double()
+    found = []
+    for constant in (0.0, CONSTANT):
+        logits[..., end] += constant
+        logps = logits.log_softmax(-1)
+        found.append(occlusion.log_odds(torch.stack([logps[:, 0, end], logps[:, -1, ids[0, -1]]], -1)))
+    return torch.stack(found)
+
+
+def decisions(vlm: VLM, batch: Sequence[Slot], texts: bool = False) -> NDArray:
+    """Log-odds (2, slots, views, ``ASKED``), plain and with the constant; nan where there is nothing to hide.
+
+    ``texts``: all of ``VIEWS``; else those with the slot's own text.
+    """
+    found = []
+    for slot in batch:
+        hidden = slot.hidden()
+        values = decide(vlm, slot, slot.text, hidden).clone()
+        nothing = ~hidden.flatten(1).any(1)
+        nothing[0] = False
+        values[:, nothing] = float("nan")
+        if texts:
+            values = torch.cat([values, decide(vlm, slot, slot.other_text, hidden[[0, 2]]).clone()], 1)
+        found.append(values.numpy())
+    return np.stack(found, 1)
+
+
+def looks(vlm: VLM, batch: Sequence[Slot], gradient: bool = False) -> Arrays:
+    """Where the place looks that predicts the word: ``shares`` (slots, parts), and maps (slots, 36) by kind."""
     rows: dict[str, list[NDArray]] = {}
-
-    def add(name: str, value: Tensor) -> None:
-        rows.setdefault(name, []).append(value.numpy())
-
-    for number, a in enumerate(batch):
-        picture = a.scene.image()
-        reading = attention.read(vlm, picture, PROMPT, f"{a.caption} There")  # predicted where the caption is whole
-        divided = attention.shares(reading)
-        add("end", divided[:, :, -1].mean(1))
-        at_words = [p for word in a.words for p in attention.word_places(vlm, PROMPT, a.caption, word)]
-        add("shares", divided[:, :, at_words].mean((1, 2)))
-        add("everywhere", divided[:, :, :-1].mean((1, 2)))
-        add("heads", divided[:, :, at_words, 0].mean(2))
-        places = attention.word_places(vlm, PROMPT, a.caption, a.word)
-        add("raw", attention.patch_map(reading, places).flatten())
-        layers = [attention.patch_map(reading, places, layer=k).flatten() for k in range(len(divided))]
-        add("layers", torch.stack(layers))
-        add("rollout", attention.patch_map(reading, places, "rollout").flatten())
-        question = (vlm, picture, PROMPT)
-        add("true", occlusion.logps_without(*question, a.caption, a.word, hidden(a)))
-        add("stop", stopping(vlm, a))
-        if a.false is not None:
-            add("false", occlusion.logps_without(*question, a.untrue, a.false, hidden(a)))
-        if number < MAPS:
-            add("gradient", attention.word_map(*question, a.caption, a.word, "gradient").flatten())
-            add("occlusion", occlusion.occlusion_map(*question, a.caption, a.word, WINDOW).flatten())
+    for slot in batch:
+        answer = f"{slot.text} {slot.phrase}"
+        reading = attention.read(vlm, slot.scene.image(), PROMPT, answer)
+        last = len(reading.tokens) - 1
+        found = {kind: attention.patch_map(reading, [last], kind).flatten() for kind in MAPS[:2]}
+        found["shares"] = attention.shares(reading)[:, :, last].mean((0, 1))
+        if gradient:
+            found["gradient"] = attention.word_map(
+                vlm, slot.scene.image(), PROMPT, answer, slot.partner, "gradient"
+            ).flatten()
+        for name, values in found.items():
+            rows.setdefault(name, []).append(values.numpy())
     return {name: np.stack(values) for name, values in rows.items()}
 
 
-def on_object(maps: NDArray, batch: Sequence[Asked]) -> NDArray:
-    """Each map's share on its object's own patches, (scenes,). What is below 0 counts as 0."""
-    own = np.stack([a.own.flatten().numpy() for a in batch[: len(maps)]])
-    kept = maps.clip(0)
-    return (kept * own).sum(1) / kept.sum(1).clip(1e-12)
+def by_object(vlm: VLM, slot: Slot) -> dict[str, float]:
+    """What the word's log-odds lose with each object that can be made out."""
+    hidden = torch.stack([own_patches(slot.scene, name) for name in slot.objects])
+    values = decide(vlm, slot, slot.text, torch.cat([hidden[:1] & False, hidden]))[0, :, 1]
+    return dict(zip(slot.objects, (values[0] - values[1:]).tolist(), strict=True))
 
 
-def points_at(maps: NDArray, batch: Sequence[Asked]) -> NDArray:
-    """Whether the largest value of each map lies on its object, (scenes,)."""
-    return np.array([float(a.own.flatten()[row.argmax()]) for row, a in zip(maps, batch, strict=False)])
+def darkest(values: NDArray, slot: Slot) -> str:
+    """The object with the largest mean of a map, a patch."""
+    means = {name: float(values[own_patches(slot.scene, name).flatten().numpy()].mean()) for name in slot.objects}
+    return max(means, key=means.__getitem__)
 
 
-def agreement(maps: NDArray, occluded: NDArray) -> NDArray:
-    """Rank correlation of each map with its scene's occlusion map, (scenes,)."""
-    return np.array(
-        [
-            occlusion.rank_correlation(*map(torch.tensor, pair))
-            for pair in zip(maps[: len(occluded)], occluded, strict=True)
-        ]
-    )
-
-
-def losses(logps: NDArray) -> Arrays:
-    """What hiding takes from a word's log-probability, and how much more the object does than other patches."""
-    lost = {view: logps[:, 0] - logps[:, k] for k, view in enumerate(VIEWS[: logps.shape[1]]) if k}
-    return {"clear": logps[:, 0], **lost, "own - other": lost["own"] - lost["other"]}
-
-
-def stopping(vlm: VLM, a: Asked) -> Tensor:
-    """Probability of the end token where the caption is whole, where its last sentence is missing, and there with that sentence's
-    object taken out of the picture: (3,). Nan for the last two where the scene has one object."""
-    without = replace(a.scene, items=tuple(item for item in a.scene.items if item is not a.scene.salient[-1]))
-    early = "".join(re.findall(r"[^.]*\.", a.caption)[:-1])
-    views = [(a.caption, a.scene), (early, a.scene), (early, without)][: 3 if early else 1]
-    texts = [f"{models.chat(vlm, PROMPT)} {said}" for said, _ in views]
-    with torch.inference_mode():
-        logits = vlm.model(**models.encode(vlm, [scene.image() for _, scene in views], texts), logits_to_keep=1).logits[
-            :, -1
-        ]
-    probs = logits.softmax(-1)[:, vlm.processor.tokenizer.eos_token_id]
-    return torch.cat([probs, torch.full((3 - len(probs),), float("nan"))])
-
-
-def measures(found: dict[str, Any], batch: Sequence[Asked]) -> Arrays:
-    """One number a scene for everything that is compared between models."""
-    layers = range(found["shares"].shape[1])
-    rows: Arrays = {}
-    for what in ("shares", "everywhere", "end"):
-        for k, part in enumerate(attention.PARTS):
-            rows[f"{what}/{part}"] = found[what][..., k].mean(1)
-            rows |= {f"{what}/{part}/{layer}": found[what][:, layer, k] for layer in layers}
-    for kind in KINDS_OF_MAP:
-        rows[f"on/{kind}"] = on_object(found[kind], batch)
-        rows[f"points/{kind}"] = points_at(found[kind], batch)
-        rows[f"agreement/{kind}"] = agreement(found[kind], found["occlusion"])
-    rows |= {f"on/raw/{layer}": on_object(found["layers"][:, layer], batch) for layer in layers}
-    rows |= {f"agreement/raw/{layer}": agreement(found["layers"][:, layer], found["occlusion"]) for layer in layers}
-    rows["on/occlusion"], rows["points/occlusion"] = (f(found["occlusion"], batch) for f in (on_object, points_at))
-    whole, early, gone = found["stop"].T
-    rows |= {
-        "stop/whole": whole,
-        "stop/early": early[~np.isnan(early)],
-        "stop/early, object gone": gone[~np.isnan(gone)],
-    }
-    rows["stop/gone - early"] = rows["stop/early, object gone"] - rows["stop/early"]
-    for what in ("true", "false"):
-        rows |= {f"{what}/{name}": values for name, values in losses(found[what]).items()}
-    return rows
+def share_of(maps: NDArray, patches: Sequence[Tensor]) -> NDArray:
+    """Each map's share on its patches, (slots,)."""
+    on = np.stack([p.flatten().numpy() for p in patches])
+    return (maps * on).sum(1) / maps.sum(1)
 
 
 def blank_mind(vlm: VLM, seed: int = 0) -> VLM:
-    """The same eyes and words, but every layer of the language model drawn anew."""
+    """The same vision encoder and words, but every layer of the language model drawn anew."""
     model = copy.deepcopy(vlm.model)
     torch.manual_seed(seed)
     for layer in model.model.language_model.layers:
@@ -240,104 +245,213 @@ def blank_mind(vlm: VLM, seed: int = 0) -> VLM:
     return VLM("blank", model, vlm.processor)
 
 
-def controls(vlm: VLM, batch: Sequence[Asked], before: dict[str, Any]) -> dict[str, Any]:
-    """What must lose: even attention, the picture's centre, another scene's map, a shuffled map, a model that knows nothing."""
-    y, x = np.mgrid[:6, :6] - 2.5
-    centre = np.exp(-(x**2 + y**2) / (2 * 1.5**2)).flatten()
-    rng = np.random.default_rng(0)
-    n, blank = len(batch), blank_mind(vlm)
-    shuffled = {kind: rng.permuted(before[kind], axis=1) for kind in KINDS_OF_MAP}
-    maps = {"even": np.ones((n, 36)), "centre": np.tile(centre, (n, 1))}
-    maps |= {f"shuffled {kind}": values for kind, values in shuffled.items()}
-    maps |= {f"next scene's {kind}": np.roll(before[kind], -1, 0) for kind in KINDS_OF_MAP}
-    maps |= {f"{kind} of a blank mind": np.stack([_map(blank, a, kind) for a in batch[:MAPS]]) for kind in KINDS_OF_MAP}
-    maps["the object's own patches"] = np.stack([a.own.flatten().numpy() * 1.0 for a in batch])
-    table = {
-        name: {
-            "on": stats.mean(on_object(values, batch).tolist()),
-            "points": stats.mean(points_at(values, batch).tolist()) if name != "even" else None,
-            "agreement": stats.mean(agreement(values, before["occlusion"]).tolist()) if name != "even" else None,
+# --- what is said of the numbers -----------------------------------------------------------------------------------
+
+
+def estimate(values: NDArray) -> stats.Estimate:
+    """Mean over trainings (rows) and scenes (columns), with the interval over both; nan: not asked."""
+    values = np.atleast_2d(values)
+    there = np.isfinite(values).astype(float)
+    return stats.crossed_ratio(np.nan_to_num(values), there)
+
+
+def of_words(values: NDArray, batch: Sequence[Slot]) -> dict[str, NDArray]:
+    """The columns (the last axis but views and decisions) of each kind of word."""
+    kinds = np.array([slot.word for slot in batch])
+    return {word: values[:, kinds == word] for word in WORDS}
+
+
+def table(values: NDArray, batch: Sequence[Slot]) -> dict[str, Any]:
+    """Estimates of (trainings, slots, views, decisions): decision -> kind of word -> view."""
+    return {
+        what: {
+            word: {view: estimate(rows[:, :, v, k]) for v, view in enumerate(VIEWS[: values.shape[2]])}
+            for word, rows in of_words(values, batch).items()
         }
-        for name, values in maps.items()
+        for k, what in enumerate(ASKED)
     }
-    single = np.stack(
-        [
-            occlusion.occlusion_map(vlm, a.scene.image(), PROMPT, a.caption, a.word).flatten().numpy()
-            for a in batch[:MAPS]
-        ]
-    )
-    paper = np.concatenate(
-        [
-            occlusion.logps_without(
-                vlm, a.scene.image(), PROMPT, a.caption, a.word, a.own[None], a.scene.blank()
-            ).numpy()
-            for a in batch
-        ]
-    )
-    largest = {
-        "whole object, in the paper's colour": stats.mean((before["true"][:, 0] - paper).tolist()),
-        "single patch": stats.mean(single.max(1).tolist()),
-        "whole object, same scenes": stats.mean(losses(before["true"])["own"][:MAPS].tolist()),
-        "agreement of both windows": stats.mean(agreement(single, before["occlusion"]).tolist()),
+
+
+def beyond_line(after: NDArray, before: NDArray, batch: Sequence[Slot]) -> NDArray:
+    """What is left of (trainings, slots) after the one straight line in ``before`` (slots,) that fits best."""
+    line = [np.polyfit(before, row, 1) for row in after]
+    left = np.stack([row - np.polyval(fit, before) for row, fit in zip(after, line, strict=True)])
+    parts = of_words(left, batch)
+    return parts["false"] - parts["seen"]
+
+
+def changed(after: NDArray, before: NDArray, batch: Sequence[Slot]) -> dict[str, Any]:
+    """What a method changed, of decisions (trainings, slots, views, decisions) and those before (slots, views, decisions).
+
+    ``shift``: of the log-odds. ``dependence``: of what hiding costs. ``false - seen``: the shift of the false word less that of the
+    seen one, the same scenes and text, unhidden; ``beyond a line``: the same of what no straight line in the log-odds gives.
+    """
+    before = before[:, : after.shape[2]]
+    shift = after - before
+    kept = of_words(shift, batch)
+    return {
+        "shift": table(shift, batch),
+        "dependence": table(shift[:, :, :1] - shift, batch),
+        "false - seen": {
+            what: estimate(kept["false"][:, :, 0, k] - kept["seen"][:, :, 0, k]) for k, what in enumerate(ASKED)
+        },
+        "beyond a line": {
+            what: estimate(beyond_line(after[:, :, 0, k], before[:, 0, k], batch)) for k, what in enumerate(ASKED)
+        },
     }
-    return {"maps": table, "redundancy": largest}
 
 
-def _map(vlm: VLM, a: Asked, kind: Any) -> NDArray:
-    return attention.word_map(vlm, a.scene.image(), PROMPT, a.caption, a.word, kind).flatten().numpy()
+def shares_of(values: NDArray) -> dict[str, stats.Estimate]:
+    """Attention of (trainings, slots, parts) to picture, prompt and answer."""
+    return {part: estimate(values[:, :, k]) for k, part in enumerate(attention.PARTS)}
 
 
-def estimated(rows: Arrays) -> dict[str, Any]:
-    return {name: stats.mean(values.tolist()) for name, values in rows.items()}
+def maps_of(found: Arrays, batch: Sequence[Slot]) -> dict[str, Any]:
+    """Each map's share on the partner's patches (or the marks), and on the object named before: map -> place -> kind of word."""
+    masks = {"own": [slot.own() for slot in batch], "partner": [slot.hidden()[2] for slot in batch]}
+    kinds = [*MAPS, *(f"{kind} of a blank mind" for kind in MAPS[:2])]
+    maps = {kind: found[kind].clip(0) for kind in kinds} | {"even": np.ones_like(found["raw"])}
+    return {
+        kind: {
+            on: {word: estimate(rows) for word, rows in of_words(share_of(values, patches)[None], batch).items()}
+            for on, patches in masks.items()
+        }
+        for kind, values in maps.items()
+    }
 
 
-def verdict(change: stats.Estimate) -> str:
-    """By the interval of a paired difference."""
-    return "confirmed" if change.low > 0 else "reversed" if change.high < 0 else "not confirmed"
+def agreement(found: Arrays, batch: Sequence[Slot]) -> dict[str, Any]:
+    """How often a map is darkest on the object whose loss costs the word most; scenes with two objects or more.
+
+    Beside the maps: the largest object, an object at random, and a rule that needs no model: the word's own object where it is
+    seen, else the one named before.
+    """
+    hits: dict[str, list[float]] = {name: [] for name in (*MAPS, "largest", "random", "rule")}
+    words = []
+    for at, slot in enumerate(batch):
+        if len(slot.objects) < 2:
+            continue
+        most = slot.objects[int(np.nanargmax(found["lost"][at]))]
+        sizes = {name: int(own_patches(slot.scene, name).sum()) for name in slot.objects}
+        words.append(slot.word)
+        for kind in MAPS:
+            hits[kind].append(darkest(found[kind][at], slot) == most)
+        hits["largest"].append(max(sizes, key=sizes.__getitem__) == most)
+        hits["random"].append(1 / len(slot.objects))
+        hits["rule"].append((slot.partner if slot.word == "seen" else slot.seen) == most)
+    kinds = np.array(words)
+    return {
+        name: {word: stats.mean(np.array(row, dtype=float)[kinds == word].tolist()) for word in WORDS}
+        for name, row in hits.items()
+    }
+
+
+# --- the whole ---------------------------------------------------------------------------------------------------
+
+
+def adapters(study: Path) -> dict[str, list[Path]]:
+    """The study's adapters of each method, one a seed; says which are missing.
+
+    Raises ``FileNotFoundError`` if there is none at all, ``ValueError`` if a seed has several.
+    """
+    found: dict[str, list[Path]] = {}
+    for method in METHODS:
+        for seed in SEEDS:
+            runs = sorted(study.glob(f"{method}-{seed}-*/text/adapter/adapter_config.json"))
+            if len(runs) > 1:
+                raise ValueError(f"{method} {seed}: {', '.join(map(str, runs))}; leave the run that is meant.")
+            if runs:
+                found.setdefault(method, []).append(runs[0].parent)
+            else:
+                print(f"missing: {study}/{method}-{seed}-*/text/adapter", flush=True)
+    if not found:
+        raise FileNotFoundError(
+            f"There is no adapter in {study}; run povid study recipes/study.yaml, or name its folder."
+        )
+    return found
+
+
+def tuned(adapter: Path) -> VLM:
+    """The pocket model with an adapter, merged."""
+    base = models.load("pocket")
+    return replace(base, model=weights.merged(weights.add_adapter(base.model, adapter)))
+
+
+def read_by(adapter: Path, batch: Sequence[Slot], keep: Path | None) -> Arrays:
+    """Decisions and shares of one tuned model. ``keep``: a folder for them; what lies there is not measured again."""
+    path = keep and keep / f"{len(batch)}-{adapter.parts[-3]}.npz"
+    if path and path.is_file():
+        return dict(np.load(path))
+    model = tuned(adapter)
+    found = {"decisions": decisions(model, batch)[0], "shares": looks(model, batch)["shares"]}
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **found)
+    print(adapter.parts[-3], flush=True)
+    return found
+
+
+def of_base(vlm: VLM, batch: Sequence[Slot], keep: Path | None) -> Arrays:
+    """All that is measured of the model before tuning; ``keep`` as for ``read_by``."""
+    path = keep and keep / f"{len(batch)}-base.npz"
+    if path and path.is_file():
+        return dict(np.load(path))
+    blank = looks(blank_mind(vlm), batch)
+    found = looks(vlm, batch, gradient=True) | {f"{kind} of a blank mind": blank[kind] for kind in MAPS[:2]}
+    found["decisions"], found["constant"] = decisions(vlm, batch, texts=True)
+    lost = [by_object(vlm, slot) for slot in batch]
+    most = max(map(len, lost))
+    found["lost"] = np.array([[*row.values(), *[np.nan] * (most - len(row))] for row in lost])
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **found)
+    print("before", flush=True)
+    return found
+
+
+def measured(
+    vlm: VLM, batch: Sequence[Slot], found: Mapping[str, Sequence[Path]], keep: Path | None = None
+) -> dict[str, Any]:
+    """All of the result."""
+    base = of_base(vlm, batch, keep)
+    before = base["decisions"]
+    data: dict[str, Any] = {
+        "slots": len(batch) // len(WORDS),
+        "hidden": {
+            view: {w: int(np.isfinite(rows[0, :, v, 0]).sum()) for w, rows in of_words(before[None], batch).items()}
+            for v, view in enumerate(VIEWS)
+        },
+        "before": table(before[None], batch),
+        "lost": table((before[:, :1] - before)[None], batch),
+        "maps": maps_of(base, batch),
+        "agreement": agreement(base, batch),
+        "shares": {"before": shares_of(base["shares"][None])},
+        "change": {"constant": changed(base["constant"][None], before, batch)},
+        "seeds": {},
+    }
+    for method, folders in found.items():
+        read = [read_by(folder, batch, keep) for folder in folders]
+        data["change"][method] = changed(np.stack([one["decisions"] for one in read]), before, batch)
+        data["shares"][method] = shares_of(100 * np.stack([one["shares"] - base["shares"] for one in read]))
+        data["seeds"][method] = len(folders)
+    return data
 
 
 def main() -> None:
+    reader = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    reader.add_argument("--study", type=Path, default=Path("runs/study"), help="the study's folder")
+    reader.add_argument("--slots", type=int, default=50, help="of each kind of word")
+    reader.add_argument("--keep", type=Path, help="a folder for what is read; empty it after a change of this script")
+    given = reader.parse_args()
     start = time.time()
     torch.set_num_threads(1)
-    batch = asked(held_out("typical", SCENES))
-    vlm = models.load(BEFORE)
-    found = measure(vlm, batch)
-    before = measures(found, batch)
-    print("before", round(time.time() - start), flush=True)
-    data: dict[str, Any] = {
-        "scenes": len(batch),
-        "maps": MAPS,
-        "false": sum(a.false is not None for a in batch),
-        "before": estimated(before),
-        "heads": {"before": found["heads"].mean(0).tolist()},
-        "controls": controls(vlm, batch, found),
-        "after": {},
-        "change": {},
-        "verdict": {},
+    found = adapters(given.study)
+    data = measured(models.load("pocket"), asked(given.slots), found, given.keep)
+    config = {
+        "slots": given.slots,
+        "constant": CONSTANT,
+        "adapters": {method: [folder.parts[-3] for folder in folders] for method, folders in found.items()},
     }
-    print("controls", round(time.time() - start), flush=True)
-    for method, folders in AFTER.items():
-        seeds = []
-        for folder in folders:
-            after = measure(models.load(folder), batch)
-            seeds.append(measures(after, batch))
-            data["heads"].setdefault(method, []).append((after["heads"] - found["heads"]).mean(0).tolist())
-            print(folder, round(time.time() - start), flush=True)
-        mean = {name: np.mean([rows[name] for rows in seeds], 0) for name in before}
-        change = {name: stats.mean((mean[name] - before[name]).tolist()) for name in before}
-        data["after"][method] = estimated(mean)
-        data["change"][method] = {
-            "seeds": [estimated({name: rows[name] - before[name] for name in before}) for rows in seeds],
-            "mean": change,
-        }
-        data["verdict"][method] = {
-            "attention of object words moves to the image": verdict(change["shares/image"]),
-            "attention of all words moves to the image": verdict(change["everywhere/image"]),
-            "where the caption is whole, attention moves to the image": verdict(change["end/image"]),
-            "true words depend more on their object": verdict(change["true/own - other"]),
-            "maps agree better with occlusion": {kind: verdict(change[f"agreement/{kind}"]) for kind in KINDS_OF_MAP},
-        }
-    config = {"scenes": SCENES, "maps": MAPS, "window": WINDOW, "before": BEFORE, "after": AFTER}
     print(results.save("attention", data, config, time.time() - start, code=[__file__]))
 
 

@@ -91,6 +91,20 @@ def occlusion_map(
     return (lost[:, None, None] * covers).sum(0) / covers.sum(0)
 
 
+def log_odds(logps: Tensor) -> Tensor:
+    """log p - log(1 - p) of log-probabilities: float64 of the same shape, at most 16.1, where float32 tells no more.
+
+    A constant added to a word's logit adds that constant to its log-odds, whatever its probability; to the probability it adds most
+    where that is near one half. Raises ``ValueError`` for values above 0.
+    """
+    if bool((logps > 0).any()):
+        raise ValueError(
+            "log_odds: a value lies above 0, so it is no log-probability; give logarithms of probabilities."
+        )
+    logps = logps.double().clamp(max=-1e-7)
+    return logps - torch.log(-torch.expm1(logps))
+
+
 def rank_correlation(one: Tensor, other: Tensor) -> float:
     """Spearman's correlation of two maps over the same patches.
 

@@ -1,10 +1,12 @@
-"""Exercises of chapter 10: rows of attention, rollout, and other patches to hide."""
+"""Exercises of chapter 10: rows of attention, rollout, other patches to hide, and a change that is no constant."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from povid_lib.course.exercises import Catalogue, Check, Function
@@ -47,6 +49,24 @@ def check_others(others: Function) -> None:
     assert int(torch.stack(draws).any(0).sum()) == 32, "every other patch must have its chance"
 
 
+def check_more_dependent(more_dependent: Function) -> None:
+    """``more_dependent(before, after)``: how much more hiding costs after tuning, in log-odds, averaged over scenes."""
+    before = np.array([[0.5, 0.2], [0.9, 0.6], [0.3, 0.01], [0.8, 0.75]])
+    planted = _shifted(before, 1.5)
+    got = float(more_dependent(before.copy(), planted))
+    of_means = float(_of_means(before, planted))
+    assert not np.isclose(got, _in_probability(before, planted)), (
+        "a constant of 1.5 on every logit seems to change what hiding costs: these are probabilities; take log-odds"
+    )
+    assert not np.isclose(got, of_means), "log-odds of each scene first, then the mean; not of the mean probabilities"
+    assert np.isclose(got, 0), f"a constant of 1.5 on every logit changes nothing of what hiding costs, not {got:.3f}"
+    clear_only = before.copy()
+    clear_only[:, 0] = _shifted(before[:, 0], 0.75)
+    got = float(more_dependent(before.copy(), clear_only))
+    assert not np.isclose(got, -0.75), "what hiding costs is clear less hidden; the sign is turned round"
+    assert np.isclose(got, 0.75), f"0.75 more log-odds where nothing is hidden: hiding costs 0.75 more, not {got:.3f}"
+
+
 def rows_of(first: int, n: int) -> list[int]:
     return list(range(first - 1, first - 1 + n))
 
@@ -58,6 +78,24 @@ def rollout(layers: Sequence[Tensor]) -> Tensor:
 def others(own: Tensor, generator: torch.Generator) -> Tensor:
     chance = torch.rand(own.numel(), generator=generator) - 2 * own.flatten().float()
     return _drawn(chance.topk(int(own.sum())).indices, own)
+
+
+def more_dependent(before: NDArray, after: NDArray) -> float:
+    cost = [np.log(p / (1 - p)) @ [1, -1] for p in (before, after)]
+    return float((cost[1] - cost[0]).mean())
+
+
+def _shifted(p: NDArray, constant: float) -> NDArray:
+    """Probabilities with a constant added to their log-odds."""
+    return 1 / (1 + (1 - p) / p * np.exp(-constant))
+
+
+def _in_probability(before: NDArray, after: NDArray) -> float:
+    return float(((after - before) @ [1, -1]).mean())
+
+
+def _of_means(before: NDArray, after: NDArray) -> float:
+    return more_dependent(before.mean(0, keepdims=True), after.mean(0, keepdims=True))
 
 
 def _anywhere(own: Tensor, generator: torch.Generator) -> Tensor:
@@ -82,7 +120,12 @@ def _rolled(mix: Callable[[Tensor], Tensor]) -> Callable[[Sequence[Tensor]], Ten
     return rolled
 
 
-RIGHT: dict[Check, Function] = {check_rows_of: rows_of, check_rollout: rollout, check_others: others}
+RIGHT: dict[Check, Function] = {
+    check_rows_of: rows_of,
+    check_rollout: rollout,
+    check_others: others,
+    check_more_dependent: more_dependent,
+}
 WRONG: dict[Check, Catalogue] = {
     check_rows_of: [
         ("which place has predicted it", lambda first, n: list(range(first, first + n))),
@@ -104,5 +147,13 @@ WRONG: dict[Check, Catalogue] = {
         ("none of the object's own", _anywhere),
         ("return bools", lambda own, generator: others(own, generator).float()),
         ("returns nothing", lambda own, generator: None),
+    ],
+    check_more_dependent: [
+        ("take log-odds", _in_probability),
+        ("log-odds of each scene first", _of_means),
+        ("the sign is turned round", lambda before, after: -more_dependent(before, after)),
+        ("changes nothing", lambda before, after: float((np.log(after[:, 0] / (1 - after[:, 0]))).mean())),
+        ("changes nothing", lambda before, after: more_dependent(before * 0 + 0.5, after)),
+        ("returns nothing", lambda before, after: None),
     ],
 }

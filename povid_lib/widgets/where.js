@@ -46,7 +46,7 @@ function render({ model, el }) {
 
   function words() {
     wordSelect.replaceChildren(...scenes[at].words.map((w, i) =>
-      element("option", { value: i }, w.true ? w.word : `${w.word} (false; in the place of the ${w.name})`)));
+      element("option", { value: i }, w.true ? w.word : `${w.word} (false; marked: the ${w.name})`)));
   }
 
   function values(of) {
@@ -54,6 +54,7 @@ function render({ model, el }) {
     return Array.from(atob(text), (c) => c.charCodeAt(0) / 255 * largest);
   }
 
+  const odds = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
   const percent = (share) => share === null ? "none" : `${(100 * share).toFixed(1)}%`;
 
   function draw() {
@@ -79,9 +80,9 @@ function render({ model, el }) {
     table.replaceChildren(
       row(`attention to the picture, ${/^layer/.test(kind) ? kind : "mean of layers"}`, (m) => percent(m.share[layer])),
       row(`of the map, on the ${asked.name} (${percent(area)} of the area)`, (m) => percent(m.on[kind])),
-      row(`probability of "${asked.word}"`, (m) => percent(m.probs[0])),
-      row(`the same, ${asked.name} hidden`, (m) => percent(m.probs[1])),
-      row("the same, all hidden", (m) => percent(m.probs[2])));
+      row(`log-odds of "${asked.word}"`, (m) => odds(m.odds[0])),
+      row(`the same, ${asked.name} hidden`, (m) => odds(m.odds[1])),
+      row("the same, all hidden", (m) => odds(m.odds[2])));
     status.textContent = `${label}: largest at ${place} (${size}), ${asked.own[most] ? "on" : "not on"} the ${asked.name}. ` +
       `Darker is more; dashed: patches of the ${asked.name}.`;
   }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,7 @@ from povid_lib.world.scenes import Scene
 
 @dataclass(frozen=True)
 class WordInAnswer:
-    """One word to look for: the answer that it stands in, and the object of the scene whose place is meant."""
+    """One word to look for: the answer that it stands in, and the object of the scene whose patches are marked and hidden."""
 
     answer: str
     word: str
@@ -43,7 +42,7 @@ def where_spec(
     models: Mapping[str, VLM], scenes: Sequence[Scene], words: Sequence[Sequence[WordInAnswer]]
 ) -> dict[str, Any]:
     """For each scene, word and model: every map as 8-bit numbers with the value of 255 (see ``quantised``), the picture's share of
-    attention in each layer, and the word's probability with the picture, without its object, and with none of it.
+    attention in each layer, and the word's log-odds with the picture, without the object ``name``, and with none of it.
 
     ``words``: for each scene, what to look for. Maps: raw by layer, their mean, rollout, gradient, occlusion by squares of
     two by two patches, in nats and without what is below 0. Raises ``ValueError`` if scenes and words differ in number.
@@ -62,7 +61,7 @@ def where_spec(
                     "word": a.word,
                     "answer": a.answer,
                     "name": a.name,
-                    "true": mentioned(a.word) == [a.name],
+                    "true": set(mentioned(a.word)) <= set(scene.names),
                     "own": own.flatten().int().tolist(),
                     "models": {label: _views(vlm, scene, a, own) for label, vlm in models.items()},
                 }
@@ -83,13 +82,13 @@ def _views(vlm: VLM, scene: Scene, a: WordInAnswer, own: Tensor) -> dict[str, An
         "occlusion": occlusion.occlusion_map(vlm, picture, PROMPT, a.answer, a.word, window=2).clamp(min=0),
     }
     hidden = torch.stack([torch.zeros_like(own), own, torch.ones_like(own)])
-    logps = occlusion.logps_without(vlm, picture, PROMPT, a.answer, a.word, hidden).tolist()
+    logps = occlusion.logps_without(vlm, picture, PROMPT, a.answer, a.word, hidden)
     seen = attention.shares(reading)[:, :, places, 0].mean((1, 2))
     return {
         "maps": {name: quantised(values) for name, values in maps.items()},
         "share": [round(float(v), 4) for v in (*seen, seen.mean())],
         "on": {name: round(occlusion.share_on(m, own), 4) if float(m.sum()) else None for name, m in maps.items()},
-        "probs": [round(math.exp(logp), 4) for logp in logps],
+        "odds": [round(value, 3) for value in occlusion.log_odds(logps).tolist()],
     }
 
 

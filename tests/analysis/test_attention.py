@@ -346,3 +346,15 @@ def test_an_occluded_patch_has_the_pictures_mean_colour(vlm, monkeypatch):
 
 def stop():
     raise KeyboardInterrupt
+
+
+def test_a_constant_on_a_logit_moves_the_log_odds_by_itself():
+    logits = torch.tensor([[0.3, -1.2, 2.0], [4.0, 0.1, -3.0]], dtype=torch.float64)
+    moved = logits.clone()
+    moved[:, 1] += 0.7
+    shift = occlusion.log_odds(moved.log_softmax(-1)) - occlusion.log_odds(logits.log_softmax(-1))
+    assert torch.allclose(shift[:, 1], torch.full((2,), 0.7, dtype=torch.float64), atol=1e-9)
+    assert float(occlusion.log_odds(torch.tensor(0.5).log())) == pytest.approx(0, abs=1e-6)
+    assert float(occlusion.log_odds(torch.tensor(0.0))) == pytest.approx(16.12, abs=0.01)
+    with pytest.raises(ValueError, match="above 0"):
+        occlusion.log_odds(torch.tensor([0.1]))

@@ -31,9 +31,8 @@ def test_where_spec_holds_the_maps_in_eight_bits_and_what_the_word_depends_on(vl
         assert np.abs(got - want.flatten().numpy()).max() <= largest / 500
     own = own_patches(scene, name)
     hidden = torch.stack([own & False, own, own | True])
-    assert view["probs"] == pytest.approx(
-        occlusion.logps_without(vlm, scene.image(), PROMPT, caption, name, hidden).exp(), abs=1e-3
-    )
+    logps = occlusion.logps_without(vlm, scene.image(), PROMPT, caption, name, hidden)
+    assert view["odds"] == pytest.approx(occlusion.log_odds(logps).tolist(), abs=1e-3)
     assert view["share"][4] == pytest.approx(sum(view["share"][:4]) / 4, abs=1e-3)
     assert (true["true"], false["true"]) == (True, False)
     assert set(view["maps"]) == {
