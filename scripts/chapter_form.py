@@ -18,7 +18,6 @@ from typing import Any
 
 Cell = dict[str, Any]
 NOT_YET = {  # chapters still in the old form, which have no student's edition; one that is rewritten leaves this list
-    "09_does_it_work",
     "13_try_your_own",  # a page to work on, not a chapter: it has no quiz and no summary sheet
 }
 PURPOSES = ("exercise", "hint", "solution", "guard", "quiz")
