@@ -37,6 +37,7 @@ from povid_lib.data.true_answers import Truth
 from povid_lib.files.settings import SettingsError
 from povid_lib.remote import client, ledger, server
 from povid_lib.training import dispreference
+from povid_lib.world.scenes import sample_scene
 from tests.support.rewriting import CONFIG, REASONED, SECRET
 
 MODULES = (
@@ -537,7 +538,7 @@ CASES = [
     given(next_word.without_cause, "full scene",
         (next_word.Dilemma(SimpleNamespace(names=next_word.NAMES), "", "", next_word.NAMES[0]),),
         "without_cause: | every pair of the context | take another scene"),
-    given(token_changes.sort_of, "no caption of this world", (None, ["Quo", "vadis"], 1, "a"),
+    given(token_changes.sort_of, "no caption of this world", (sample_scene(0), ["Quo", "vadis"], 1, "a"),
         "sort_of: 'vadis' after 'Quo' | is in no caption | of the pocket world"),
     given(token_changes.sorts, "caption missing", (None, [0], [], None), "sorts: | 1 scenes and 0 captions | as many of each"),
     given(token_changes.sorts, "tokens", (None, [0], [""], None, None, 1, "third"),
@@ -725,6 +726,8 @@ CASES += [
     looking(occlusion.logps_without, "fill", (*CUP, "cup", PATCHES, "white"), "fill | is of type str | give a PIL picture"),
     *(looking(occlusion.occlusion_map, f"window {window}", (*CUP, "cup", window),
         f"occlusion_map: window | is {window} | give a whole number of patches, from 1 to 6") for window in (0, 7, 1.5)),
+    given(occlusion.log_odds, "no log-probability", (torch.tensor([0.1]),),
+        "log_odds: a value lies above 0 | is no log-probability | give logarithms of probabilities"),
     given(occlusion.rank_correlation, "sizes", (torch.rand(3, 3), torch.rand(2, 2)), "maps | differ | give two of one picture"),
     given(occlusion.rank_correlation, "even", (torch.rand(3, 3), torch.ones(3, 3)),
         "a map | has one value everywhere | give one that varies"),

@@ -56,5 +56,5 @@ def test_the_grid_gives_every_method_the_same_rates():
         for phase in (method.text, method.both):
             if phase is not None:
                 rates.setdefault(method.group, []).append(phase["learning_rate"])
-    assert len(rates) == 15
+    assert len(rates) == 10
     assert {tuple(found) for found in rates.values()} == {(1.5e-4, 3e-4, 6e-4, 1.2e-3)}
