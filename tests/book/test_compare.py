@@ -32,12 +32,12 @@ def test_measures_are_ordered_best_first(open_page):
 def test_differences_are_to_the_chosen_method(open_page):
     page = open_page(PAGE)
     page.wait_for_selector(".compare tbody tr")
-    page.get_by_label("Against").select_option(label="SFT on the truth")
+    page.get_by_label("Against").select_option(label="SFT")
     names, values = rows(page)
-    reference = values[names.index("SFT on the truth")]
+    reference = values[names.index("SFT")]
     shown = page.locator(".compare tbody td:nth-child(4)").all_inner_texts()
     for name, value, text in zip(names, values, shown, strict=True):
-        if name == "SFT on the truth":
+        if name == "SFT":
             assert text == ""
         else:
             assert abs(float(text.replace("\u2212", "-")) - (value - reference)) < 0.002
