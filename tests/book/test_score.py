@@ -47,7 +47,8 @@ def test_numbers_equal_the_librarys(score, button):
     rows = captions(score)
     assert len(rows) == 5
     assert {frozenset(names) for names, _ in rows} <= {frozenset(s.names) for s in held_out("typical", 100)}
-    assert shown(score) == expected(rows)
+    for told, wanted in zip(shown(score), expected(rows), strict=True):  # Python and the browser round a tie apart
+        assert told == wanted or abs(float(told) - float(wanted)) < 0.0011
 
 
 def test_editing_and_what_the_scorer_knows(score):

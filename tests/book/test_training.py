@@ -38,7 +38,7 @@ def test_the_slider_reads_the_log_and_both_panels_follow(open_page):
     assert all("Step 2: loss 0.693" in text for text in texts)
     page.keyboard.press("End")
     texts = page.locator(".curves-panel [role=status]").all_inner_texts()
-    assert all(re.match(r"Step 80: loss 0\.6\d\d", text) for text in texts)
+    assert all(re.match(r"Step 80: loss 0\.[56]\d\d", text) for text in texts)
     label = page.locator(".curves-panel svg").nth(1).get_attribute("aria-label")
     assert "random labels" in label
     assert page.errors == []
