@@ -265,7 +265,7 @@ DAMAGE = {
     "offsets the wrong way": (changed(EMBED, data_offsets=[100, 0]), "does not fit its place"),
     "offsets that are no numbers": (changed(EMBED, data_offsets=["0", None]), "does not fit its place"),
     "a shape of nothing": (changed(EMBED, shape=[0, 192]), "does not fit its place"),
-    "a shape with other sides": (changed(EMBED, shape=[192, 828]), "is 192 x 828 and not 828 x 192"),
+    "a shape with other sides": (changed(EMBED, shape=[192, 827]), "is 192 x 827 and not 827 x 192"),
     "scales of another tensor": (changed(f"{EMBED}.scale", shape=[192], data_offsets=[0, 768]), "its scales do not fit"),
     "a number that is none": (not_a_number, "not finite"),
 }  # fmt: skip

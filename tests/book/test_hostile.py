@@ -32,7 +32,7 @@ class Where(SpecWidget):
 
 def where_spec(words):
     flat = [1.0, base64.b64encode(bytes(range(36))).decode()]
-    view = {"maps": {"all layers": flat}, "share": [0.5], "on": {"all layers": 0.1}, "probs": [0.5, 0.4, 0.3]}
+    view = {"maps": {"all layers": flat}, "share": [0.5], "on": {"all layers": 0.1}, "odds": [0.5, -0.4, -1.3]}
     rows = [
         {"word": w, "answer": f"Here is {w}, then.", "name": w, "true": True, "own": [0] * 36, "models": {"one": view}}
         for w in words
