@@ -50,7 +50,7 @@ MODULES = (
 TOTAL = {
     "records of what was found": "Audit Dilemma DryRun Opened Request Ledger NextWords Reading Row Sorted Window",
     "take any text, number, row, scene or data set": "is_ours prepare_rows name_of reasoned request_of settled differences word_distance numbered kinds_for dollars hash_of words contents",
-    "take nothing, or records that were checked when they were made": "betas alpha_bars pair_of dilemmas is_left "
+    "take nothing, or records that were checked when they were made": "betas alpha_bars pair_of about dilemmas is_left "
     "most_dollars new_event outcome reject append_reject eager shares",
     "give the faults back": "fault turn_faults verify text_faults text_fault word_faults half_character",
     "is checked with its picture, by `prepare`": "Truth",

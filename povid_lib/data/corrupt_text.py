@@ -109,18 +109,24 @@ def pair_of(scene: Scene, config: Offline = Offline()) -> Pair | None:
         for _ in range(_TRIES):
             found = _reasoning(scene, rng) if kind == "reasoning" else _caption(scene, str(kind), config, rng)
             if found is not None:
-                prompt, chosen, rejected, changes = found
-                image = images.name_of(scene)
-                return Pair(
-                    id=f"{image.removeprefix('scene:').replace('/', '-')}-{config.difficulty}-{config.seed}",
-                    image=image,
-                    prompt=prompt,
-                    chosen=chosen,
-                    rejected=rejected,
-                    changes=changes,
-                    provenance=Provenance("truth", VERSION, datetime.now(UTC).isoformat(timespec="seconds")),
-                )
+                return about(scene, *found, VERSION, f"{config.difficulty}-{config.seed}")
     return None
+
+
+def about(
+    scene: Scene, prompt: str, chosen: str, rejected: str, changes: tuple[Change, ...], version: str, made: str
+) -> Pair:
+    """A pair that was written from a scene's truth. ``version``: of what wrote it. ``made``: how, the end of the pair's id."""
+    image = images.name_of(scene)
+    return Pair(
+        id=f"{image.removeprefix('scene:').replace('/', '-')}-{made}",
+        image=image,
+        prompt=prompt,
+        chosen=chosen,
+        rejected=rejected,
+        changes=changes,
+        provenance=Provenance("truth", version, datetime.now(UTC).isoformat(timespec="seconds")),
+    )
 
 
 Found = tuple[str, str, str, tuple[Change, ...]]  # prompt, chosen, rejected, changes

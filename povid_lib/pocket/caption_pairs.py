@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import numpy as np
 
-from povid_lib.data import corrupt_text, images
-from povid_lib.data.pairs import Change, Pair, Provenance, differences
+from povid_lib.data import corrupt_text
+from povid_lib.data.pairs import Change, Pair, differences
 from povid_lib.pocket.config import CaptionPairs, PocketConfig
 from povid_lib.pocket.lessons import lesson
 from povid_lib.world import worlds
@@ -71,16 +70,9 @@ def pair_of(scene: Scene, prompt: str, text: str, config: CaptionPairs) -> Pair 
     if wrong is None:
         return None
     rejected = " ".join(wrong)
-    image = images.name_of(scene)
-    return Pair(
-        id=f"{image.removeprefix('scene:').replace('/', '-')}-{config.truth}-{config.corruption}-{config.seed}",
-        image=image,
-        prompt=prompt,
-        chosen=text,
-        rejected=rejected,
-        changes=tuple(Change("object", a, b) for a, b in differences(text, rejected)),
-        provenance=Provenance("truth", VERSION, datetime.now(UTC).isoformat(timespec="seconds")),
-    )
+    changes = tuple(Change("object", a, b) for a, b in differences(text, rejected))
+    made = f"{config.truth}-{config.corruption}-{config.seed}"
+    return corrupt_text.about(scene, prompt, text, rejected, changes, VERSION, made)
 
 
 def _companions(scene: Scene, sentences: list[str]) -> list[int]:
