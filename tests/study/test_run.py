@@ -29,7 +29,7 @@ PHASE = {**training.SETTINGS, "max_steps": 2}
 GROUPS = {
     "main": {
         "seeds": 2,
-        "methods": {"base": {"seeds": 1}, "contrast": {"decode": "contrast", "seeds": 1}, "both": {"text": {}}},
+        "methods": {"base": {"seeds": 1}, "contrast": {"decode": "contrast", "seeds": 1}, "two_to_one": {"text": {}}},
     },
     "controls": {"seeds": 1, "methods": {"shuffled": {"data": "relabelled", "noise": 0.5, "text": {}}}},
 }
@@ -42,7 +42,7 @@ def small(vlm, tmp_path_factory) -> Study:
     training.tiny(vlm.processor).save_pretrained(folder / "model")
     vlm.processor.save_pretrained(folder / "model")
     study = Study(
-        str(folder / "runs"), GROUPS, str(folder / "model"), 6, {"n": 8}, PHASE, [["shuffled", "both"]], edition="first"
+        str(folder / "runs"), GROUPS, str(folder / "model"), 6, {"n": 8}, PHASE, [["shuffled", "two_to_one"]], edition="first"
     )
     assert run.run(study) == 5
     return study
@@ -64,7 +64,7 @@ def small_folder(study):
 
 
 def test_a_run_that_is_missing_is_made_again_and_alike(small):
-    path = small.measured(of(small, "both"), 1)
+    path = small.measured(of(small, "two_to_one"), 1)
     before = json.loads(path.read_text())
     path.unlink()
     assert run.run(small, part=(0, 2)) + run.run(small, part=(1, 2)) == 1
@@ -73,7 +73,7 @@ def test_a_run_that_is_missing_is_made_again_and_alike(small):
 
 def test_runs_on_the_same_pairs_share_a_reference(small):
     """Whatever the learning rate and the loss; other pairs, another seed or another noise have their own."""
-    text = of(small, "both")
+    text = of(small, "two_to_one")
     folder = small.reference(text, 0)
     assert small.recipe(text, 0).phase("text").cache_dir == str(folder)
     assert folder == small.reference(replace(text, name="other", text={"learning_rate": 1e-5, "objective": "dpo"}), 0)
@@ -108,7 +108,7 @@ def test_a_reference_is_read_once_and_goes_with_the_last_run_that_needs_it(small
 
 
 def test_keys_follow_settings_weights_and_code(small, monkeypatch):
-    text = of(small, "both")
+    text = of(small, "two_to_one")
     key = {what: small.key(text, 0, what) for what in ("train", "measure")}
     assert small.key(replace(text, name="other", group="other", seeds=9), 0, "train") == key["train"]
     assert small.key(text, 1, "train") != key["train"]
@@ -130,22 +130,22 @@ def test_the_report(small, tmp_path, monkeypatch):
     monkeypatch.setattr(results, "save", lambda name, data, *rest, code: saved.update(data, code=code))
     saved: dict = {}
     shown = report.report(small, "x")
-    assert [line.split()[0] for line in shown.splitlines()] == ["method", "base", "contrast", "both", "shuffled"]
+    assert [line.split()[0] for line in shown.splitlines()] == ["method", "base", "contrast", "two_to_one", "shuffled"]
     assert saved["code"] == [run.run_one, report.report]
-    text = saved["methods"]["both"]
+    text = saved["methods"]["two_to_one"]
     assert text["seeds"] == len(text["typical"]["chair_s"]["seeds"]) == 2
     assert text["typical"]["words"]["value"] == pytest.approx(np.mean(text["typical"]["words"]["seeds"]))
     assert text["training"][0]["text"]["steps"] == 2
     assert [about["pairs"] for about in text["pairs"]] == [8, 8]
     assert text["pairs"][0]["chosen_shorter"] == 0
-    assert saved["tests"]["base"].keys() == {"contrast", "both", "shuffled"}
-    assert saved["tests"]["contrast"].keys() == {"both"}
-    asked = saved["tests"]["shuffled"]["both"]["typical"]["words"]
+    assert saved["tests"]["base"].keys() == {"contrast", "two_to_one", "shuffled"}
+    assert saved["tests"]["contrast"].keys() == {"two_to_one"}
+    asked = saved["tests"]["shuffled"]["two_to_one"]["typical"]["words"]
     rows = saved["methods"]
     assert asked["value"] == pytest.approx(
-        rows["both"]["typical"]["words"]["value"] - rows["shuffled"]["typical"]["words"]["value"]
+        rows["two_to_one"]["typical"]["words"]["value"] - rows["shuffled"]["typical"]["words"]["value"]
     )
-    found = saved["tests"]["base"]["both"]["typical"]["words"]
+    found = saved["tests"]["base"]["two_to_one"]["typical"]["words"]
     assert found["value"] == pytest.approx(
         text["typical"]["words"]["value"] - saved["methods"]["base"]["typical"]["words"]["value"]
     )
@@ -162,10 +162,10 @@ def test_a_report_names_what_is_missing(small):
 
 def test_declared_tests_are_corrected_among_themselves_only(small):
     runs = {m.name: [json.loads(small.measured(m, s).read_text()) for s in range(m.seeds)] for m in small.methods}
-    declared = [["shuffled", "both", "typical", "words"], ["base", "both", "counter_typical", "chair_s"]]
+    declared = [["shuffled", "two_to_one", "typical", "words"], ["base", "two_to_one", "counter_typical", "chair_s"]]
     found = report.primary(small.methods, runs, declared)
     alone = stats.crossed_compare(
-        report.sums(runs["shuffled"], "typical", "words"), report.sums(runs["both"], "typical", "words")
+        report.sums(runs["shuffled"], "typical", "words"), report.sums(runs["two_to_one"], "typical", "words")
     )
     assert [found[0][key] for key in ("value", "low", "high", "p")] == [*astuple(alone.difference)[:3], alone.p_value]
     assert sorted(t["p_holm"] for t in found) == pytest.approx(
@@ -279,7 +279,7 @@ def test_all_shipped_recipes_and_studies_are_sound_though_no_model_is_there(no_m
         else:
             assert command == "accelerate launch", file
     assert len(found["povid train"]) >= 3
-    assert found["povid study"] == ["first_world", "grid", "study"]
+    assert found["povid study"] == ["first_world", "grid", "grid_more", "study", "study_more"]
 
 
 def test_the_shipped_study_is_sound_and_at_equal_budget():
@@ -376,7 +376,7 @@ def test_swapped_and_blanked_take_the_picture_away(truth, tmp_path):
 
 def test_too_few_errors_are_refused(vlm, small, monkeypatch):
     monkeypatch.setattr(pair_variants, "corrected", lambda *_: [])
-    method = replace(of(small, "both"), data="corrected", offline={"n": 4})
+    method = replace(of(small, "two_to_one"), data="corrected", offline={"n": 4})
     with pytest.raises(ValueError, match="6 prompts gave 0 pairs, 4 are wanted"):
         run.rows(small, method, 0, vlm, None)
 

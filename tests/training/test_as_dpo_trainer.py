@@ -305,9 +305,8 @@ class TestSame:
         theirs, ours = (trainer.state.log_history for trainer in both[:2])
         assert_same_log(theirs, ours)
         assert len([entry for entry in ours if "rewards/margins" in entry]) == 4
-        assert any(abs(entry["rewards/margins"]) > 0.1 for entry in ours if "rewards/margins" in entry), (
-            "nothing was learnt"
-        )
+        margins = [abs(entry["rewards/margins"]) for entry in ours if "rewards/margins" in entry]
+        assert max(margins) > 5000 * LOGGED["rewards/margins"], "too little was learnt for a difference to show"
         assert_same_adapters(both.theirs.model, both.ours.model)
 
     def test_callbacks_meet_the_same_events(self, both):
