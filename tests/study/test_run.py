@@ -42,7 +42,14 @@ def small(vlm, tmp_path_factory) -> Study:
     training.tiny(vlm.processor).save_pretrained(folder / "model")
     vlm.processor.save_pretrained(folder / "model")
     study = Study(
-        str(folder / "runs"), GROUPS, str(folder / "model"), 6, {"n": 8}, PHASE, [["shuffled", "two_to_one"]], edition="first"
+        str(folder / "runs"),
+        GROUPS,
+        str(folder / "model"),
+        6,
+        {"n": 8},
+        PHASE,
+        [["shuffled", "two_to_one"]],
+        edition="first",
     )
     assert run.run(study) == 5
     return study
