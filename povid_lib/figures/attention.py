@@ -1,8 +1,8 @@
-"""Where a model looks: maps over a picture, shares by layer and head, and what changes with them."""
+"""Where a model looks: maps over a picture, and shares by layer and head."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from povid_lib.figures.style import BLUE, LOOKS, RED, looks, plain
+from povid_lib.figures.style import BLUE, RED
 
 
 def maps_over(
@@ -68,27 +68,4 @@ def layers_and_heads(shares: Tensor, title: str) -> Figure:
         xlabel="head", ylabel="layer", title=title,
     )  # fmt: skip
     ax.title.set_fontsize(9)
-    return fig
-
-
-def against(
-    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], ylabel: str, level: float | None = None
-) -> Figure:
-    """Runs as points (x, y): panel, named as its x axis -> series -> points. ``level``: a value of y to mark, for x = 0."""
-    fig, axes = plt.subplots(
-        1, len(panels), figsize=(3.9 * len(panels) + 1.4, 3.3), sharey=True, squeeze=False, layout="constrained"
-    )
-    look = looks((name for series in panels.values() for name in series), LOOKS)
-    for ax, (title, series) in zip(axes[0], panels.items(), strict=True):
-        for name, points in series.items():
-            colour, marker = look[name]
-            x, y = zip(*points, strict=True)
-            ax.plot(x, y, marker, color=colour, ms=7, alpha=0.85, label=name)
-        if level is not None:
-            ax.plot([0], [level], "*", color="black", ms=11, label="before")
-        ax.axvline(0, color="black", lw=0.6, ls=":")
-        ax.set(xlabel=title, ylim=(0, None))
-        plain(ax)
-    axes[0, 0].set_ylabel(ylabel)
-    axes[0, -1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return fig

@@ -34,13 +34,3 @@ def test_layers_and_heads_are_written_out():
     fig = attention.layers_and_heads(torch.tensor([[0.25, 0.75, 0.5]]), "shares")
     assert [t.get_text() for t in fig.axes[0].texts] == [".25", ".75", ".50"]
     assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == ["1", "2", "3"]
-
-
-def test_runs_stand_where_their_numbers_say():
-    fig = attention.against({"change": {"a": [(1, 2), (3, 4)], "b": [(5, 6)]}, "other": {"a": [(0, 1)]}}, "rate", 0.5)
-    drawn = [[line.get_xydata().tolist() for line in ax.lines] for ax in fig.axes]
-    assert drawn[0][:3] == [[[1, 2], [3, 4]], [[5, 6]], [[0, 0.5]]]
-    assert drawn[1][0] == [[0, 1]]
-    assert [ax.get_xlabel() for ax in fig.axes] == ["change", "other"]
-    looks = [[(line.get_color(), line.get_marker()) for line in ax.lines] for ax in fig.axes]
-    assert looks[0][0] == looks[1][0] != looks[0][1]
