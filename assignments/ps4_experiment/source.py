@@ -233,15 +233,16 @@ def declaration():
     """The declaration, a dict."""
     # BEGIN SOLUTION
     return {
-        "hypothesis": "Words that the picture does not support lose a constant, so the share of captions with a false object is "
-        "lower; I expect more than an earlier end gives, because the captions need not end earlier.",
-        "method": "unsupported words",
+        "hypothesis": "Asked for a brief description the model names fewer objects, and leaves out first what it would only guess. "
+        "So I expect CHAIR_s to be lower, by a fifth of all captions or more. I do not expect more than an earlier end gives: "
+        "the model was taught brevity by these words, and not to look.",
+        "method": "short_prompt",
         "measure": "chair_s",
         "direction": "lower",
-        "smallest": 0.05,
-        "kind": "typical",
+        "smallest": 0.1,
+        "kind": "counter_typical",
         "scenes": 100,
-        "seeds": [1, 2],
+        "seeds": [4711, 4712],
         "constants": [0, 1, 2, 3, 4.5, 6],
     }
     # END SOLUTION
@@ -421,7 +422,20 @@ def report():
         "MgASdI{KY?b=d;+sOWT!(`HWL-;RTW$oG5Lr#qtC7X(Y4OlS7J2+jKgs4tJ~EDy!)HxmVDP9Gb~8FXR8Km+4u(jAs=O$9Nf^&&zrwU(swuvv)zWp"
         "<Xpx+3G(AZa?{|qgfG1^~ki<Gaww3o=#4hOVanrS6GmvrEQsi@l{7Na;aqXvJdWM;iG%mie@XC{ZKS}dHD-wQ)4;"
     )
-    declared, record = declaration(), experiment.unpack(text)
+    # The run of the declaration above is still to come; this is an earlier one.
+    declared = {
+        "hypothesis": "Words that the picture does not support lose a constant, so the share of captions with a false object is "
+        "lower; I expect more than an earlier end gives, because the captions need not end earlier.",
+        "method": "unsupported words",
+        "measure": "chair_s",
+        "direction": "lower",
+        "smallest": 0.05,
+        "kind": "typical",
+        "scenes": 100,
+        "seeds": [1, 2],
+        "constants": [0, 1, 2, 3, 4.5, 6],
+    }
+    record = experiment.unpack(text)
     measure, before, after = declared["measure"], record.curve[0.0], record.method
     change = paired(experiment.sums(before, measure), experiment.sums(after, measure))
     beyond = margin(counts(after), [counts(of) for of in record.curve.values()], experiment.draws(declared))

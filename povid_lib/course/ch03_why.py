@@ -1,15 +1,24 @@
-"""Exercises of chapter 03: LURE's score of a word, what a fair guesser says, and a control that keeps captions whole."""
+"""Exercises of chapter 03: LURE's score of a word, a gap at equal strength, and a control that keeps captions whole."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
 from povid_lib.analysis.factors import captions_naming
 from povid_lib.course.exercises import Catalogue, Check, Function
 
+Case = tuple[float, bool, bool]  # strength of the pair, whether the partner is there, whether it is named
+Weigh = Callable[[int, int], float]
+
 CAPTIONS = (("fork", "knife"), ("fork", "knife", "cup"), ("fork",), ("cup", "teapot"))
+MIX: tuple[Case, ...] = (
+    *((0.9, True, k < 3) for k in range(4)),
+    *((0.9, False, k < 2) for k in range(4)),
+    (0.5, True, True),
+    *((0.5, False, k < 1) for k in range(5)),
+)
 
 
 def check_coscore(coscore: Function) -> None:
@@ -25,20 +34,24 @@ def check_coscore(coscore: Function) -> None:
     assert abs(got - 2 / 5) < 1e-9, f"an object that is named twice counts once: 0.4, not {got:.3f}"
 
 
-def check_fair_guess(fair_guess: Function) -> None:
-    """``fair_guess(strength, unseen, lone)``: P(partner in the scene | its companion is seen, the partner is not)."""
-    got = fair_guess(0.5, 0.5, 0.0)
-    # P(both) = 1/3 of such scenes; in 1/6 one of them is hidden, in half of these the other one; 1/3 are this one alone
-    assert abs(got - 0.5) > 1e-9, "0.5 is P(partner | companion); that the partner is not seen tells something too"
-    assert abs(got - 1 / 3) > 1e-9, "half of the hidden ones are the object that you do see: 1/12, not 1/6"
-    assert abs(got - 0.2) < 1e-9, f"for strength 0.5, half of the pairs hidden: 1/12 against 1/3, so 0.2, not {got:.3f}"
-    got = fair_guess(0.5, 1.0, 0.0)
-    assert abs(got - 1 / 3) < 1e-9, f"with all pairs hidden: 1/6 against 1/3, so 1/3, not {got:.3f}"
-    got = fair_guess(0.5, 0.5, 0.5)
-    assert abs(got - 1 / 3) < 1e-9, (
-        f"where half of the lone objects are unseen too: 1/12 against 1/6, so 1/3, not {got:.3f}"
+def check_same_mix(same_mix: Function) -> None:
+    """``same_mix(cases)``: the gap between naming what is there and what is not, averaged over strengths as those there are."""
+    got = same_mix([*MIX])
+    # .9: 3 of 4 against 2 of 4, so .25; .5: 1 of 1 against 1 of 5, so .8
+    assert abs(got - (4 / 5 - 3 / 9)) > 1e-9, (
+        "that is the gap over all cases; take it for each strength by itself first"
     )
-    assert fair_guess(0.0, 1.0, 0.0) == 0, "partners that never come together give nothing to guess"
+    assert abs(got - (0.25 + 0.8) / 2) > 1e-9, (
+        "the strengths do not weigh alike: weight each by its cases that are there"
+    )
+    assert abs(got - (8 * 0.25 + 6 * 0.8) / 14) > 1e-9, "weight by the cases that are there, not by all of a strength"
+    assert abs(got - (4 * 0.25 + 5 * 0.8) / 9) > 1e-9, (
+        "weight by the cases that are there, not by those that are absent"
+    )
+    assert abs(got + 0.36) > 1e-9, "the share where the partner is there comes first; subtract the other one from it"
+    assert abs(got - 0.36) < 1e-9, f"gaps of .25 and .8, with 4 cases and 1: (4 * .25 + .8) / 5 = 0.36, not {got:.3f}"
+    got = same_mix([(0.65, there, named) for there in (True, False) for named in (True, False)])
+    assert abs(got) < 1e-9, f"one strength, half named in both groups: the gap is 0, not {got:.3f}"
 
 
 def check_permuted(permuted: Function) -> None:
@@ -62,11 +75,15 @@ def coscore(name: str, named: Collection[str], naming: Mapping[str, int]) -> flo
     )
 
 
-def fair_guess(strength: float, unseen: float, lone: float) -> float:
-    both = strength / (2 - strength)  # of the scenes with one of the two at least
-    hidden = both * unseen / 2
-    alone = (1 - both) / 2 * (1 - lone)
-    return hidden / (hidden + alone)
+def same_mix(cases: Sequence[Case], weigh: Weigh = lambda there, absent: there) -> float:
+    """``weigh``: the weight of a strength, from its cases that are there and that are not."""
+    over = under = 0.0
+    for strength in {case[0] for case in cases}:
+        there, absent = ([named for s, t, named in cases if s == strength and t == side] for side in (True, False))
+        weight = weigh(len(there), len(absent))
+        over += weight * (sum(there) / len(there) - sum(absent) / len(absent))
+        under += weight
+    return over / under
 
 
 def permuted(verdicts: Sequence[Sequence[bool]], rng: np.random.Generator) -> list[list[bool]]:
@@ -98,6 +115,11 @@ def _by_own(name: str, named: Collection[str], naming: Mapping[str, int]) -> flo
     return sum((naming[name] & naming[o]).bit_count() / naming[name].bit_count() for o in others)
 
 
+def _pooled(cases: Sequence[Case]) -> float:
+    """All strengths together."""
+    return same_mix([(0.0, there, named) for _, there, named in cases])
+
+
 def _shuffled_words(verdicts: Sequence[Sequence[bool]], rng: np.random.Generator) -> list[list[bool]]:
     flat = iter(rng.permutation([v for row in verdicts for v in row]).tolist())
     return [[next(flat) for _ in row] for row in verdicts]
@@ -114,7 +136,7 @@ def _any_length(verdicts: Sequence[Sequence[bool]], rng: np.random.Generator) ->
 
 RIGHT: dict[Check, Function] = {
     check_coscore: coscore,
-    check_fair_guess: fair_guess,
+    check_same_mix: same_mix,
     check_permuted: permuted,
 }
 WRONG: dict[Check, Catalogue] = {
@@ -125,13 +147,14 @@ WRONG: dict[Check, Catalogue] = {
         ("counts once", _repeated),
         ("returns nothing", lambda name, named, naming: None),
     ],
-    check_fair_guess: [
-        ("tells something too", lambda s, u, lone: s),
-        ("1/12, not 1/6", lambda s, u, lone: s / (2 - s) * u / (s / (2 - s) * u + (1 - s) / (2 - s) * (1 - lone))),
-        ("1/12 against 1/3", lambda s, u, lone: s / (2 - s) * u),
-        ("1/12 against 1/6", lambda s, u, lone: fair_guess(s, u, 0.0)),
-        ("with all pairs hidden", lambda s, u, lone: fair_guess(s, min(u, 0.9), lone)),
-        ("returns nothing", lambda s, u, lone: None),
+    check_same_mix: [
+        ("over all cases", _pooled),
+        ("do not weigh alike", lambda cases: same_mix(cases, lambda there, absent: 1)),
+        ("not by all of a strength", lambda cases: same_mix(cases, lambda there, absent: there + absent)),
+        ("not by those that are absent", lambda cases: same_mix(cases, lambda there, absent: absent)),
+        ("comes first", lambda cases: -same_mix(cases)),
+        ("4 cases and 1", lambda cases: 0.0),
+        ("returns nothing", lambda cases: None),
     ],
     check_permuted: [
         ("nothing was exchanged", lambda verdicts, rng: [list(row) for row in verdicts]),
