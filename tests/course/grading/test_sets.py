@@ -211,7 +211,13 @@ def test_the_small_world_of_the_first_set_has_a_price_and_no_judge_looks_at_it(t
 
 
 @pytest.mark.parametrize(
-    ("name", "switch"), [("ps1_measuring", "LOOK"), ("ps3_training", "POCKET"), ("ps4_experiment", "RUN")]
+    ("name", "switch"),
+    [
+        ("ps1_measuring", "LOOK"),
+        ("ps2_dispreferences", "TOGETHER"),
+        ("ps3_training", "POCKET"),
+        ("ps4_experiment", "RUN"),
+    ],
 )
 def test_what_a_student_has_left_turned_on_is_not_run_by_the_judge(name, switch, monkeypatch):
     """The model would not fit into the judge's limits, and reading the submission would fail with it."""
