@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
+import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -33,6 +35,11 @@ DIRECTIONS = ("lower", "higher")
 KINDS = ("typical", "counter_typical")
 PICTURES = (100, 600)  # fewest and most: fewer tell little, more take too long
 CONSTANTS = (4, 8)  # fewest and most points of the curve
+STEPS = (
+    0.5,
+    3.0,
+)  # from a constant to the next, at least and at most: nearer captions are the same, farther ones leave a gap
+REACH = 4.0  # of the last constant, at least: its captions are very short
 RESAMPLES = 400
 _PICTURES_A_SEED = 1000
 _MOST_BYTES = 400_000  # of a record, unpacked
@@ -75,10 +82,55 @@ def faults(declaration: object) -> list[str]:
         pictures = declaration["scenes"] * len(declaration["seeds"])
         if not PICTURES[0] <= pictures <= PICTURES[1]:
             found.append(f"scenes times seeds are {pictures} pictures: take from {PICTURES[0]} to {PICTURES[1]}")
-        words = declaration["hypothesis"].lower()
-        if declaration["direction"] not in words:
-            found.append(f"the hypothesis does not say {declaration['direction']!r}: it must name the direction")
+        least = least_change(pictures)
+        if declaration["smallest"] < least - 1e-9:
+            shown = math.ceil(least * 1000 - 1e-6) / 1000
+            found.append(
+                f"{pictures} pictures cannot tell a change of {declaration['smallest']} from none: take more, or a smallest "
+                f"change of {shown:.3f}"
+            )
+        found += _of_hypothesis(declaration)
+        found += _of_constants(declaration["constants"])
     return found
+
+
+def least_change(pictures: int) -> float:
+    """The smallest change that may be declared: two standard errors of a share of one half, about half of a 95% interval."""
+    return 1 / math.sqrt(pictures)
+
+
+def _of_hypothesis(declaration: Mapping[str, Any]) -> list[str]:
+    words, direction, measure = (
+        re.findall(r"\w+", declaration["hypothesis"].lower()),
+        declaration["direction"],
+        declaration["measure"],
+    )
+    other = next(each for each in DIRECTIONS if each != direction)
+    found, named = [], [word for word in words if word in MEASURES]
+    if direction not in words:
+        found.append(f"the hypothesis does not say {direction!r} as a word of its own: it must name the direction")
+    elif other in words:
+        found.append(f"the hypothesis says {other!r} as well as {direction!r}: name the one direction")
+    if not named:
+        found.append(f"the hypothesis names no measure: say {measure} in it")
+    elif named[0] != measure:
+        found.append(f"the hypothesis is about {named[0]}, and measure is {measure!r}: name first the one that decides")
+    return found
+
+
+def _of_constants(constants: Sequence[float]) -> list[str]:
+    steps = [b - a for a, b in pairwise(constants)]
+    if min(steps) < STEPS[0] - 1e-9:
+        return [f"constants are too close together: their captions are the same; take steps of {STEPS[0]} or more"]
+    if max(steps) > STEPS[1] + 1e-9:
+        return [
+            f"constants are too far apart: between them the curve is not known; take steps of {STEPS[1]:.0f} or less"
+        ]
+    if constants[-1] < REACH:
+        return [
+            f"constants end at {constants[-1]}, where captions are not yet very short; the last is {REACH:.0f} or more"
+        ]
+    return []
 
 
 def _whole(value: object, low: int, high: int) -> bool:
@@ -173,13 +225,44 @@ def sums(counts: Counts, measure: str) -> tuple[NDArray[np.float64], NDArray[np.
     return pairs[measure]
 
 
+def three(counts: Counts) -> tuple[NDArray[np.float64], ...]:
+    """What the margin is made of, a number a picture: captions with a false object, true objects named, true objects there."""
+    return sums(counts, "chair_s")[0], *sums(counts, "recall")
+
+
+def beyond(record: Record, declaration: Mapping[str, Any]) -> tuple[float | None, float | None, float | None]:
+    """The margin that follows from a record: the recall of its method beyond an earlier end, with the ends of its interval."""
+    n = len(record.method.there)
+    times = np.array([np.bincount(row, minlength=n) for row in (np.arange(n), *draws(declaration))])
+    points = np.array(
+        [
+            (times @ false / n, times @ named / (times @ there))
+            for false, named, there in map(three, (record.method, *record.curve.values()))
+        ]
+    )
+    found = [_above(each[0], each[1:]) for each in np.moveaxis(points, -1, 0)]
+    made = [each for each in found[1:] if each is not None]
+    if found[0] is None or not made:
+        return None, None, None
+    low, high = np.percentile(made, [2.5, 97.5]).tolist()
+    return found[0], low, high
+
+
+def _above(spot: NDArray[np.float64], curve: NDArray[np.float64]) -> float | None:
+    at = np.unique(curve[:, 0])
+    if not at[0] <= spot[0] <= at[-1]:
+        return None
+    return float(spot[1] - np.interp(spot[0], at, [curve[curve[:, 0] == each, 1].mean() for each in at]))
+
+
 # --- the run -----------------------------------------------------------------------------------------------------
 
 
 def run(vlm: VLM, declaration: Mapping[str, Any], method: Method) -> str:
     """Caption the declared scenes with the method and with each constant, and give the record as one line.
 
-    Raises ``ValueError`` with everything that is wrong with the declaration, before anything is run.
+    The method is tried on two pictures first. Raises ``ValueError``, before anything else is run, with everything that is wrong
+    with the declaration, for a method of another name, and for one that does not give a text for each picture.
     """
     from tqdm.auto import tqdm
 
@@ -189,17 +272,39 @@ def run(vlm: VLM, declaration: Mapping[str, Any], method: Method) -> str:
 
     if wrong := faults(declaration):
         raise ValueError(f"The declaration cannot be run: {'; '.join(wrong)}.")
+    name = getattr(method, "__name__", type(method).__name__)
+    if name != declaration["method"]:
+        raise ValueError(
+            f"The declaration's method is {declaration['method']!r}, and METHOD is {name!r}. Nothing was run. Give the function "
+            "that was declared as METHOD."
+        )
     edition = lessons.recipe_of(vlm.name).edition
     batch, n = scenes_of(declaration, edition), declaration["scenes"]
     pictures = [scene.image() for scene in batch]
+    _said(method, vlm, pictures[:2], declaration["seeds"][0])
+    said = list[str]()
+    for at, seed in enumerate(tqdm(declaration["seeds"], desc=name)):
+        said += _said(method, vlm, pictures[at * n : (at + 1) * n], seed)
     curve: dict[float, Counts] = {}
     for constant in tqdm(declaration["constants"], desc="constants"):
         answers = end_bias.generate(vlm, pictures, [PROMPT] * len(pictures), constant)
         curve[float(constant)] = _counts(batch, [answer.text for answer in answers])
-    said = list[str]()
-    for at, seed in enumerate(tqdm(declaration["seeds"], desc=declaration["method"])):
-        said += method(vlm, pictures[at * n : (at + 1) * n], seed)
     return pack(Record(digest(declaration), edition, _model_digest(vlm), _counts(batch, said), curve))
+
+
+def _said(method: Method, vlm: VLM, pictures: Sequence[Image.Image], seed: int) -> list[str]:
+    """The method's captions. Raises ``ValueError`` if they are not a text for each picture."""
+    texts: object = method(vlm, pictures, seed)
+    if not isinstance(texts, list | tuple):
+        what = f"{type(texts).__name__} and no list"
+    elif other := [text for text in texts if not isinstance(text, str)]:
+        what = f"{type(other[0]).__name__} in place of a text"
+        what += "; take its .text" if hasattr(other[0], "text") else ""
+    elif len(texts) != len(pictures):
+        what = f"{len(texts)} of them"
+    else:
+        return list(texts)
+    raise ValueError(f"METHOD must give one text for each picture; for {len(pictures)} pictures it gave {what}.")
 
 
 def _model_digest(vlm: VLM) -> str:

@@ -1,5 +1,8 @@
 """The harness of problem set 4, and the pocket model's output layer of problem set 3."""
 
+import re
+import types
+
 import numpy as np
 import pytest
 
@@ -7,11 +10,14 @@ from povid_lib import models
 from povid_lib.course import experiment, head
 from povid_lib.course.grading import assignment
 from povid_lib.data import images
+from povid_lib.models import end_bias
+from povid_lib.models.generation import Answer
 from povid_lib.pocket import caption_pairs, lessons
+from povid_lib.world.scenes import scenes
 
 DECLARED = {
-    "hypothesis": "Asked briefly the model names less, so the share of captions with a false object is lower.",
-    "method": "short prompt", "measure": "chair_s", "direction": "lower", "smallest": 0.05, "kind": "typical", "scenes": 100,
+    "hypothesis": "Asked briefly the model names less, so CHAIR_s, the share of captions with a false object, is lower.",
+    "method": "short_prompt", "measure": "chair_s", "direction": "lower", "smallest": 0.1, "kind": "typical", "scenes": 100,
     "seeds": [1, 2], "constants": [0, 1, 2, 4],
 }  # fmt: skip
 
@@ -20,13 +26,30 @@ DECLARED = {
     ("name", "value", "told"),
     [
         ("hypothesis", "It is lower.", "8 to 80 words"),
-        ("hypothesis", "I think that this will change how much is made up by the model", "must name the direction"),
+        (
+            "hypothesis",
+            "I think that this will change CHAIR_s, and how much is made up by the model",
+            "must name the direction",
+        ),
+        ("hypothesis", "It is slower, and what CHAIR_s will do by that I do not know", "must name the direction"),
+        ("hypothesis", "CHAIR_s will be lower or higher, since all can happen here", "name the one direction"),
+        (
+            "hypothesis",
+            "Recall will be lower, and CHAIR_s may be what it was before",
+            "is about recall, and measure is 'chair_s'",
+        ),
+        ("hypothesis", "There will be a lower share of captions with false objects", "names no measure: say chair_s"),
         ("method", " ", "method is"),
         ("measure", "length", "one of chair_s"),
         ("direction", "down", "lower or higher"),
         ("smallest", 0, "between 0 and 1"),
         ("smallest", float("nan"), "between 0 and 1"),
         ("smallest", "0.1", "between 0 and 1"),
+        (
+            "smallest",
+            0.07,
+            "200 pictures cannot tell a change of 0.07 from none: take more, or a smallest change of 0.071",
+        ),
         ("smallest", True, "between 0 and 1"),
         ("kind", "mixed", "one of typical"),
         ("scenes", 30, "60 pictures"),
@@ -40,6 +63,9 @@ DECLARED = {
         ("constants", [0, 2, 1, 4], "growing"),
         ("constants", [0, 1, 2, float("inf")], "growing"),
         ("constants", "0123", "growing"),
+        ("constants", [0, 0.4, 2, 4], "too close together"),
+        ("constants", [0, 1, 4.5, 6], "too far apart"),
+        ("constants", [0, 1, 2, 3], "end at 3"),
         ("alpha", 1, "there is no field 'alpha'"),
     ],
 )
@@ -56,7 +82,7 @@ def test_each_missing_field_is_told():
 
 
 def test_another_declaration_has_another_digest():
-    others = [{**DECLARED, "smallest": 0.0501}, {**DECLARED, "seeds": [2, 1]}, {**DECLARED, "hypothesis": "x"}]
+    others = [{**DECLARED, "smallest": 0.1001}, {**DECLARED, "seeds": [2, 1]}, {**DECLARED, "hypothesis": "x"}]
     assert len({experiment.digest(each) for each in (DECLARED, *others)}) == 4
     assert experiment.digest(dict(reversed(DECLARED.items()))) == experiment.digest(DECLARED)
 
@@ -97,6 +123,64 @@ def test_seeds_draw_scenes_of_their_own_and_the_same_again():
     odd = experiment.scenes_of({**DECLARED, "scenes": 5, "kind": "counter_typical"}, "first")
     assert {(s.edition, s.key[1]) for s in odd} == {("first", "counter_typical")}
     assert experiment.draws(DECLARED).shape == (experiment.RESAMPLES, 200)
+
+
+@pytest.mark.parametrize("pictures", [100, 120, 200, 599, 600])
+def test_the_smallest_change_that_is_told_is_taken(pictures):
+    few = {**DECLARED, "seeds": [1], "scenes": pictures, "smallest": 0.01}
+    (said,) = experiment.faults(few)
+    told = float(said.rpartition(" ")[2])
+    assert experiment.least_change(pictures) <= told + 1e-9 < experiment.least_change(pictures) + 0.001
+    assert experiment.faults({**few, "smallest": told}) == []
+
+
+def test_the_margin_that_follows_from_a_record_is_the_sets_own():
+    found = assignment.read_source("assignments/ps4_experiment")
+    declared, draw = {**DECLARED, "scenes": 50}, np.random.default_rng(5)
+    there = draw.integers(1, 5, 100).tolist()
+
+    def counts(false, recall):
+        recalled = draw.binomial(there, recall).tolist()
+        wrong = draw.binomial(1, false, 100).tolist()
+        return experiment.Counts(wrong, [a + b for a, b in zip(wrong, recalled, strict=True)], recalled, there)
+
+    curve = {0.0: counts(0.8, 0.9), 1.0: counts(0.6, 0.7), 2.0: counts(0.6, 0.6), 4.0: counts(0.1, 0.2)}
+    for method in (counts(0.5, 0.8), counts(0.15, 0.3), curve[0.0], counts(1.0, 0.9)):
+        kept = experiment.Record("d", "second", "m", method, curve)
+        got = experiment.beyond(kept, declared)
+        rows = [experiment.three(each) for each in curve.values()]
+        want = found.answers["margin"](experiment.three(method), rows, experiment.draws(declared))
+        assert [each is None for each in got] == [each is None for each in want]
+        assert all(a is None or abs(a - b) < 1e-9 for a, b in zip(got, want, strict=True))
+    assert got == (None, None, None)
+
+
+def named(given):
+    """A method of the declared name."""
+
+    def short_prompt(vlm, pictures, seed):
+        return given(pictures)
+
+    return short_prompt
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        (experiment.contrastive, "method is 'short_prompt', and METHOD is 'contrastive'. Nothing was run"),
+        (lambda vlm, pictures, seed: [], "METHOD is '<lambda>'"),
+        (named(lambda pictures: ["A dog."]), "one text for each picture; for 2 pictures it gave 1 of them"),
+        (named(lambda pictures: "A dog."), "it gave str and no list"),
+        (named(lambda pictures: None), "it gave NoneType and no list"),
+        (named(lambda pictures: [1, 2]), "it gave int in place of a text."),
+        (named(lambda pictures: [Answer("A dog.", (), ())] * 2), "it gave Answer in place of a text; take its .text."),
+    ],
+)
+def test_a_method_is_tried_before_anything_is_run(method, told, monkeypatch):
+    monkeypatch.setattr(experiment, "scenes_of", lambda *_: list(scenes(4)))
+    monkeypatch.setattr(end_bias, "generate", None)
+    with pytest.raises(ValueError, match=re.escape(told)):
+        experiment.run(types.SimpleNamespace(name="pocket"), DECLARED, method)
 
 
 @pytest.mark.slow
