@@ -83,7 +83,7 @@ def faults(declaration: object) -> list[str]:
         if not PICTURES[0] <= pictures <= PICTURES[1]:
             found.append(f"scenes times seeds are {pictures} pictures: take from {PICTURES[0]} to {PICTURES[1]}")
         least = least_change(pictures)
-        if declaration["smallest"] < least - 1e-9:
+        if pictures >= PICTURES[0] and declaration["smallest"] < least - 1e-9:
             shown = math.ceil(least * 1000 - 1e-6) / 1000
             found.append(
                 f"{pictures} pictures cannot tell a change of {declaration['smallest']} from none: take more, or a smallest "

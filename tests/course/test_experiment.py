@@ -186,7 +186,7 @@ def test_a_method_is_tried_before_anything_is_run(method, told, monkeypatch):
 @pytest.mark.slow
 def test_the_run_captions_the_declared_scenes(monkeypatch):
     monkeypatch.setattr(experiment, "PICTURES", (4, 600))
-    declared = {**DECLARED, "scenes": 2}
+    declared = {**DECLARED, "scenes": 2, "smallest": 0.6}
     vlm = models.load("pocket", device="cpu")
     found = experiment.unpack(experiment.run(vlm, declared, experiment.short_prompt))
     assert found.declaration == experiment.digest(declared)
