@@ -333,8 +333,8 @@ def test_nothing_hidden_is_the_words_log_probability_and_hidden_takes_the_colour
 
 def test_an_occluded_patch_has_the_pictures_mean_colour(vlm, monkeypatch):
     seen = []
-    # of the class: undone on the shared instance, it would leave the method behind as the instance's own
-    monkeypatch.setattr(type(vlm.model), "forward", lambda self, **batch: seen.append(batch["pixel_values"]) or stop())
+    # as an item: setattr, undone on the shared instance, would leave the method behind as the instance's own
+    monkeypatch.setitem(vars(vlm.model), "forward", lambda **batch: seen.append(batch["pixel_values"]) or stop())
     hidden = torch.zeros(1, 6, 6, dtype=torch.bool)
     hidden[0, 2, 4] = True
     with pytest.raises(KeyboardInterrupt):

@@ -48,7 +48,7 @@ def test_yes_is_read_against_no_only(vlm, monkeypatch):
         out[..., yes], out[..., no] = np.log(3.0), 0.0
         return SimpleNamespace(logits=out)
 
-    monkeypatch.setattr(type(vlm.model), "forward", forward)
+    monkeypatch.setitem(vars(vlm.model), "forward", forward)
     got = language_prior.blind_answers(vlm, BATCH, {"seen": [s.image() for s in BATCH]})
     assert {group: row["seen"].value for group, row in got.items()} == {
         group: pytest.approx(0.75) for group in ("present", "missing_partner", "unrelated")

@@ -79,7 +79,7 @@ def test_roles_at_the_next_word(vlm, monkeypatch, word, role):
     logits = torch.full((1, 1, len(vlm.processor.tokenizer)), float("-inf"))
     logits[..., models.word_tokens(vlm, word)[0]] = torch.tensor(0.75).log()
     logits[..., models.word_tokens(vlm, "the")[0]] = torch.tensor(0.25).log()
-    monkeypatch.setattr(type(vlm.model), "forward", lambda *_, **__: SimpleNamespace(logits=logits))
+    monkeypatch.setitem(vars(vlm.model), "forward", lambda *_, **__: SimpleNamespace(logits=logits))
     found = next_words(vlm, [d], Scene.image)
     assert {k: v.item() for k, v in found.winner.items()} == {k: float(k == role) for k in NEXT}
     expected = dict.fromkeys(NEXT, 0.0) | {role: 0.75, "no object": 0.25}
@@ -99,7 +99,7 @@ def test_draws_are_averaged_and_pictures_drawn_anew(vlm, monkeypatch):
     def show(scene):
         return scene.image() if len(seen) % 2 else scene.blank()
 
-    monkeypatch.setattr(type(vlm.model), "forward", forward)
+    monkeypatch.setitem(vars(vlm.model), "forward", forward)
     found = next_words(vlm, [d], show, draws=4)
     assert (found.winner["truth"].item(), found.winner["companion"].item()) == (0.25, 0.75)
     assert found.probability["companion"].item() == pytest.approx(0.75)

@@ -82,14 +82,14 @@ def test_logits_are_kept_at_the_answers_only_and_say_what_all_of_them_say(llava)
 
 
 def test_single_passes_keep_no_cache_and_few_logits(llava, monkeypatch):
-    kept, forward = [], type(llava.model).forward
+    kept, forward = [], llava.model.forward
 
-    def watched(self, *args, **inputs):
-        out = forward(self, *args, **inputs)
+    def watched(*args, **inputs):
+        out = forward(*args, **inputs)
         kept.append((out.logits.shape[1], out.past_key_values))
         return out
 
-    monkeypatch.setattr(type(llava.model), "forward", watched)
+    monkeypatch.setitem(vars(llava.model), "forward", watched)
     answer = "Yes, a person and one kettle."
     models.next_token_probs(llava, PICTURES[0], PROMPT)
     models.word_probs(llava, PICTURES[0], PROMPT, "Yes, a", ["kettle", "dog"])
