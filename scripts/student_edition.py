@@ -211,13 +211,17 @@ def make(executed: Path, out: Path, root: Path = ROOT) -> list[Path]:
         raise FileNotFoundError(f"{executed} holds no executed notebooks; run `make book` first.")
     (out / "solved").mkdir(parents=True, exist_ok=True)
     named, cited, expanded = titles(root), citations(root / "book/references.bib"), macros(root / "_config.yml")
-    drawn: dict[str, str] = {}
+    drawn, counted = dict[str, str](), dict[str, str]()  # a chapter may refer to another one's
     for path in sorted(executed.glob("*.ipynb")):
-        drawn |= figures(nbformat.read(path, 4).cells, int(path.stem[:2]))
+        cells, chapter = nbformat.read(path, 4).cells, int(path.stem[:2])
+        drawn |= figures(cells, chapter)
+        counted |= equations([source(cell) for cell in cells if cell["cell_type"] == "markdown"], chapter)
     for path in notebooks:
         notebook = nbformat.read(path, 4)
         try:
-            book = replace(book_of(notebook.cells, path, named, cited, expanded, root), figures=drawn)
+            book = replace(
+                book_of(notebook.cells, path, named, cited, expanded, root), figures=drawn, equations=counted
+            )
             for folder, solved in ((out, False), (out / "solved", True)):
                 made = nbformat.v4.new_notebook(cells=edition(notebook.cells, book, solved))
                 made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
