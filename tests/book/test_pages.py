@@ -47,6 +47,11 @@ def test_printed_output_fits_a_desktop(open_page, path):
 
 
 @pytest.mark.parametrize("path", BUILT)
+def test_no_table_is_left_as_text_with_pipes(path):
+    assert "<p>|" not in (HTML / path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", BUILT)
 def test_pictures_have_words(open_page, path):
     alts = open_page(path).eval_on_selector_all(".bd-article img", "all => all.map(i => i.alt)")
     assert all(len(alt) > 20 and not alt.endswith(".png") for alt in alts), alts
