@@ -119,9 +119,9 @@ def test_without_the_end_token_an_answer_is_one_token_shorter(vlm, data):
 
 def test_a_collator_and_settings_that_differ_about_the_end_are_refused(vlm, data, tmp_path):
     args = POVIDConfig.preset("pocket", output_dir=str(tmp_path), end_token=False, per_device_train_batch_size=2)
-    assert POVIDTrainer(vlm.model, args, data, vlm.processor).data_collator.end_token is False
+    assert POVIDTrainer(training.tiny(vlm.processor), args, data, vlm.processor).data_collator.end_token is False
     with pytest.raises(ValueError, match="data_collator has end_token True, the settings have False"):
-        POVIDTrainer(vlm.model, args, data, vlm.processor, data_collator=PairCollator(vlm.processor))
+        POVIDTrainer(training.tiny(vlm.processor), args, data, vlm.processor, data_collator=PairCollator(vlm.processor))
 
 
 def test_changed_tokens():
