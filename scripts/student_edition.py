@@ -212,16 +212,16 @@ def make(executed: Path, out: Path, root: Path = ROOT) -> list[Path]:
     (out / "solved").mkdir(parents=True, exist_ok=True)
     named, cited, expanded = titles(root), citations(root / "book/references.bib"), macros(root / "_config.yml")
     drawn, counted = dict[str, str](), dict[str, str]()  # a chapter may refer to another one's
-    for path in sorted(executed.glob("*.ipynb")):
-        cells, chapter = nbformat.read(path, 4).cells, int(path.stem[:2])
-        drawn |= figures(cells, chapter)
-        counted |= equations([source(cell) for cell in cells if cell["cell_type"] == "markdown"], chapter)
+    read = {path: nbformat.read(path, 4) for path in sorted(executed.glob("*.ipynb"))}
+    for path, notebook in read.items():
+        chapter = int(path.stem[:2])
+        drawn |= figures(notebook.cells, chapter)
+        counted |= equations([source(cell) for cell in notebook.cells if cell["cell_type"] == "markdown"], chapter)
+    shared = Book({}, named, counted, figures=drawn, citations=cited, macros=expanded, drawings=root / "book/drawings")
     for path in notebooks:
-        notebook = nbformat.read(path, 4)
+        notebook = read[path]
         try:
-            book = replace(
-                book_of(notebook.cells, path, named, cited, expanded, root), figures=drawn, equations=counted
-            )
+            book = replace(shared, values=values_of(notebook.cells))
             for folder, solved in ((out, False), (out / "solved", True)):
                 made = nbformat.v4.new_notebook(cells=edition(notebook.cells, book, solved))
                 made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -234,24 +234,12 @@ def make(executed: Path, out: Path, root: Path = ROOT) -> list[Path]:
     return [out / path.name for path in notebooks]
 
 
-def book_of(
-    cells: list[Cell],
-    path: Path,
-    named: dict[str, str],
-    cited: dict[str, tuple[str, str]],
-    expanded: Macros,
-    root: Path,
-) -> Book:
-    """What the text of one chapter refers to. Raises ``ValueError`` if the notebook was not executed."""
+def values_of(cells: list[Cell]) -> dict[str, object]:
+    """What one chapter has glued, by name. Raises ``ValueError`` if the notebook was not executed."""
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     if any(cell.get("execution_count") is None for cell in code if source(cell).strip()):
         raise ValueError("it was not executed to its end; run `make book` first.")
-    values = {name: value for cell in code for name, value in glued(cell["outputs"]).items()}
-    texts = [source(cell) for cell in cells if cell["cell_type"] == "markdown"]
-    drawings = root / "book/drawings"
-    return Book(
-        values, named, equations(texts, int(path.stem[:2])), citations=cited, macros=expanded, drawings=drawings
-    )
+    return {name: value for cell in code for name, value in glued(cell["outputs"]).items()}
 
 
 def _unused_imports(folder: Path) -> None:

@@ -20,7 +20,7 @@ import re
 
 import numpy as np
 
-from povid_lib.course import experiment
+from povid_lib.course import declarations, experiment
 from povid_lib.course.exercises import attempt
 
 VERDICTS = (
@@ -42,7 +42,7 @@ EXACT = 1e-6
 def check_declaration(declaration):
     """Complete, possible, and large enough for what it wants to see."""
     found = declaration()
-    said = experiment.faults(found)
+    said = declarations.faults(found)
     assert not said, "; ".join(said[:3])
 
 
@@ -294,14 +294,14 @@ def check_report(report):
     found = report()
     keys = {"declaration", "record", "difference", "margin", "verdict", "sentence"}
     assert set(found) == keys, f"the keys must be {', '.join(sorted(keys))}, not {sorted(found)}"
-    said = experiment.faults(found["declaration"])
+    said = declarations.faults(found["declaration"])
     assert not said, f"the declaration is not whole: {said[0]}"
     try:
         record = experiment.unpack(found["record"])
     except ValueError as fault:
         raise AssertionError(str(fault)) from None
     declared = found["declaration"]
-    assert record.declaration == experiment.digest(declared), (
+    assert record.declaration == declarations.digest(declared), (
         "the record is of another declaration: it was changed after the run. Put back the declaration that was run; a comma counts too"
     )
     for name in ("difference", "margin"):
@@ -311,7 +311,7 @@ def check_report(report):
     rises = {
         measure: float(np.divide(*(each.sum() for each in experiment.sums(record.method, measure))))
         - float(np.divide(*(each.sum() for each in experiment.sums(record.curve[0.0], measure))))
-        for measure in experiment.MEASURES
+        for measure in declarations.MEASURES
     }
     right = rises.pop(declared["measure"])
     assert not abs(change[0] + right) <= EXACT or abs(right) <= EXACT, (
@@ -688,7 +688,7 @@ from povid_lib.course.grading.assignment import Assignment, Limits, Task, Wrong
 def hidden_declaration(answer, draw):
     first, second = answer(), answer()
     assert first == second, "it gives another declaration each time: a declaration is fixed"
-    said = experiment.faults(first)
+    said = declarations.faults(first)
     assert not said, said[0]
     assert len(set(first["hypothesis"].lower().split())) >= 8, (
         "the hypothesis is no sentence: it says the same words again and again"
@@ -799,9 +799,9 @@ def hidden_report_scenes(answer, draw):
     """The record is of the scenes that were declared: their truth is drawn again."""
     found = answer()
     record, declared = _record(found), found["declaration"]
-    said = experiment.faults(declared)
+    said = declarations.faults(declared)
     assert not said, f"the declaration is not whole: {said[0]}"
-    assert record.declaration == experiment.digest(declared), (
+    assert record.declaration == declarations.digest(declared), (
         "the record is of another declaration: it was changed after the run. Put back the declaration that was run; a comma counts too"
     )
     assert sorted(record.curve) == sorted(map(float, declared["constants"])), (
@@ -822,11 +822,8 @@ def _numbers(found):
     """Difference and margin as they follow from the record."""
     record, declared = _record(found), found["declaration"]
     change = paired(*(experiment.sums(of, declared["measure"]) for of in (record.curve[0.0], record.method)))
-    three = [
-        (experiment.sums(of, "chair_s")[0], *experiment.sums(of, "recall"))
-        for of in (record.method, *record.curve.values())
-    ]
-    return change, margin(three[0], three[1:], experiment.draws(declared))
+    made_of = list(map(experiment.margin_sums, (record.method, *record.curve.values())))
+    return change, margin(made_of[0], made_of[1:], experiment.draws(declared))
 
 
 def _same(found, want, what):
@@ -867,7 +864,7 @@ def _drawn(declared, seed, better=0.0, curve_ends=0.85):
 
     steps = np.linspace(0, curve_ends, len(declared["constants"]))
     curve = {float(c): counts(less) for c, less in zip(declared["constants"], steps, strict=True)}
-    record = experiment.Record(experiment.digest(declared), "second", "0" * 16, counts(0.45, better), curve)
+    record = experiment.Record(declarations.digest(declared), "second", "0" * 16, counts(0.45, better), curve)
     return experiment.pack(record)
 
 
@@ -1232,7 +1229,9 @@ def _own_draws():
     rows = np.random.default_rng(0).integers(len(record.method.there), size=(200, len(record.method.there)))
     return {
         **own,
-        "margin": margin(experiment.three(record.method), list(map(experiment.three, record.curve.values())), rows),
+        "margin": margin(
+            experiment.margin_sums(record.method), list(map(experiment.margin_sums, record.curve.values())), rows
+        ),
     }
 
 

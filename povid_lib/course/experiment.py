@@ -1,4 +1,4 @@
-"""Problem set 4: a test that is declared before it is run, the run on the pocket model, and the record that it leaves.
+"""Problem set 4: the run of a declared test on the pocket model (see ``declarations``), and the record that it leaves.
 
 A method is compared with the untuned model, and both with the untuned model that ends its captions earlier by a constant
 (``models.end_bias``). The record holds counts by picture, so that every number can be computed from it again.
@@ -9,17 +9,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
-import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from povid_lib.course import declarations
 from povid_lib.world import worlds
 from povid_lib.world.scenes import Scene, scenes
 
@@ -67,113 +65,6 @@ class Record:
     curve: dict[float, Counts]
 
 
-def faults(declaration: object) -> list[str]:
-    """Everything that a declaration lacks, or cannot have; [] if it can be run."""
-    if not isinstance(declaration, dict):
-        return [f"it must be a dict, and is {type(declaration).__name__}"]
-    found = []
-    for name, (good, want) in _FIELDS.items():
-        if name not in declaration:
-            found.append(f"{name} is missing: {want}")
-        elif not good(declaration[name]):
-            found.append(f"{name} is {declaration[name]!r}: {want}")
-    found += [f"there is no field {name!r}" for name in declaration if name not in _FIELDS]
-    if not found:
-        pictures = declaration["scenes"] * len(declaration["seeds"])
-        if not PICTURES[0] <= pictures <= PICTURES[1]:
-            found.append(f"scenes times seeds are {pictures} pictures: take from {PICTURES[0]} to {PICTURES[1]}")
-        least = least_change(pictures)
-        if pictures >= PICTURES[0] and declaration["smallest"] < least - 1e-9:
-            shown = math.ceil(least * 1000 - 1e-6) / 1000
-            found.append(
-                f"{pictures} pictures cannot tell a change of {declaration['smallest']} from none: take more, or a smallest "
-                f"change of {shown:.3f}"
-            )
-        found += _of_hypothesis(declaration)
-        found += _of_constants(declaration["constants"])
-    return found
-
-
-def least_change(pictures: int) -> float:
-    """The smallest change that may be declared: two standard errors of a share of one half, about half of a 95% interval."""
-    return 1 / math.sqrt(pictures)
-
-
-def _of_hypothesis(declaration: Mapping[str, Any]) -> list[str]:
-    words, direction, measure = (
-        re.findall(r"\w+", declaration["hypothesis"].lower()),
-        declaration["direction"],
-        declaration["measure"],
-    )
-    other = next(each for each in DIRECTIONS if each != direction)
-    found, named = [], [word for word in words if word in MEASURES]
-    if direction not in words:
-        found.append(f"the hypothesis does not say {direction!r} as a word of its own: it must name the direction")
-    elif other in words:
-        found.append(f"the hypothesis says {other!r} as well as {direction!r}: name the one direction")
-    if not named:
-        found.append(f"the hypothesis names no measure: say {measure} in it")
-    elif named[0] != measure:
-        found.append(f"the hypothesis is about {named[0]}, and measure is {measure!r}: name first the one that decides")
-    return found
-
-
-def _of_constants(constants: Sequence[float]) -> list[str]:
-    steps = [b - a for a, b in pairwise(constants)]
-    if min(steps) < STEPS[0] - 1e-9:
-        return [f"constants are too close together: their captions are the same; take steps of {STEPS[0]} or more"]
-    if max(steps) > STEPS[1] + 1e-9:
-        return [
-            f"constants are too far apart: between them the curve is not known; take steps of {STEPS[1]:.0f} or less"
-        ]
-    if constants[-1] < REACH:
-        return [
-            f"constants end at {constants[-1]}, where captions are not yet very short; the last is {REACH:.0f} or more"
-        ]
-    return []
-
-
-def _whole(value: object, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e6
-
-
-_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "hypothesis": (
-        lambda v: isinstance(v, str) and 8 <= len(v.split()) <= 80,
-        "a sentence of 8 to 80 words: what you expect, and why",
-    ),
-    "method": (lambda v: isinstance(v, str) and v.strip() != "", "the name of what you compare with the untuned model"),
-    "measure": (lambda v: v in MEASURES, f"one of {', '.join(MEASURES)}"),
-    "direction": (lambda v: v in DIRECTIONS, "lower or higher: where the measure goes if the hypothesis is right"),
-    "smallest": (
-        lambda v: _number(v) and 0 < v < 1,
-        "the smallest change that would matter to a user, between 0 and 1",
-    ),
-    "kind": (lambda v: v in KINDS, f"one of {', '.join(KINDS)}"),
-    "scenes": (lambda v: _whole(v, 1, PICTURES[1]), "a number of scenes for each seed"),
-    "seeds": (
-        lambda v: isinstance(v, list) and 1 <= len(v) <= 5 and len(set(map(str, v))) == len(v)
-        and all(_whole(seed, 0, 9999) for seed in v),
-        "a list of 1 to 5 different whole numbers from 0 to 9999: each draws scenes of its own",
-    ),
-    "constants": (
-        lambda v: isinstance(v, list) and CONSTANTS[0] <= len(v) <= CONSTANTS[1] and all(map(_number, v))
-        and v[0] == 0 and all(a < b for a, b in pairwise(v)),
-        f"a list of {CONSTANTS[0]} to {CONSTANTS[1]} growing numbers that begins with 0, the curve's constants",
-    ),
-}  # fmt: skip
-
-
-def digest(declaration: Mapping[str, Any]) -> str:
-    """What a record keeps of its declaration: another one, however little it differs, has another."""
-    text = json.dumps(dict(declaration), sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def scenes_of(declaration: Mapping[str, Any], edition: str) -> list[Scene]:
     """The validation scenes that a declaration names, seed after seed."""
     world, n = worlds.world(declaration["kind"], edition), declaration["scenes"]
@@ -209,7 +100,7 @@ def unpack(text: object) -> Record:
     except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
         raise ValueError("the record cannot be read; paste the whole line that the run has printed") from error
     rows = [row for counts in (record.method, *curve.values()) for row in vars(counts).values()]
-    if len(sizes) != 1 or not all(_whole(each, 0, 1000) for row in rows for each in row):
+    if len(sizes) != 1 or not all(declarations.whole(each, 0, 1000) for row in rows for each in row):
         raise ValueError("the record's counts are not of the same pictures")
     return record
 
@@ -225,7 +116,7 @@ def sums(counts: Counts, measure: str) -> tuple[NDArray[np.float64], NDArray[np.
     return pairs[measure]
 
 
-def three(counts: Counts) -> tuple[NDArray[np.float64], ...]:
+def margin_sums(counts: Counts) -> tuple[NDArray[np.float64], ...]:
     """What the margin is made of, a number a picture: captions with a false object, true objects named, true objects there."""
     return sums(counts, "chair_s")[0], *sums(counts, "recall")
 
@@ -237,7 +128,7 @@ def beyond(record: Record, declaration: Mapping[str, Any]) -> tuple[float | None
     points = np.array(
         [
             (times @ false / n, times @ named / (times @ there))
-            for false, named, there in map(three, (record.method, *record.curve.values()))
+            for false, named, there in map(margin_sums, (record.method, *record.curve.values()))
         ]
     )
     found = [_above(each[0], each[1:]) for each in np.moveaxis(points, -1, 0)]
@@ -270,7 +161,7 @@ def run(vlm: VLM, declaration: Mapping[str, Any], method: Method) -> str:
     from povid_lib.pocket import lessons
     from povid_lib.world.captions import PROMPT
 
-    if wrong := faults(declaration):
+    if wrong := declarations.faults(declaration):
         raise ValueError(f"The declaration cannot be run: {'; '.join(wrong)}.")
     name = getattr(method, "__name__", type(method).__name__)
     if name != declaration["method"]:
@@ -289,7 +180,7 @@ def run(vlm: VLM, declaration: Mapping[str, Any], method: Method) -> str:
     for constant in tqdm(declaration["constants"], desc="constants"):
         answers = end_bias.generate(vlm, pictures, [PROMPT] * len(pictures), constant)
         curve[float(constant)] = _counts(batch, [answer.text for answer in answers])
-    return pack(Record(digest(declaration), edition, _model_digest(vlm), _counts(batch, said), curve))
+    return pack(Record(declarations.digest(declaration), edition, _model_digest(vlm), _counts(batch, said), curve))
 
 
 def _said(method: Method, vlm: VLM, pictures: Sequence[Image.Image], seed: int) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from povid_lib import models
-from povid_lib.course import experiment, head
+from povid_lib.course import declarations, experiment, head
 from povid_lib.course.grading import assignment
 from povid_lib.data import images
 from povid_lib.models import end_bias
@@ -70,21 +70,21 @@ DECLARED = {
     ],
 )
 def test_what_a_declaration_cannot_have_is_told(name, value, told):
-    assert experiment.faults(DECLARED) == []
-    said = experiment.faults({**DECLARED, name: value})
+    assert declarations.faults(DECLARED) == []
+    said = declarations.faults({**DECLARED, name: value})
     assert len(said) == 1
     assert told in said[0]
 
 
 def test_each_missing_field_is_told():
-    assert len(experiment.faults({})) == len(DECLARED)
-    assert "must be a dict" in experiment.faults("measure: chair_s")[0]
+    assert len(declarations.faults({})) == len(DECLARED)
+    assert "must be a dict" in declarations.faults("measure: chair_s")[0]
 
 
 def test_another_declaration_has_another_digest():
     others = [{**DECLARED, "smallest": 0.1001}, {**DECLARED, "seeds": [2, 1]}, {**DECLARED, "hypothesis": "x"}]
-    assert len({experiment.digest(each) for each in (DECLARED, *others)}) == 4
-    assert experiment.digest(dict(reversed(DECLARED.items()))) == experiment.digest(DECLARED)
+    assert len({declarations.digest(each) for each in (DECLARED, *others)}) == 4
+    assert declarations.digest(dict(reversed(DECLARED.items()))) == declarations.digest(DECLARED)
 
 
 def record(n=3):
@@ -95,7 +95,7 @@ def record(n=3):
 def test_a_record_is_read_as_it_was_written_and_its_sums_are_the_measures():
     line = experiment.pack(record())
     assert experiment.unpack(f" {line[:9]}\n{line[9:]}") == record()
-    ratios = {m: (a.sum(), b.sum()) for m in experiment.MEASURES for a, b in [experiment.sums(record().method, m)]}
+    ratios = {m: (a.sum(), b.sum()) for m in declarations.MEASURES for a, b in [experiment.sums(record().method, m)]}
     assert ratios == {"chair_s": (2, 3), "chair_i": (3, 7), "recall": (4, 6)}
 
 
@@ -128,10 +128,10 @@ def test_seeds_draw_scenes_of_their_own_and_the_same_again():
 @pytest.mark.parametrize("pictures", [100, 120, 200, 599, 600])
 def test_the_smallest_change_that_is_told_is_taken(pictures):
     few = {**DECLARED, "seeds": [1], "scenes": pictures, "smallest": 0.01}
-    (said,) = experiment.faults(few)
+    (said,) = declarations.faults(few)
     told = float(said.rpartition(" ")[2])
-    assert experiment.least_change(pictures) <= told + 1e-9 < experiment.least_change(pictures) + 0.001
-    assert experiment.faults({**few, "smallest": told}) == []
+    assert declarations.least_change(pictures) <= told + 1e-9 < declarations.least_change(pictures) + 0.001
+    assert declarations.faults({**few, "smallest": told}) == []
 
 
 def test_the_margin_that_follows_from_a_record_is_the_sets_own():
@@ -148,8 +148,8 @@ def test_the_margin_that_follows_from_a_record_is_the_sets_own():
     for method in (counts(0.5, 0.8), counts(0.15, 0.3), curve[0.0], counts(1.0, 0.9)):
         kept = experiment.Record("d", "second", "m", method, curve)
         got = experiment.beyond(kept, declared)
-        rows = [experiment.three(each) for each in curve.values()]
-        want = found.answers["margin"](experiment.three(method), rows, experiment.draws(declared))
+        rows = [experiment.margin_sums(each) for each in curve.values()]
+        want = found.answers["margin"](experiment.margin_sums(method), rows, experiment.draws(declared))
         assert [each is None for each in got] == [each is None for each in want]
         assert all(a is None or abs(a - b) < 1e-9 for a, b in zip(got, want, strict=True))
     assert got == (None, None, None)
@@ -185,11 +185,11 @@ def test_a_method_is_tried_before_anything_is_run(method, told, monkeypatch):
 
 @pytest.mark.slow
 def test_the_run_captions_the_declared_scenes(monkeypatch):
-    monkeypatch.setattr(experiment, "PICTURES", (4, 600))
+    monkeypatch.setattr(declarations, "PICTURES", (4, 600))
     declared = {**DECLARED, "scenes": 2, "smallest": 0.6}
     vlm = models.load("pocket", device="cpu")
     found = experiment.unpack(experiment.run(vlm, declared, experiment.short_prompt))
-    assert found.declaration == experiment.digest(declared)
+    assert found.declaration == declarations.digest(declared)
     assert sorted(found.curve) == [0, 1, 2, 4]
     there = [len(scene.names) for scene in experiment.scenes_of(declared, found.edition)]
     assert found.method.there == there
