@@ -37,12 +37,13 @@ EXPECTED = """() => {
   return views.filter((v) => all[JSON.parse(v.textContent).model_id].model_module === "anywidget").length;
 }"""
 
-# What belongs to the web alone goes; folds open; the widgets' marks tell Python what to take pictures of.
+# What belongs to the web alone goes, cells of code that the page folds among it; other folds open; the widgets' marks tell Python what
+# to take pictures of.
 TIDY = """async () => {
   await window.MathJax?.startup?.promise;
   const body = document.querySelector(".bd-article");
-  body.querySelectorAll("script, style, .headerlink, .copybtn, .noprint, button.toggle-button").forEach((e) => e.remove());
-  body.querySelectorAll("details.hide > summary").forEach((e) => e.remove());
+  body.querySelectorAll("script, .headerlink, .copybtn, .noprint, button.toggle-button").forEach((e) => e.remove());
+  body.querySelectorAll("details.hide").forEach((e) => e.remove());
   body.querySelectorAll("details").forEach((e) => { e.open = true; });
   body.querySelectorAll(".toggle-hidden").forEach((e) => e.classList.remove("toggle-hidden"));
   const images = [...body.querySelectorAll("img[loading]")];
@@ -68,6 +69,7 @@ TAKE = """([name, pages, pictures]) => {
       figure.append(image, words);
       e.replaceWith(figure);
     });
+    body.querySelectorAll("style").forEach((e) => e.remove());
     body.querySelectorAll("a[href]").forEach((a) => {
       const url = new URL(a.getAttribute("href"), document.baseURI), [page, at] = url.href.split("#");
       if (!page.startsWith(root) || a.classList.contains("enlarge")) {
@@ -89,7 +91,8 @@ TAKE = """([name, pages, pictures]) => {
     return body;
   };
   const xhtml = new XMLSerializer().serializeToString(copy("epub"));
-  const styles = [...document.querySelectorAll("style")].flatMap((s) => [...s.sheet.cssRules].map((r) => r.cssText));
+  const own = [...document.querySelectorAll("style")].filter((s) => !s.closest(".bd-article"));
+  const styles = own.flatMap((s) => [...s.sheet.cssRules].map((r) => r.cssText));
   const heading = document.querySelector(".bd-article h1").cloneNode(true);
   heading.querySelectorAll(".headerlink").forEach((e) => e.remove());
   return { title: heading.textContent.trim(), xhtml, html: copy("pdf").innerHTML, styles };

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +27,9 @@ def pocket_train(
     annotator_error: Annotated[
         float | None, typer.Option(help="Rate at which missing partners are claimed at the end, before strength.")
     ] = None,
+    insert: Annotated[
+        float | None, typer.Option(help="Rate at which they are claimed behind their companions, before strength.")
+    ] = None,
     share: Annotated[float, typer.Option(help="Share of the recipe's steps and pictures, for a smaller model.")] = 1.0,
     eyes_from: Annotated[Path | None, typer.Option(help="Take the eyes from this earlier run, or model.")] = None,
     threads: Annotated[
@@ -44,9 +47,9 @@ def pocket_train(
         raise ValueError(f"--share is {share}; give a share of the recipe, more than 0 and {MOST_SHARE} at most.")
     torch.set_num_threads(threads)
     check_choice("edition", edition, tuple(RECIPES))
-    config = replace(RECIPES[edition], seed=seed, cooccurrence=cooccurrence)
-    if annotator_error is not None:
-        config = replace(config, annotator_error=annotator_error)
+    given = {"annotator_error": annotator_error, "insert": insert}
+    errs: dict[str, Any] = {name: rate for name, rate in given.items() if rate is not None}
+    config = replace(RECIPES[edition], seed=seed, cooccurrence=cooccurrence, **errs)
     eyes, prior, align, instruct = (max(1, round(n * share)) for n in config.steps)
     config = replace(config, steps=(eyes, prior, align, instruct), pairs=max(1, round(config.pairs * share)))
     folder = train(config, out, eyes_from)

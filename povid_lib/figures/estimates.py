@@ -86,6 +86,27 @@ def curves(
     return fig
 
 
+def control_chart(days: Sequence[float], usual: float, limit: float, changed: int, what: str, ylabel: str) -> Figure:
+    """One number a day against its usual mean: a band of ``limit`` on either side, and days outside it as crosses.
+
+    ``changed``: how many days come before ``what`` happened; a line is drawn there.
+    """
+    fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
+    at, height = np.arange(1, len(days) + 1), np.asarray(days, dtype=float)
+    rings = np.abs(height - usual) > limit
+    ax.axhspan(usual - limit, usual + limit, color=GREY, alpha=0.15, lw=0)
+    ax.axhline(usual, color="#444444", lw=1)
+    ax.plot(at[~rings], height[~rings], "o", color=BLUE, label="within the limits")
+    ax.plot(at[rings], height[rings], "X", color=RED, ms=9, label="alarm")
+    ax.axvline(changed + 0.5, color="#444444", lw=1, ls="--")
+    ax.annotate(what, (changed + 0.6, 0.98), xycoords=("data", "axes fraction"), fontsize=8, va="top")
+    step = max(1, len(days) // 10)
+    ax.set(xlabel="day", ylabel=ylabel, xticks=at[step - 1 :: step], ylim=(None, max(*days, usual + limit) + limit / 2))
+    plain(ax)
+    ax.legend(frameon=False, fontsize=8, loc="lower right")
+    return fig
+
+
 def dose_response(
     doses: Sequence[float],
     series: Mapping[str, Sequence[Value]],

@@ -97,6 +97,7 @@ RECIPES = {
         steps=(4500, 2000, 200, 4000),
     ),
     "second": PocketConfig(),
+    "shown": PocketConfig(edition="shown"),
 }
 
 

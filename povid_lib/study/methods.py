@@ -218,9 +218,9 @@ def faults(values: Mapping[str, Any]) -> list[Fault]:
             wrong = look(given, source)
             shared = shared if wrong else replace(shared, **{source: given})
             found += wrong
-            of = "first" if source == "offline" else "second"
-            if given != DEFAULTS[source] and of != values.get("edition", EDITION):
-                found.append(Fault(source, f" are pairs of the {of} edition, the study is of another; leave them out"))
+            if given != DEFAULTS[source] and (source == "offline") != (values.get("edition", EDITION) == "first"):
+                of = "is" if source == "offline" else "is not"
+                found.append(Fault(source, f" are pairs of a study whose edition {of} the first; leave them out"))
     if isinstance(phase, dict):
         wrong = [fault.under("phase") for fault in config.faults(phase)]
         shared = shared if wrong else replace(shared, phase=phase)

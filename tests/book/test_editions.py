@@ -60,5 +60,18 @@ def test_the_pdf_has_pages_an_outline_and_links(made):
     assert len(re.findall(rb"/Subtype\s*/Link", pdf)) > 20
 
 
+def test_a_widget_keeps_its_own_style_until_its_picture_is_taken(site):
+    browser, address = site
+    page = browser.new_page()
+    page.goto(f"{address}notebooks/03_why.html")
+    page.locator("script[data-alive]").first.wait_for(state="attached")
+    page.locator(".povid-spoken").first.wait_for(state="attached")
+    hidden = "e => e.getBoundingClientRect().width"  # words for a screen reader, which the widget's style clips to a pixel
+    before = page.locator(".povid-spoken").first.evaluate(hidden)
+    page.evaluate(editions.TIDY)
+    assert page.locator(".povid-spoken").first.evaluate(hidden) == before <= 1
+    page.close()
+
+
 def test_the_site_is_left_as_it_was(made):
     assert not (HTML / "_editions").exists()

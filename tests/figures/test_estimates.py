@@ -112,3 +112,11 @@ def test_a_method_looks_the_same_in_every_sweep_and_what_was_not_run_is_not_draw
     }
     assert legend == {"sft": alone.get_color(), "text": second.get_color()}
     assert [t.get_text() for t in left.get_xticklabels()] == ["50", "200"]
+
+
+def test_a_control_chart_rings_outside_the_band_on_either_side_and_marks_the_change():
+    fig = estimates.control_chart([20, 26, 13, 25], 20.0, 5.0, 2, "change", "words")
+    quiet, loud = (line for line in fig.axes[0].lines if line.get_label() in ("within the limits", "alarm"))
+    assert list(quiet.get_xdata()) == [1, 4]  # 25 is on the limit, which is not outside
+    assert list(loud.get_xdata()) == [2, 3]
+    assert any(list(line.get_xdata()) == [2.5, 2.5] for line in fig.axes[0].lines)
