@@ -1,10 +1,10 @@
-"""Chapters 03 and 09: five small models with a cause of false objects each, and what each treatment mends. Writes ``results/causes.json``.
+"""Chapters 03 and 09: five small models, a cause of false objects each, and what treatments mend. Writes ``results/causes.json``.
 
-All five have the recipe of the shipped model at a quarter of its steps and pictures. They differ in what they were taught: *none*, true
-captions of scenes in which everything that is named can be made out; *unseen*, true captions of scenes with objects that cannot;
-*insert*, everything can be made out, and annotators put missing partners in; *both* of these; *weak*, as none, with eyes that had a
-twentieth of their training. Each is tested on scenes of its own world. About six hours of one core with the trainings; what is done
-is not done again. Run from the top folder::
+All five have the recipe of the shipped model at a quarter of its steps and pictures. They differ in what they were taught:
+*none*, true captions of scenes in which everything that is named can be made out; *unseen*, true captions of scenes with
+objects that cannot; *insert*, everything can be made out, and annotators put missing partners in; *both* of these; *weak*, as
+none, with eyes that had a twentieth of their training. Each is tested on scenes of its own world. About six hours of one core
+with the trainings; what is done is not done again. Run from the top folder::
 
     EYES="--eyes-from povid_lib/models/pocket_model"
     povid pocket train --share 0.25 --edition shown --insert 0 --out runs/cause_none $EYES
@@ -15,9 +15,9 @@ is not done again. Run from the top folder::
     povid pocket train --share 0.25 --edition shown --insert 0 --out runs/cause_weak --eyes-from runs/eyes_short
     python experiments/ch03_causes.py
 
-Expected, and written down before it ran: false objects are frequent in unseen and insert, more so in both, rare in none; in weak they are
-no partners. SFT on cleaned captions mends insert and leaves unseen as it is; pairs with an inserted partner mend both; nothing
-mends weak.
+Expected, and written down before it ran: false objects are frequent in unseen and insert, more so in both, rare in none; in
+weak they are no partners. SFT on cleaned captions mends insert and leaves unseen as it is; pairs with an inserted partner mend
+both; nothing mends weak.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def about(cause: str, study: Study) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=Path, default=Path("runs"), help="folder of the five models")
-    parser.add_argument("--only", nargs="*", default=CAUSES, choices=CAUSES, help="make these runs, and write no results")
+    parser.add_argument(
+        "--only", nargs="*", default=CAUSES, choices=CAUSES, help="make these runs, and write no results"
+    )
     given = parser.parse_args()
     start = time.time()
     studies = {cause: study_of(cause, given.models) for cause in given.only}

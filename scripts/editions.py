@@ -37,8 +37,8 @@ EXPECTED = """() => {
   return views.filter((v) => all[JSON.parse(v.textContent).model_id].model_module === "anywidget").length;
 }"""
 
-# What belongs to the web alone goes, cells of code that the page folds among it; other folds open; the widgets' marks tell Python what
-# to take pictures of.
+# What belongs to the web alone goes, cells of code that the page folds among it; other folds open; the widgets' marks tell Python
+# what to take pictures of.
 TIDY = """async () => {
   await window.MathJax?.startup?.promise;
   const body = document.querySelector(".bd-article");
