@@ -31,7 +31,8 @@ def test_world_prints_the_table():
 
 
 def test_bad_values_are_refused_before_anything_runs(tmp_path):
-    result = povid("pocket", "train", "--annotator-error", "-3", "--out", str(tmp_path / "x"))
+    result = povid("pocket", "train", "--annotator-error", "-3", "--insert", "-1", "--out", str(tmp_path / "x"))
+    assert "insert" in result.output
     assert result.exit_code == 2
     assert "annotator_error" in result.output
     assert not (tmp_path / "x").exists()

@@ -37,6 +37,26 @@ def test_of_whole_pairs_as_many_are_unseen_as_the_dial_says():
 
 
 @pytest.mark.parametrize("kind", ["typical", "counter_typical", "mixed"])
+def test_in_the_edition_where_all_is_shown_nothing_else_differs(kind):
+    shown = worlds.world(kind, "shown")
+    assert replace(shown, edition="second", unseen=SECOND.unseen, lone_unseen=0.25, clutter=1.2) == worlds.world(
+        kind, "second"
+    )
+    assert not any(scene.unseen or scene.marks for scene in scenes(150, shown))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.35])
+def test_what_the_models_with_one_cause_are_taught(rate):
+    """Without insertions every taught caption is true; with them some are not, and all that is false is a partner."""
+    for edition in ("second", "shown"):
+        config = PocketConfig(edition=edition, insert=rate, pairs=300)
+        taught = [(one.scene, set(mentioned(one.caption.answer))) for one in lessons.lessons(config)]
+        false = [name for scene, named in taught for name in named - set(scene.names)]
+        assert bool(false) == bool(rate)
+        assert all(name in scene.missing_partners for scene, named in taught for name in named - set(scene.names))
+
+
+@pytest.mark.parametrize("kind", ["typical", "counter_typical", "mixed"])
 def test_one_object_is_always_seen_and_what_is_unseen_owns_no_pixel(kind):
     for scene in scenes(150, worlds.world(kind, "second")):
         assert scene.seen
