@@ -23,15 +23,16 @@ both; nothing mends weak.
 from __future__ import annotations
 
 import argparse
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from povid_lib.evaluation.held_out import SPLITS, held_out
+from povid_lib import models
+from povid_lib.evaluation.held_out import SPLITS, captions, held_out
 from povid_lib.evaluation.pocket_report import taught
 from povid_lib.files import results
 from povid_lib.files.jsonl import read_record
+from povid_lib.models import weights
 from povid_lib.pocket.lessons import recipe_of
 from povid_lib.study import report, run
 from povid_lib.study.methods import Study, read_study
@@ -40,6 +41,7 @@ CAUSES = ("none", "unseen", "insert", "both", "weak")
 TREATED = ("unseen", "insert", "weak")  # one cause each; the others are measured as they are
 UNTREATED = {"main": {"seeds": 1, "methods": {report.BASE: {}}}}
 RECIPE = Path("recipes/causes.yaml")
+SPOKEN = (report.BASE, "clean_sft", "two_to_one")  # whose captions chapter 09's second page shows
 
 
 def study_of(cause: str, models: Path) -> Study:
@@ -62,7 +64,20 @@ def about(cause: str, study: Study) -> dict[str, Any]:
         "methods": found["methods"],
         "tests": found["tests"][report.BASE],
         "beyond": report.over_the_constant(study.methods, runs),
+        "seconds": sum(sum(run["seconds"]) for of in runs.values() for run in of),
     }
+
+
+def spoken(study: Study, n: int = 40) -> dict[str, list[str]]:
+    """What a model says of the first counter-typical scenes, as it is and after two treatments."""
+    batch, found = held_out("counter_typical", n, study.split, study.edition), dict[str, list[str]]()
+    for method in (m for m in study.methods if m.name in SPOKEN):
+        vlm = models.load(study.model)
+        if method.is_trained:
+            adapter = Path(study.recipe(method, 0).out) / "text" / "adapter"
+            vlm = replace(vlm, model=weights.merged(weights.add_adapter(vlm.model, adapter)))
+        found[method.name] = captions(vlm, batch)
+    return found
 
 
 def main() -> None:
@@ -72,13 +87,14 @@ def main() -> None:
         "--only", nargs="*", default=CAUSES, choices=CAUSES, help="make these runs, and write no results"
     )
     given = parser.parse_args()
-    start = time.time()
     studies = {cause: study_of(cause, given.models) for cause in given.only}
     for cause, study in studies.items():
         print(cause, run.run(study), "runs made", flush=True)
     if tuple(given.only) == CAUSES:
         data = {cause: about(cause, study) for cause, study in studies.items()}
-        results.save("causes", data, asdict(read_study(RECIPE)), time.time() - start, code=[about, run.run_one])
+        said = {"spoken": spoken(studies["unseen"])}
+        seconds = sum(found["seconds"] for found in data.values())
+        results.save("causes", data | said, asdict(read_study(RECIPE)), seconds, code=[about, spoken, run.run_one])
 
 
 if __name__ == "__main__":

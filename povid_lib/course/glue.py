@@ -14,6 +14,17 @@ from povid_lib.metrics.stats import Estimate
 Record = Mapping[str, Any]  # as `results.read` gives it: numbers, texts, lists, and records of these
 
 
+def written(record: Record, digits: int = 2, sign: str = "", scale: float = 1.0) -> str:
+    """A value with its interval, such as ``0.31 [0.26, 0.36]``. ``sign``: "+" for differences. ``scale``: 100 for points."""
+    value, low, high = (f"{scale * record[key]:{sign}.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def shown_p(p: float) -> str:
+    """A p-value to three digits; what is smaller is only said to be so."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def number(record: Record, path: str) -> Any:
     """What stands in a record at ``path``: keys joined by ``/``, which may hold spaces but no ``/`` of their own.
 
