@@ -94,7 +94,7 @@ def main() -> None:
         data = {cause: about(cause, study) for cause, study in studies.items()}
         said = {"spoken": spoken(studies["unseen"])}
         seconds = sum(found["seconds"] for found in data.values())
-        results.save("causes", data | said, asdict(read_study(RECIPE)), seconds, code=[about, spoken, run.run_one])
+        results.save("causes", data | said, asdict(read_study(RECIPE)), seconds, code=[__file__])
 
 
 if __name__ == "__main__":

@@ -12,6 +12,26 @@ from povid_lib.course.exercises import Catalogue, Check, Function
 
 Run = Mapping[str, float]  # "chair_s", "recall", "unreadable"
 
+# the study's methods, as the chapter's two pages call them
+NAMES = {
+    "base": "untuned",
+    "sft": "SFT",
+    "two_to_one": "two to one",
+    "both": "text and image",
+    "equal": "equal weights",
+    "rpo": "DPO + SFT",
+    "stranger": "a stranger put in",
+    "even": "equally long",
+    "new_sft": "SFT, new answers",
+    "new_two_to_one": "two to one, new answers",
+    "dealt": "random labels",
+    "blanked": "blank pictures",
+    "swapped": "swapped pictures",
+    "no_end": "without end tokens",
+    "contrast": "contrastive decoding",
+    "unsupported-4.0": "unsupported words -4",
+}
+
 
 def check_luck(two_kinds_of_luck: Function) -> None:
     """``two_kinds_of_luck(record)``: standard deviation over the seeds, and half the width of the interval."""
