@@ -27,11 +27,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from povid_lib import models
 from povid_lib.evaluation.held_out import SPLITS, captions, held_out
 from povid_lib.evaluation.pocket_report import taught
 from povid_lib.files import results
 from povid_lib.files.jsonl import read_record
+from povid_lib.metrics.stats import crossed_compare, crossed_ratio
 from povid_lib.models import weights
 from povid_lib.pocket.lessons import recipe_of
 from povid_lib.study import report, run
@@ -51,6 +54,26 @@ def study_of(cause: str, models: Path) -> Study:
     return replace(study, model=str(model), edition=recipe_of(model).edition, out=f"{study.out}/{cause}", groups=groups)
 
 
+def false_kinds(runs: list[dict[str, Any]], split: str) -> dict[str, report.Sums]:
+    """Of each caption, whether it names a missing partner, and whether another false object."""
+    partners, false = report.sums(runs, split, "partners")
+    every = np.ones_like(false)
+    return {"partner_s": ((partners > 0).astype(float), every), "other_s": ((false > partners).astype(float), every)}
+
+
+def by_kind(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Captions with a false partner and with another false object: of each method, and its change from the untuned model."""
+    found: dict[str, Any] = {"value": {}, "change": {}}
+    for name, of in runs.items():
+        for split in SPLITS:
+            own, base = false_kinds(of, split), false_kinds(runs[report.BASE], split)
+            found["value"].setdefault(name, {})[split] = {kind: crossed_ratio(*sums) for kind, sums in own.items()}
+            if name != report.BASE:
+                changes = {kind: crossed_compare(base[kind], own[kind]).difference for kind in own}
+                found["change"].setdefault(name, {})[split] = changes
+    return found
+
+
 def about(cause: str, study: Study) -> dict[str, Any]:
     """All measures of one model under every treatment, and what its annotators write about the same scenes."""
     again = "delete it, and run the experiment again"
@@ -64,6 +87,7 @@ def about(cause: str, study: Study) -> dict[str, Any]:
         "methods": found["methods"],
         "tests": found["tests"][report.BASE],
         "beyond": report.over_the_constant(study.methods, runs),
+        "false": by_kind(runs),
         "seconds": sum(sum(run["seconds"]) for of in runs.values() for run in of),
     }
 
