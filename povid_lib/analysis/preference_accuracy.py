@@ -1,4 +1,4 @@
-"""Which of a pair's answers a model finds likelier: by its habit alone on blank paper, and with the picture before it.
+"""Which of a pair's answers a model finds likelier: by its language prior alone on blank paper, and with the picture before it.
 
 The classifier of ``audit.text_shortcut`` knows words, and pairs of words. A model that has read captions knows besides what goes
 together, and that is a way to reject a false answer without a look, too.
@@ -35,7 +35,7 @@ def log_odds(vlm: VLM, pairs: Sequence[Pair], images: Sequence[Image.Image] | No
 
 def reader_accuracy(pairs: Sequence[Pair], odds: Sequence[float]) -> Estimate:
     """How often the chosen answer is the likelier one; a tie counts half. ``odds``: of ``log_odds``. 0.5 on blank paper is as it
-    should be: the model's habit does not find the false answer.
+    should be: the model's language prior does not find the false answer.
 
     Raises ``ValueError`` if there are no pairs, or not as many odds.
     """

@@ -53,7 +53,7 @@ app = typer.Typer(
     cls=Plain,
     no_args_is_help=True,
     rich_markup_mode="markdown",  # flows paragraphs, keeps lists and examples
-    help="Measure hallucination in vision-language models, and cure it.",
+    help="Measure hallucination in vision-language models, and reduce it.",
 )
 app.add_typer(pairs_app, name="pairs")
 app.add_typer(pocket_app, name="pocket")

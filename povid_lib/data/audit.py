@@ -2,7 +2,7 @@
 
 ``audit`` counts: lengths, edits, kinds of corruption, repeats, pictures. The shortcut tests ask whether the answers alone, without
 the picture, give away which one is false; what they find is what a preference loss may learn in the picture's place. See also
-``preference_accuracy``, where a model's habit is asked.
+``preference_accuracy``, where a model's language prior is asked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The dumbest cures of hallucination: a constant on some tokens' logits of the untuned model.
+"""The dumbest remedies for hallucination: a constant on some tokens' logits of the untuned model.
 
 On the end token it makes every caption end earlier. On words for objects that the picture does not support it is the idea of
 contrastive decoding in one number. What a training does no better than these curves is no more than a constant.

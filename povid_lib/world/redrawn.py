@@ -1,4 +1,4 @@
-"""The same scene drawn otherwise, one thing at a time: what a model says then tells what its words hang on (chapter 03)."""
+"""The same scene drawn otherwise, one thing at a time: what a model says then tells what its words depend on (chapter 03)."""
 
 from __future__ import annotations
 
