@@ -1,23 +1,22 @@
-"""Chapters 03 and 09: five small models, a cause of false objects each, and what treatments mend. Writes ``results/causes.json``.
+"""Chapters 03 and 09: four small models, a cause of false objects each, and what treatments mend. Writes ``results/causes.json``.
 
-All five have the recipe of the shipped model at a quarter of its steps and pictures. They differ in what they were taught:
+All four have the recipe of the shipped model at a quarter of its steps and pictures. They differ in what they were taught:
 *none*, true captions of scenes in which everything that is named can be made out; *unseen*, true captions of scenes with
-objects that cannot; *insert*, everything can be made out, and annotators put missing partners in; *both* of these; *weak*, as
-none, with eyes that had a twentieth of their training. Each is tested on scenes of its own world, and the three with one cause
-are treated. About four hours of one core with the trainings; what is done is not done again. Run from the top folder::
+objects that cannot; *insert*, everything can be made out, and annotators put missing partners in; *weak*, as none, with eyes
+that had a twentieth of their training. Each is tested on scenes of its own world, and the three with one cause are treated.
+About four hours of one core with the trainings; what is done is not done again. Run from the top folder::
 
     EYES="--eyes-from povid_lib/models/pocket_model"
     povid pocket train --share 0.25 --edition shown --insert 0 --out runs/cause_none $EYES
     povid pocket train --share 0.25 --insert 0 --out runs/cause_unseen $EYES
     povid pocket train --share 0.25 --edition shown --out runs/cause_insert $EYES
-    povid pocket train --share 0.25 --out runs/cause_both $EYES
     povid pocket train --share 0.05 --edition shown --insert 0 --out runs/eyes_short
     povid pocket train --share 0.25 --edition shown --insert 0 --out runs/cause_weak --eyes-from runs/eyes_short
     python experiments/ch03_causes.py
 
-Expected, and written down before it ran: false objects are frequent in unseen and insert, more so in both, rare in none; in
-weak they are no partners. SFT on cleaned captions mends insert and leaves unseen as it is; pairs with an inserted partner mend
-both; nothing mends weak.
+Expected, and written down before it ran: false objects are frequent in unseen and insert, rare in none; in weak they are no
+partners. SFT on cleaned captions mends insert and leaves unseen as it is; pairs with an inserted partner mend both; nothing
+mends weak.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from povid_lib.pocket.lessons import recipe_of
 from povid_lib.study import report, run
 from povid_lib.study.methods import Study, read_study
 
-CAUSES = ("none", "unseen", "insert", "both", "weak")
+CAUSES = ("none", "unseen", "insert", "weak")
 TREATED = ("unseen", "insert", "weak")  # one cause each; the others are measured as they are
 UNTREATED = {"main": {"seeds": 1, "methods": {report.BASE: {}}}}
 RECIPE = Path("recipes/causes.yaml")
@@ -106,7 +105,7 @@ def spoken(study: Study, n: int = 40) -> dict[str, list[str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", type=Path, default=Path("runs"), help="folder of the five models")
+    parser.add_argument("--models", type=Path, default=Path("runs"), help="folder of the four models")
     parser.add_argument(
         "--only", nargs="*", default=CAUSES, choices=CAUSES, help="make these runs, and write no results"
     )

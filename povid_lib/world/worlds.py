@@ -2,8 +2,8 @@
 
 The *second* edition, in which the shipped model lives, has what real captions have: true objects that no eye resolves, stray marks
 that could be taken for them, usual colours and places. The *first* shows every object that its captions name, so that all false
-objects come from annotators; it is kept for the lesson of chapter 09, a remedy that is only a constant. *Shown* is the second edition
-with nothing unseen, for the small models of chapter 03, each of which has one cause of false objects.
+objects come from annotators; it is kept for the lesson of chapter 09, a remedy that is only a constant. *Shown* is the second
+edition with nothing unseen, for the small models of chapter 03, each of which has one cause of false objects.
 """
 
 from __future__ import annotations
