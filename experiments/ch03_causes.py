@@ -39,8 +39,12 @@ from povid_lib.pocket.lessons import recipe_of
 from povid_lib.study import report, run
 from povid_lib.study.methods import Study, read_study
 
-CAUSES = ("none", "unseen", "insert", "weak")
-TREATED = ("unseen", "insert", "weak")  # one cause each; the others are measured as they are
+GROUPS = {
+    "none": (),
+    "unseen": ("main", "constants"),
+    "insert": ("main", "constants"),
+    "weak": ("main",),
+}  # of the recipe
 UNTREATED = {"main": {"seeds": 1, "methods": {report.BASE: {}}}}
 RECIPE = Path("recipes/causes.yaml")
 SPOKEN = (report.BASE, "clean_sft", "two_to_one")  # whose captions chapter 09's second page shows
@@ -49,7 +53,7 @@ SPOKEN = (report.BASE, "clean_sft", "two_to_one")  # whose captions chapter 09's
 def study_of(cause: str, models: Path) -> Study:
     """The study of ``recipes/causes.yaml`` about the model with one cause."""
     model, study = models / f"cause_{cause}", read_study(RECIPE)
-    groups = study.groups if cause in TREATED else UNTREATED
+    groups = {group: study.groups[group] for group in GROUPS[cause]} or UNTREATED
     return replace(study, model=str(model), edition=recipe_of(model).edition, out=f"{study.out}/{cause}", groups=groups)
 
 
@@ -107,13 +111,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=Path, default=Path("runs"), help="folder of the four models")
     parser.add_argument(
-        "--only", nargs="*", default=CAUSES, choices=CAUSES, help="make these runs, and write no results"
+        "--only", nargs="*", default=tuple(GROUPS), choices=tuple(GROUPS), help="make these runs, and write no results"
     )
     given = parser.parse_args()
     studies = {cause: study_of(cause, given.models) for cause in given.only}
     for cause, study in studies.items():
         print(cause, run.run(study), "runs made", flush=True)
-    if tuple(given.only) == CAUSES:
+    if set(given.only) == set(GROUPS):
         data = {cause: about(cause, study) for cause, study in studies.items()}
         said = {"spoken": spoken(studies["unseen"])}
         seconds = sum(found["seconds"] for found in data.values())
