@@ -15,8 +15,9 @@ def questions(page):
     """What the page's quiz was given."""
     for text in page.locator('script[type="application/vnd.jupyter.widget-state+json"]').all_text_contents():
         for model in json.loads(text)["state"].values():
-            if "questions" in (spec := model["state"].get("spec") or ""):
-                return json.loads(spec)["questions"]
+            spec = json.loads(model["state"].get("spec") or "{}")
+            if "questions" in spec:  # a key, not a word of another widget's labels
+                return spec["questions"]
     raise AssertionError("there is no quiz in the page")
 
 

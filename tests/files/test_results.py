@@ -134,3 +134,12 @@ def test_without_git_there_is_no_commit(monkeypatch):
     assert results.provenance({}, 0)["commit"]
     monkeypatch.setenv("PATH", "")
     assert results.provenance({}, 0)["commit"] is None
+
+
+def test_far_from_the_checkout_its_own_results_are_found(tmp_path, monkeypatch):
+    monkeypatch.delenv(results.PLACE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert results.read("study")["provenance"]["config"]["scenes"] == 500
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "study.json").write_text('{"mine": 1}')
+    assert results.read("study") == {"mine": 1}  # what lies nearer goes before
