@@ -134,9 +134,9 @@ def save(name: str, data: dict[str, Any], config: Any, seconds: float, code: Ite
 
 
 def read(name: str) -> dict[str, Any]:
-    """Read a result from ``$POVID_RESULTS``, or from ``results`` in the working folder or the nearest one above that has it, or else in
-    the checkout that the library is installed from.
+    """Read a result from ``$POVID_RESULTS``, or from ``results`` in the working folder or the nearest one above that has it.
 
+    Where there is none, the checkout that the library is installed from is looked at.
     Raises ``FileNotFoundError`` that says where results come from if it is not there.
     """
     places = [folder()] if os.environ.get(PLACE) else [at / "results" for at in (Path.cwd(), *Path.cwd().parents, BASE)]
