@@ -219,8 +219,8 @@ def faults(values: Mapping[str, Any]) -> list[Fault]:
             shared = shared if wrong else replace(shared, **{source: given})
             found += wrong
             if given != DEFAULTS[source] and (source == "offline") != (values.get("edition", EDITION) == "first"):
-                of = "is" if source == "offline" else "is not"
-                found.append(Fault(source, f" are pairs of a study whose edition {of} the first; leave them out"))
+                of = "first" if source == "offline" else "second"
+                found.append(Fault(source, f" are pairs of the {of} edition, the study is of another; leave them out"))
     if isinstance(phase, dict):
         wrong = [fault.under("phase") for fault in config.faults(phase)]
         shared = shared if wrong else replace(shared, phase=phase)
