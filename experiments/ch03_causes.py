@@ -39,20 +39,20 @@ from povid_lib.pocket.lessons import recipe_of
 from povid_lib.study import report, run
 from povid_lib.study.methods import Study, read_study
 
-GROUPS = {
+GROUPS = {  # of the recipe, by cause
     "none": (),
     "unseen": ("main", "constants"),
     "insert": ("main", "constants"),
     "weak": ("main",),
-}  # of the recipe
+}
 UNTREATED = {"main": {"seeds": 1, "methods": {report.BASE: {}}}}
 RECIPE = Path("recipes/causes.yaml")
 SPOKEN = (report.BASE, "clean_sft", "two_to_one")  # whose captions chapter 09's second page shows
 
 
-def study_of(cause: str, models: Path) -> Study:
+def study_of(cause: str, folder: Path) -> Study:
     """The study of ``recipes/causes.yaml`` about the model with one cause."""
-    model, study = models / f"cause_{cause}", read_study(RECIPE)
+    model, study = folder / f"cause_{cause}", read_study(RECIPE)
     groups = {group: study.groups[group] for group in GROUPS[cause]} or UNTREATED
     return replace(study, model=str(model), edition=recipe_of(model).edition, out=f"{study.out}/{cause}", groups=groups)
 

@@ -67,7 +67,7 @@ def test_a_widget_keeps_its_own_style_until_its_picture_is_taken(site):
     page.locator("script[data-alive]").first.wait_for(state="attached")
     page.locator(".povid-spoken").first.wait_for(state="attached")
     hidden = (
-        "e => e.getBoundingClientRect().width"  # words for a screen reader, which the widget's style clips to a pixel
+        "e => e.getBoundingClientRect().width"  # words for a screen reader, clipped to a pixel by the widget's style
     )
     before = page.locator(".povid-spoken").first.evaluate(hidden)
     page.evaluate(editions.TIDY)

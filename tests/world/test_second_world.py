@@ -51,9 +51,9 @@ def test_what_the_models_with_one_cause_are_taught(rate):
     for edition in ("second", "shown"):
         config = PocketConfig(edition=edition, insert=rate, pairs=300)
         taught = [(one.scene, set(mentioned(one.caption.answer))) for one in lessons.lessons(config)]
-        false = [name for scene, named in taught for name in named - set(scene.names)]
+        false = [(scene, name) for scene, named in taught for name in named - set(scene.names)]
         assert bool(false) == bool(rate)
-        assert all(name in scene.missing_partners for scene, named in taught for name in named - set(scene.names))
+        assert all(name in scene.missing_partners for scene, name in false)
 
 
 @pytest.mark.parametrize("kind", ["typical", "counter_typical", "mixed"])
