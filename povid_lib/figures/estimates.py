@@ -26,8 +26,13 @@ from povid_lib.figures.style import (
 )
 
 
-def grouped_bars(groups: Sequence[str], series: Mapping[str, Sequence[Value]], ylabel: str) -> Figure:
-    """Shares with 95% intervals, grouped; the value stands above each bar."""
+def grouped_bars(
+    groups: Sequence[str],
+    series: Mapping[str, Sequence[Value]],
+    ylabel: str,
+    levels: Mapping[str, float] | None = None,
+) -> Figure:
+    """Shares with 95% intervals, grouped; the value stands above each bar. ``levels``: see ``dose_response``."""
     fig, ax = plt.subplots(figsize=(1.9 * len(groups) + 2.4, 3.4), layout="constrained")
     width = 0.8 / len(series)
     for k, (name, colour) in enumerate(looks(series, (BLUE, GREY, ORANGE, GREEN, PURPLE)).items()):
@@ -36,7 +41,8 @@ def grouped_bars(groups: Sequence[str], series: Mapping[str, Sequence[Value]], y
         ax.bar(x, mid, width * 0.92, color=colour, label=name, yerr=error, error_kw={"elinewidth": 1, "capsize": 2})
         for at, value, above in zip(x, mid, error[1], strict=True):
             ax.text(at, value + above + 0.015, f"{value:.2f}", ha="center", fontsize=8)
-    ax.set(xticks=range(len(groups)), xticklabels=groups, ylabel=ylabel, ylim=(0, 1.12))
+    ax.set(xticks=range(len(groups)), xticklabels=groups, ylabel=ylabel, ylim=(0, 1.15))
+    add_levels(ax, levels or {}, outside=True)
     plain(ax)
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return fig
@@ -209,12 +215,20 @@ def sweeps(
 
 
 def paths(
-    series: Mapping[str, Sequence[tuple[str, Value, Value]]], xlabel: str, ylabel: str, level: float | None = None
+    series: Mapping[str, Sequence[tuple[str, Value, Value]]],
+    xlabel: str,
+    ylabel: str,
+    level: float | None = None,
+    better: bool = False,
+    floor: Sequence[str] = (),
 ) -> Figure:
-    """One line per series through points (label, x, y) with 95% intervals, x falling from left to right.
+    """One line per series through points (label, x, y) with 95% intervals.
 
-    ``level``: a value of x to mark by a vertical line.
+    ``level``: a value of x to mark by a vertical line. ``better``: says in the corner that up and to the left is better. ``floor``:
+    series under which the plane is shaded, for what can be had without any training. Raises ``ValueError`` for one that is not drawn.
     """
+    if unknown := [name for name in floor if name not in series]:
+        raise ValueError(f"paths: there is no series {unknown[0]!r}; the series are {', '.join(map(repr, series))}.")
     fig, ax = plt.subplots(figsize=(8, 4.6), layout="constrained")
     for name, (colour, marker) in looks(series, LOOKS).items():
         points = series[name]
@@ -223,10 +237,19 @@ def paths(
         ax.plot(x, y, color=colour, marker=marker, ms=5, label=name)
         for (label, *_), at_x, at_y in zip(points, x, y, strict=True):
             ax.annotate(label, (at_x, at_y), (4, 5), textcoords="offset points", fontsize=7, color="#333333")
+    bottom = ax.get_ylim()[0]
+    for name in floor:
+        x, _ = mid_and_error([p[1] for p in series[name]])
+        y, _ = mid_and_error([p[2] for p in series[name]])
+        ax.fill_between(x, y, bottom, color=GREY, alpha=0.15, lw=0)
+    ax.set_ylim(bottom=bottom)
     if level is not None:
         ax.axvline(level, color=GREY, lw=1, ls=":")
+    if better:
+        ax.annotate(
+            "better", (0.01, 0.99), (0.1, 0.88), "axes fraction", fontsize=9, arrowprops={"arrowstyle": "->"}, ha="left"
+        )
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    ax.invert_xaxis()
     plain(ax)
     fig.legend(loc="outside right upper", frameon=False, fontsize=8)
     return fig

@@ -21,25 +21,27 @@ def forest(
     chance: Mapping[str, tuple[float, float]] | None = None,
     printed: bool = False,
     width: float = 1.6,
+    labels: Mapping[str, str] | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> Figure:
     """Values as points with their intervals: panel -> row -> series -> value; the rows of all panels are the same.
 
     ``marks``: panel -> a value to compare with, a line that the legend calls ``mark``. ``chance``: panel -> the stretch that chance
     alone reaches. ``printed``: each value is written above its point. ``width``: a panel's, in inches. One series named "" needs no
-    legend.
+    legend. ``labels``: panel -> what its axis counts, and which way is which. ``limits``: of all axes.
 
-    Raises ``ValueError`` if the rows of two panels differ, if there is a mark or a stretch for a panel that is not drawn, or for
-    more series than can be told apart.
+    Raises ``ValueError`` if the rows of two panels differ, if there is a mark, a stretch or a label for a panel that is not drawn,
+    or for more series than can be told apart.
     """
-    marks, chance = marks or {}, chance or {}
+    marks, chance, labels = marks or {}, chance or {}, labels or {}
     rows = list(next(iter(panels.values())))
     if other := next((title for title, of in panels.items() if list(of) != rows), None):
         raise ValueError(
             f"forest: the rows of panel {other!r} are not the first panel's; give all panels the same ones."
         )
-    if unknown := [title for title in (*marks, *chance) if title not in panels]:
+    if unknown := [title for title in (*marks, *chance, *labels) if title not in panels]:
         raise ValueError(
-            f"forest: there is no panel {unknown[0]!r} to mark; the panels are {', '.join(map(repr, panels))}."
+            f"forest: there is no panel {unknown[0]!r} to mark or label; the panels are {', '.join(map(repr, panels))}."
         )
     look = looks((name for of in panels.values() for row in of.values() for name in row), LOOKS)
     most = max(len(row) for of in panels.values() for row in of.values())
@@ -58,7 +60,10 @@ def forest(
             ax.axhspan(at - 0.5, at + 0.5, color="#000000", alpha=0.04 * (at % 2), lw=0, zorder=0)
             _draw_row(ax, at, row, look, printed)
         ax.set_title(title, fontsize=9)
+        ax.set_xlabel(labels.get(title, ""), fontsize=8)
         ax.tick_params(labelsize=8)
+        if limits:
+            ax.set_xlim(*limits)
         plain(ax)
     axes[0, 0].set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.5, -0.5 - 0.2 * printed))
     axes[0, 0].tick_params("y", labelsize=9)

@@ -45,12 +45,13 @@ def literal(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def add_levels(ax: plt.Axes, levels: Mapping[str, float]) -> None:
-    """Horizontal lines, each under its name."""
+def add_levels(ax: plt.Axes, levels: Mapping[str, float], outside: bool = False) -> None:
+    """Horizontal lines, each under its name, or with it to the right of the axes (``outside``)."""
     for name, height in levels.items():
         ax.axhline(height, color="#444444", lw=1, ls=(0, (1, 2)))
-        at = (0.99, height)
-        ax.annotate(name, at, (0, 2), ("axes fraction", "data"), "offset points", fontsize=8, ha="right")
+        at, shift = ((1.0, height), (4, -3)) if outside else ((0.99, height), (0, 2))
+        side = "left" if outside else "right"
+        ax.annotate(name, at, shift, ("axes fraction", "data"), "offset points", fontsize=8, ha=side)
 
 
 def plain(ax: plt.Axes) -> None:

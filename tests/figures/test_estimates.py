@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.collections import PolyCollection
 
 from povid_lib.figures import estimates
 from povid_lib.metrics.stats import Estimate
@@ -63,13 +64,21 @@ def test_dose_panels_show_values_levels_and_the_shaded_stretch():
     assert stretch.tolist() == pytest.approx([2.5, 3.5])
 
 
-def test_paths_keep_the_order_and_fall_to_the_right():
+def test_paths_keep_their_order_and_shade_what_lies_under_a_floor():
     points = [("clear", e(0.7, 0.6, 0.8), e(0.3, 0.2, 0.4)), ("half", e(0.2, 0.1, 0.3), e(0.5, 0.4, 0.6))]
     ax = estimates.paths({"noise": points}, "truth", "companion", 0.2).axes[0]
     line = next(line for line in ax.lines if line.get_label() == "noise")
     assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == ([0.7, 0.2], [0.3, 0.5])
     assert [text.get_text() for text in ax.texts] == ["clear", "half"]
-    assert ax.xaxis_inverted()
+    assert not ax.xaxis_inverted()
+    assert not ax.collections[2:]  # the two sets of error bars and nothing else
+    ax = estimates.paths({"noise": points, "b": points[:1]}, "truth", "companion", better=True, floor=["noise"]).axes[0]
+    (shade,) = [c for c in ax.collections if isinstance(c, PolyCollection)]
+    corners = shade.get_paths()[0].vertices
+    assert {tuple(c) for c in corners} >= {(0.7, 0.3), (0.2, 0.5), (0.7, ax.get_ylim()[0]), (0.2, ax.get_ylim()[0])}
+    assert "better" in [text.get_text() for text in ax.texts]
+    with pytest.raises(ValueError, match="no series 'b'; the series are 'noise'"):
+        estimates.paths({"noise": points}, "truth", "companion", floor=["b"])
 
 
 def test_stacked_bars_lie_end_to_end():

@@ -63,10 +63,19 @@ def test_values_are_printed_and_one_unnamed_series_needs_no_legend():
     assert not forest({"x": ROWS}).axes[0].texts
 
 
+def test_axes_say_what_they_count_and_reach_as_far_as_asked():
+    fig = forest({"left": ROWS, "right": ROWS}, labels={"right": "log-odds"}, limits=(-1, 2))
+    assert [ax.get_xlabel() for ax in fig.axes] == ["", "log-odds"]
+    assert [ax.get_xlim() for ax in fig.axes] == [(-1, 2)] * 2
+    assert forest({"left": ROWS}).axes[0].get_xlim() != (-1, 2)
+
+
 def test_panels_that_do_not_fit_together_are_refused():
     with pytest.raises(ValueError, match="the rows of panel 'right' are not the first panel's"):
         forest({"left": ROWS, "right": {"a": {}}})
-    with pytest.raises(ValueError, match="no panel 'lft' to mark; the panels are 'left'"):
+    with pytest.raises(ValueError, match="no panel 'lft' to mark or label; the panels are 'left'"):
         forest({"left": ROWS}, {"lft": 1})
     with pytest.raises(ValueError, match="no panel 'top' to mark"):
         forest({"left": ROWS}, chance={"top": (0, 1)})
+    with pytest.raises(ValueError, match="no panel 'top' to mark or label"):
+        forest({"left": ROWS}, labels={"top": "share"})
