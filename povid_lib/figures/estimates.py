@@ -225,7 +225,9 @@ def paths(
     """One line per series through points (label, x, y) with 95% intervals.
 
     ``level``: a value of x to mark by a vertical line. ``better``: says in the corner that up and to the left is better. ``floor``:
-    series under which the plane is shaded, for what can be had without any training. Raises ``ValueError`` for one that is not drawn.
+    series under which the plane is shaded, for what can be had without any training.
+
+    Raises ``ValueError`` for a floor that is not drawn.
     """
     if unknown := [name for name in floor if name not in series]:
         raise ValueError(f"paths: there is no series {unknown[0]!r}; the series are {', '.join(map(repr, series))}.")
