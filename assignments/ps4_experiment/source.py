@@ -702,9 +702,18 @@ def hidden_paired(answer, draw):
         later = under + draw.integers(0, 2, n)
         under[1], later[2] = 0, 0  # captions without objects
         before, after = (draw.binomial(under, hard), under), (draw.binomial(later, hard * 0.7), later)
-        found, want = answer(tuple(a.tolist() for a in before), tuple(a.tolist() for a in after)), paired(before, after)
-        for what, a, b in zip(("difference", "lower end", "upper end"), found, want, strict=True):
-            assert abs(a - b) < 1e-6, f"on {n} other pictures the {what} is {b:.6f}, not {a:.6f}"
+        _one_pair(answer, before, after)
+    there = draw.integers(1, 6, 8)
+    most = (np.where(np.arange(8) == draw.integers(8), 0, there), there)
+    none = (np.zeros(8, dtype=int), there)
+    _one_pair(answer, most, none)  # nearly everything goes: the interval reaches below -1
+    _one_pair(answer, none, most)
+
+
+def _one_pair(answer, before, after):
+    found, want = answer(tuple(a.tolist() for a in before), tuple(a.tolist() for a in after)), paired(before, after)
+    for what, a, b in zip(("difference", "lower end", "upper end"), found, want, strict=True):
+        assert abs(a - b) < 1e-6, f"on {len(before[0])} other pictures the {what} is {b:.6f}, not {a:.6f}"
 
 
 def hidden_height(answer, draw):
@@ -1062,7 +1071,7 @@ def _of_ratios(before, after):
 
 def _clipped(before, after):
     value, low, high = paired(before, after)
-    return value, max(low, -1.0), high
+    return value, max(low, -1.0), min(high, 1.0)
 
 
 def _without_blanks(before, after):
