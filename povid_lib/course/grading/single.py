@@ -42,10 +42,16 @@ def way(*secret: str | Path) -> str:
 
 
 def mark(source: Source, submission: Submission, student: str, confined: str) -> Marks:
-    """The marks of one submission. ``student``: by whom its hidden cases are drawn; ``confined``: see ``way``."""
+    """The marks of one submission. ``student``: by whom its hidden cases are drawn; ``confined``: see ``way``.
+
+    Ends the process with one sentence, and writes no marks, if the machine could not start or confine the submission.
+    """
     if submission.fault:
         return nothing(source.assignment, student, submission.fault)
-    return judge(source, student, submission.read(), submission.path.suffix == ".ipynb", way=confined)
+    try:
+        return judge(source, student, submission.read(), submission.path.suffix == ".ipynb", way=confined)
+    except (process.NotConfined, process.NotStarted) as fault:
+        raise SystemExit(f"{submission.path.name} has not been marked: {fault}.") from None
 
 
 def gradescope(assignment: Assignment, marks: Marks, confined: str) -> dict[str, Any]:

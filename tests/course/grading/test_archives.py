@@ -248,5 +248,17 @@ def test_a_fault_of_the_hand_in_costs_the_marks_and_says_why(source, tmp_path):
     assert Submission("ada", tmp_path, fault=submission.fault).fault == submission.fault
 
 
+@pytest.mark.parametrize("fault", [process.NotStarted, process.NotConfined])
+def test_what_the_machine_could_not_do_is_one_sentence_and_no_marks(source, tmp_path, monkeypatch, fault):
+    def judge(*_args, **_more):
+        raise fault("the machine is too busy")
+
+    monkeypatch.setattr(single, "judge", judge)
+    (tmp_path / "a.py").write_text("")
+    with pytest.raises(SystemExit, match=r"^a\.py has not been marked: the machine is too busy\.$"):
+        single.for_classroom50(source, tmp_path, VARIABLES)
+    assert not (tmp_path / "result.json").exists()
+
+
 def test_there_are_two_ways():
     assert list(process.WAYS) == ["namespaces", "user"]
