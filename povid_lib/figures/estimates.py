@@ -44,7 +44,7 @@ def grouped_bars(
     ax.set(xticks=range(len(groups)), xticklabels=groups, ylabel=ylabel, ylim=(0, 1.15))
     add_levels(ax, levels or {}, outside=True)
     plain(ax)
-    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    ax.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=min(4, len(series)))
     return fig
 
 
