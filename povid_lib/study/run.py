@@ -28,7 +28,7 @@ from povid_lib.study.measure import as_json, measure
 from povid_lib.study.methods import Method, Study, code_of
 from povid_lib.training import recipe as recipes
 
-MORE = 1.4  # prompts tried for each pair that is wanted, where some prompts give none
+MORE = 1.5  # prompts tried for each pair that is wanted, where some prompts give none
 
 
 def jobs(study: Study) -> Iterator[tuple[Method, int]]:
