@@ -28,7 +28,7 @@ from povid_lib.training import recipe as recipes
 from povid_lib.training.config import PRESETS, POVIDConfig
 from povid_lib.world.worlds import EDITION, EDITIONS
 
-DATA = ("truth", "relabelled", "sampled", "even", "corrected", "own", "swapped", "blanked")
+DATA = ("truth", "relabelled", "sampled", "even", "shorter", "corrected", "own", "swapped", "blanked")
 # what the digest of a run's code begins with, by name: what makes a run is above this module
 ENTRIES = {
     "train": ("povid_lib.study.run:rows", "povid_lib.training.recipe:run"),

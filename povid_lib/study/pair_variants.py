@@ -35,6 +35,12 @@ def relabelled(rows: Sequence[Pair], share: float, seed: int) -> list[Pair]:
     ]
 
 
+def shorter(rows: Sequence[Pair]) -> list[Pair]:
+    """The same answers, and of the two the one with fewer words is chosen, whatever is in the picture: labels by length alone."""
+    turned = [replace(p, chosen=p.rejected, rejected=p.chosen, changes=()) for p in rows]
+    return [min(pair, key=lambda p: len(p.chosen.split())) for pair in zip(rows, turned, strict=True)]
+
+
 def sampled(vlm: VLM, rows: Sequence[Pair], seed: int, noise: float = 0.0) -> list[Pair]:
     """Preferences between the model's own answers: of several drawn to each prompt the best and the worst, after the scene's truth.
 

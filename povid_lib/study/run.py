@@ -90,7 +90,7 @@ def rows(study: Study, method: Method, seed: int, base: VLM, folder: Path) -> li
     n = ({**study.offline, **method.offline} if study.edition == "first" else {**study.captions, **method.captions})[
         "n"
     ]
-    if method.data in ("sampled", "even", "corrected"):
+    if method.data in ("sampled", "even", "shorter", "corrected"):
         alike = replace(method, noise=0.0, data="corrected" if method.data == "corrected" else "sampled")
         drawn = Path(study.out) / f"drawn-{seed}-{study.key(alike, seed, 'train')}.jsonl"
         if not drawn.is_file():  # methods that differ in their labels' noise only have the same answers
@@ -104,6 +104,8 @@ def rows(study: Study, method: Method, seed: int, base: VLM, folder: Path) -> li
             )
         if method.data == "even":  # of the same pairs those that do not teach brevity
             return [p for p in found[:n] if len(p.chosen.split()) >= len(p.rejected.split())]
+        if method.data == "shorter":
+            return pair_variants.shorter(found[:n])
         return pair_variants.relabelled(found[:n], method.noise, seed)
     found = truth(study, method, seed, n)
     if method.data == "relabelled":

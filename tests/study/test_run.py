@@ -369,6 +369,9 @@ def test_even_pairs_are_the_sampled_ones_that_do_not_teach_brevity(vlm, small, m
     alike = run.rows(small, replace(method, name="human", data="sampled"), 3, vlm, None)
     assert len(alike) == 6
     assert set(found) < set(alike), "drawn once for both"
+    short = run.rows(small, replace(method, name="short", data="shorter"), 3, vlm, None)
+    assert [{p.chosen, p.rejected} for p in short] == [{p.chosen, p.rejected} for p in alike], "the same answers"
+    assert not any("It is so." in p.chosen or "Is it so?" in p.chosen for p in short), "the shorter one is chosen"
 
 
 def test_swapped_and_blanked_take_the_picture_away(truth, tmp_path):
