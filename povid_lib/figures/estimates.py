@@ -51,7 +51,9 @@ def grouped_bars(
 def bars_above(rows: Mapping[str, tuple[Value, Value]], labels: tuple[str, str], quiet: Sequence[str] = ()) -> Figure:
     """Two measures of each row, one above the other, as bars with 95% intervals and their values; the rows in ``quiet`` are grey.
 
-    ``labels``: of the upper and of the lower measure. Raises ``ValueError`` for a row in ``quiet`` that is not drawn.
+    ``labels``: of the upper and of the lower measure. Dotted: the first row.
+
+    Raises ``ValueError`` for a row in ``quiet`` that is not drawn.
     """
     if unknown := [name for name in quiet if name not in rows]:
         raise ValueError(f"bars_above: there is no row {unknown[0]!r}; the rows are {', '.join(map(repr, rows))}.")
@@ -66,6 +68,7 @@ def bars_above(rows: Mapping[str, tuple[Value, Value]], labels: tuple[str, str],
             ax.annotate(
                 f"{value:.2f}", (at, value + above), (0, 2), textcoords="offset points", ha="center", fontsize=9
             )
+        ax.axhline(mid[0], color="#444444", lw=1, ls=(0, (1, 2)))
         ax.set(ylabel=label, ylim=(0, 1.1))
         plain(ax)
     axes[1].set_xticks(range(len(rows)), list(rows), fontsize=9)
@@ -220,15 +223,16 @@ def paths(
     ylabel: str,
     level: float | None = None,
     better: bool = False,
-    floor: Sequence[str] = (),
+    floor: Mapping[str, str] | None = None,
 ) -> Figure:
     """One line per series through points (label, x, y) with 95% intervals.
 
     ``level``: a value of x to mark by a vertical line. ``better``: says in the corner that up and to the left is better. ``floor``:
-    series under which the plane is shaded, for what can be had without any training.
+    series -> words to write under it, where the plane is shaded: what can be had without any training.
 
     Raises ``ValueError`` for a floor that is not drawn.
     """
+    floor = floor or {}
     if unknown := [name for name in floor if name not in series]:
         raise ValueError(f"paths: there is no series {unknown[0]!r}; the series are {', '.join(map(repr, series))}.")
     fig, ax = plt.subplots(figsize=(8, 4.6), layout="constrained")
@@ -244,6 +248,7 @@ def paths(
         x, _ = mid_and_error([p[1] for p in series[name]])
         y, _ = mid_and_error([p[2] for p in series[name]])
         ax.fill_between(x, y, bottom, color=GREY, alpha=0.15, lw=0)
+        ax.annotate(floor[name], (max(x), bottom), (-6, 6), textcoords="offset points", fontsize=8, ha="right")
     ax.set_ylim(bottom=bottom)
     if level is not None:
         ax.axvline(level, color=GREY, lw=1, ls=":")

@@ -21,14 +21,16 @@ def forest(
     chance: Mapping[str, tuple[float, float]] | None = None,
     printed: bool = False,
     width: float = 1.6,
-    labels: Mapping[str, str] | None = None,
+    labels: Mapping[str, str | tuple[str, str, str]] | None = None,
     limits: tuple[float, float] | None = None,
+    band: str = "chance",
 ) -> Figure:
     """Values as points with their intervals: panel -> row -> series -> value; the rows of all panels are the same.
 
     ``marks``: panel -> a value to compare with, a line that the legend calls ``mark``. ``chance``: panel -> the stretch that chance
-    alone reaches. ``printed``: each value is written above its point. ``width``: a panel's, in inches. One series named "" needs no
-    legend. ``labels``: panel -> what its axis counts, and which way is which. ``limits``: of all axes.
+    alone reaches, which the legend calls ``band``. ``printed``: each value is written above its point. ``width``: a panel's, in
+    inches. One series named "" needs no legend. ``labels``: panel -> what its axis counts; or what the left means, what is counted,
+    and what the right means. ``limits``: of all axes.
 
     Raises ``ValueError`` if the rows of two panels differ, if there is a mark, a stretch or a label for a panel that is not drawn,
     or for more series than can be told apart.
@@ -60,14 +62,14 @@ def forest(
             ax.axhspan(at - 0.5, at + 0.5, color="#000000", alpha=0.04 * (at % 2), lw=0, zorder=0)
             _draw_row(ax, at, row, look, printed)
         ax.set_title(title, fontsize=9)
-        ax.set_xlabel(labels.get(title, ""), fontsize=8)
         ax.tick_params(labelsize=8)
+        _label(ax, labels.get(title, ""))
         if limits:
             ax.set_xlim(*limits)
         plain(ax)
     axes[0, 0].set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.5, -0.5 - 0.2 * printed))
     axes[0, 0].tick_params("y", labelsize=9)
-    _legend(fig, look, mark if marks else "", bool(chance))
+    _legend(fig, look, mark if marks else "", band if chance else "")
     return fig
 
 
@@ -84,14 +86,25 @@ def _draw_row(
             ax.annotate(f"{value:.2f}", (value, y), (0, 6), textcoords="offset points", ha="center", fontsize=9)
 
 
-def _legend(fig: Figure, look: Mapping[str, tuple[str, str]], mark: str, chance: bool) -> None:
+def _label(ax: plt.Axes, label: str | tuple[str, str, str]) -> None:
+    """The label of an axis, with arrows at its two ends if it says what they mean."""
+    left, counted, right = ("", label, "") if isinstance(label, str) else label
+    ax.set_xlabel(counted, fontsize=8)
+    for at, side, text in ((0, "left", f"← {left}" * bool(left)), (1, "right", f"{right} →" * bool(right))):
+        if text:
+            ax.annotate(
+                text, (at, 0), (0, -27), ("axes fraction",) * 2, "offset points", fontsize=8, ha=side, va="center"
+            )
+
+
+def _legend(fig: Figure, look: Mapping[str, tuple[str, str]], mark: str, band: str) -> None:
     handles: list[Artist] = [
         plt.Line2D([], [], color=c, marker=m, ls="none", ms=5.5, label=name) for name, (c, m) in look.items() if name
     ]
     if mark:
         handles.append(plt.Line2D([], [], color="black", lw=1, ls=":", label=mark))
-    if chance:
-        handles.append(plt.Rectangle((0, 0), 1, 1, color=GREY, alpha=0.25, lw=0, label="chance"))
+    if band:
+        handles.append(plt.Rectangle((0, 0), 1, 1, color=GREY, alpha=0.25, lw=0, label=band))
     if handles:
         columns = min(4, len(handles))
         fig.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)

@@ -72,13 +72,15 @@ def test_paths_keep_their_order_and_shade_what_lies_under_a_floor():
     assert [text.get_text() for text in ax.texts] == ["clear", "half"]
     assert not ax.xaxis_inverted()
     assert not ax.collections[2:]  # the two sets of error bars and nothing else
-    ax = estimates.paths({"noise": points, "b": points[:1]}, "truth", "companion", better=True, floor=["noise"]).axes[0]
+    ax = estimates.paths(
+        {"noise": points, "b": points[:1]}, "truth", "companion", better=True, floor={"noise": "no better"}
+    ).axes[0]
     (shade,) = [c for c in ax.collections if isinstance(c, PolyCollection)]
     corners = shade.get_paths()[0].vertices
     assert {tuple(c) for c in corners} >= {(0.7, 0.3), (0.2, 0.5), (0.7, ax.get_ylim()[0]), (0.2, ax.get_ylim()[0])}
-    assert "better" in [text.get_text() for text in ax.texts]
+    assert {"better", "no better"} < {text.get_text() for text in ax.texts}
     with pytest.raises(ValueError, match="no series 'b'; the series are 'noise'"):
-        estimates.paths({"noise": points}, "truth", "companion", floor=["b"])
+        estimates.paths({"noise": points}, "truth", "companion", floor={"b": ""})
 
 
 def test_stacked_bars_lie_end_to_end():

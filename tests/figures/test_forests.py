@@ -54,6 +54,8 @@ def test_marks_and_chance_are_drawn_in_their_panel_and_named():
     assert [len(found) for found in bands] == [0, 1]
     assert (bands[1][0].get_x(), bands[1][0].get_width()) == (-0.02, pytest.approx(0.05))
     assert [t.get_text() for t in fig.legends[0].get_texts()] == ["x", "y", "before", "chance"]
+    fig = forest({"left": ROWS}, chance={"left": (0, 1)}, band="noise alone")
+    assert [t.get_text() for t in fig.legends[0].get_texts()] == ["x", "y", "noise alone"]
 
 
 def test_values_are_printed_and_one_unnamed_series_needs_no_legend():
@@ -68,6 +70,9 @@ def test_axes_say_what_they_count_and_reach_as_far_as_asked():
     assert [ax.get_xlabel() for ax in fig.axes] == ["", "log-odds"]
     assert [ax.get_xlim() for ax in fig.axes] == [(-1, 2)] * 2
     assert forest({"left": ROWS}).axes[0].get_xlim() != (-1, 2)
+    (ax,) = forest({"left": ROWS}, labels={"left": ("falls", "log-odds", "rises")}).axes
+    assert ax.get_xlabel() == "log-odds"
+    assert [(t.get_text(), t.get_ha()) for t in ax.texts] == [("← falls", "left"), ("rises →", "right")]
 
 
 def test_panels_that_do_not_fit_together_are_refused():

@@ -286,7 +286,16 @@ def test_all_shipped_recipes_and_studies_are_sound_though_no_model_is_there(no_m
         else:
             assert command == "accelerate launch", file
     assert len(found["povid train"]) >= 3
-    assert found["povid study"] == ["causes", "first_world", "grid", "grid_field", "grid_new", "study", "study_field", "study_more"]
+    assert found["povid study"] == [
+        "causes",
+        "first_world",
+        "grid",
+        "grid_field",
+        "grid_new",
+        "study",
+        "study_field",
+        "study_more",
+    ]
 
 
 def test_the_shipped_study_is_sound_and_at_equal_budget():
