@@ -29,16 +29,16 @@ BLANK = "blank.png"
 def relabelled(rows: Sequence[Pair], share: float, seed: int) -> list[Pair]:
     """A random ``share`` of the pairs with the two answers exchanged: errors in the truth; at one half the labels mean nothing."""
     rng = np.random.default_rng([seed, 31])
-    return [
-        replace(p, chosen=p.rejected, rejected=p.chosen, changes=()) if rng.random() < share else replace(p, changes=())
-        for p in rows
-    ]
+    return [_exchanged(p) if rng.random() < share else replace(p, changes=()) for p in rows]
 
 
 def shorter(rows: Sequence[Pair]) -> list[Pair]:
     """The same answers, and of the two the one with fewer words is chosen, whatever is in the picture: labels by length alone."""
-    turned = [replace(p, chosen=p.rejected, rejected=p.chosen, changes=()) for p in rows]
-    return [min(pair, key=lambda p: len(p.chosen.split())) for pair in zip(rows, turned, strict=True)]
+    return [min(p, _exchanged(p), key=lambda q: len(q.chosen.split())) for p in rows]
+
+
+def _exchanged(pair: Pair) -> Pair:
+    return replace(pair, chosen=pair.rejected, rejected=pair.chosen, changes=())
 
 
 def sampled(vlm: VLM, rows: Sequence[Pair], seed: int, noise: float = 0.0) -> list[Pair]:
