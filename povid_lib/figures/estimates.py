@@ -242,7 +242,7 @@ def paths(
         ax.errorbar(x, y, dy, dx, color=colour, elinewidth=0.6, ls="none")
         ax.plot(x, y, color=colour, marker=marker, ms=5, label=name)
         for (label, *_), at_x, at_y in zip(points, x, y, strict=True):
-            ax.annotate(label, (at_x, at_y), (4, 5), textcoords="offset points", fontsize=7, color="#333333")
+            ax.annotate(label, (at_x, at_y), (4, 5), textcoords="offset points", fontsize=8, color="#333333")
     bottom = ax.get_ylim()[0]
     for name in floor:
         x, _ = mid_and_error([p[1] for p in series[name]])

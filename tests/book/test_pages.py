@@ -46,6 +46,19 @@ def test_printed_output_fits_a_desktop(open_page, path):
     assert not cut, cut
 
 
+def test_a_table_says_on_a_phone_that_there_is_more_of_it(open_page):
+    page = open_page("notebooks/09b_causes_and_pairs.html", viewport={"width": 390, "height": 800})
+    places = page.locator(".cell_output .text_html:has(table)")
+    wide = [places.nth(k) for k in range(places.count()) if places.nth(k).evaluate("e => e.scrollWidth > e.clientWidth + 4")]
+    assert wide
+    for place in wide:
+        faded = "e => getComputedStyle(e).maskImage !== 'none'"
+        place.scroll_into_view_if_needed()
+        page.wait_for_function(faded, arg=place.element_handle())
+        place.evaluate("e => { e.scrollLeft = e.scrollWidth; }")
+        page.wait_for_function(f"e => !({faded})(e)", arg=place.element_handle())
+
+
 @pytest.mark.parametrize("path", BUILT)
 def test_no_table_is_left_as_text_with_pipes(path):
     assert "<p>|" not in (HTML / path).read_text(encoding="utf-8")
