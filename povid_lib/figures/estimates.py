@@ -13,7 +13,7 @@ from povid_lib.figures.style import (
     BLUE,
     GREEN,
     GREY,
-    LOOKS,
+    HALO,
     ORANGE,
     PURPLE,
     RED,
@@ -23,6 +23,7 @@ from povid_lib.figures.style import (
     looks,
     mid_and_error,
     plain,
+    series_looks,
 )
 
 
@@ -126,7 +127,7 @@ def dose_response(
 ) -> Figure:
     """Shares over a dose, a line a series, with 95% intervals. ``levels``: horizontal lines with a word above each."""
     fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
-    for name, (colour, marker) in looks(series, LOOKS).items():
+    for name, (colour, marker) in series_looks(series).items():
         mid, error = mid_and_error(series[name])
         ax.errorbar(doses, mid, error, color=colour, marker=marker, capsize=3, label=name)
     ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02, 1.02), xscale=xscale, xticks=doses)
@@ -148,7 +149,7 @@ def trade_off(
     ax.errorbar(
         x0, y0, dy0, dx0, color="black", marker="*", ms=15, mfc="white", ls="none", elinewidth=0.8, label="before"
     )
-    for name, (colour, marker) in looks(series, LOOKS).items():
+    for name, (colour, marker) in series_looks(series).items():
         (x, dx), (y, dy) = (mid_and_error(values) for values in zip(*series[name], strict=True))
         for at_x, at_y in zip(x, y, strict=True):
             ax.plot([x0[0], at_x], [y0[0], at_y], color=colour, lw=1, alpha=0.5)
@@ -174,7 +175,7 @@ def dose_panels(
         1, len(panels), figsize=(4.2 * len(panels) + 2, 3.5), sharey=True, squeeze=False, layout="constrained"
     )
     for ax, (title, series) in zip(axes[0], panels.items(), strict=True):
-        for name, (colour, marker) in looks(series, LOOKS).items():
+        for name, (colour, marker) in series_looks(series).items():
             doses, values = series[name]
             mid, error = mid_and_error(values)
             ax.errorbar(doses, mid, error, color=colour, marker=marker, ms=5, capsize=2, lw=1.4, label=name)
@@ -200,7 +201,7 @@ def sweeps(
     fig, axes = plt.subplots(
         1, len(panels), figsize=(2.6 * len(panels) + 1.8, 3.2), sharey=True, squeeze=False, layout="constrained"
     )
-    look = looks((name for series in panels.values() for name in series), LOOKS)
+    look = series_looks(name for series in panels.values() for name in series)
     for ax, (title, series) in zip(axes[0], panels.items(), strict=True):
         for k, (name, (doses, values)) in enumerate(series.items()):
             mid, error = mid_and_error(values)
@@ -236,13 +237,15 @@ def paths(
     if unknown := [name for name in floor if name not in series]:
         raise ValueError(f"paths: there is no series {unknown[0]!r}; the series are {', '.join(map(repr, series))}.")
     fig, ax = plt.subplots(figsize=(8, 4.6), layout="constrained")
-    for name, (colour, marker) in looks(series, LOOKS).items():
+    for name, (colour, marker) in series_looks(series).items():
         points = series[name]
         (x, dx), (y, dy) = mid_and_error([p[1] for p in points]), mid_and_error([p[2] for p in points])
         ax.errorbar(x, y, dy, dx, color=colour, elinewidth=0.6, ls="none")
         ax.plot(x, y, color=colour, marker=marker, ms=5, label=name)
         for (label, *_), at_x, at_y in zip(points, x, y, strict=True):
-            ax.annotate(label, (at_x, at_y), (4, 5), textcoords="offset points", fontsize=8, color="#333333")
+            ax.annotate(
+                label, (at_x, at_y), (4, 5), textcoords="offset points", fontsize=8, color="#333333", path_effects=HALO
+            )
     bottom = ax.get_ylim()[0]
     for name in floor:
         x, _ = mid_and_error([p[1] for p in series[name]])

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from povid_lib.figures.style import GREY, LOOKS, Value, looks, mid_and_error, plain
+from povid_lib.figures.style import GREY, HALO, Value, mid_and_error, plain, series_looks
 
 Panels = Mapping[str, Mapping[str, Mapping[str, Value]]]
 
@@ -45,7 +45,7 @@ def forest(
         raise ValueError(
             f"forest: there is no panel {unknown[0]!r} to mark or label; the panels are {', '.join(map(repr, panels))}."
         )
-    look = looks((name for of in panels.values() for row in of.values() for name in row), LOOKS)
+    look = series_looks(name for of in panels.values() for row in of.values() for name in row)
     most = max(len(row) for of in panels.values() for row in of.values())
     height = (0.3 * max(1.0, 0.5 * most) + 0.14 * printed) * len(rows) + 1.2
     names_width = 0.075 * max(len(line) for row in rows for line in row.split("\n"))
@@ -83,7 +83,15 @@ def _draw_row(
         colour, marker = look[name]
         ax.errorbar(value, y, xerr=error, color=colour, marker=marker, ms=5.5, ls="none", elinewidth=1.4, capsize=2)
         if printed and np.isfinite(value):
-            ax.annotate(f"{value:.2f}", (value, y), (0, 6), textcoords="offset points", ha="center", fontsize=9)
+            ax.annotate(
+                f"{value:.2f}",
+                (value, y),
+                (0, 6),
+                textcoords="offset points",
+                ha="center",
+                fontsize=9,
+                path_effects=HALO,
+            )
 
 
 def _label(ax: plt.Axes, label: str | tuple[str, str, str]) -> None:

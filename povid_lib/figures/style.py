@@ -10,12 +10,21 @@ from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patheffects import withStroke
 
 from povid_lib.metrics.stats import Estimate, estimate_of
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 SKY, PURPLE = "#56B4E9", "#CC79A7"
 LOOKS = ((BLUE, "o"), (RED, "s"), (GREEN, "^"), (ORANGE, "D"), (PURPLE, "v"), (SKY, "P"), (GREY, "X"), ("black", "*"))
+
+HALO = [withStroke(linewidth=2.5, foreground="white")]  # of small text that may lie on a line
+# What comes again through the book looks the same in every figure: the kinds of words, and the trainings.
+LASTING = {
+    "seen": LOOKS[0], "false": LOOKS[1], "right guess": LOOKS[3],
+    "constant on the end token": LOOKS[6], "two to one": LOOKS[2], "trained": LOOKS[2], "SFT": LOOKS[4], "random labels": LOOKS[7],
+    "text and image": LOOKS[0], "equal weights": LOOKS[3], "DPO + SFT": LOOKS[5],
+}  # fmt: skip
 
 Look = TypeVar("Look")
 # What a figure draws with its interval: an estimate, or its record in a results file. None was not measured and is left out.
@@ -38,6 +47,19 @@ def looks(names: Iterable[str], among: Sequence[Look]) -> dict[str, Look]:
             f"This figure can tell {len(among)} series apart, not {len(listed)}; draw fewer, or two figures."
         )
     return dict(zip(listed, among, strict=False))
+
+
+def series_looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each series: its own one throughout the book if it is in ``LASTING``, else the next that is free.
+
+    Raises ``ValueError`` for more than can be told apart.
+    """
+    listed = list(looks(names, LOOKS))
+    own = {name: LASTING[name] for name in listed if name in LASTING}
+    if len(set(own.values())) < len(own):
+        raise ValueError(f"Two of {', '.join(own)} look alike throughout the book; draw two figures.")
+    free = iter(look for look in LOOKS if look not in own.values())
+    return {name: own[name] if name in own else next(free) for name in listed}
 
 
 def literal(text: str) -> str:

@@ -26,6 +26,16 @@ def test_no_series_is_left_out_in_silence():
         forests.forest({"x": {"row": {str(n): None for n in range(9)}}})
 
 
+def test_what_comes_again_looks_the_same_in_every_figure():
+    alone = style.series_looks(["two to one"])["two to one"]
+    among = style.series_looks(["a", "seen", "two to one", "b"])
+    assert among["two to one"] == alone == style.LASTING["two to one"]
+    assert len(set(among.values())) == 4
+    assert list(style.series_looks("abcdefgh").values()) == list(style.LOOKS)
+    with pytest.raises(ValueError, match="two to one, trained look alike"):
+        style.series_looks(["two to one", "trained"])
+
+
 def drawn(fig):
     """Draw a figure, which is where Matplotlib reads formulas, and give its texts as they are read."""
     fig.canvas.draw()
