@@ -39,6 +39,13 @@ VERDICTS = (
 EXACT = 1e-6
 
 
+def _three(found):
+    """Value, lower and upper end, or which of them is not a number."""
+    for name, number in zip(("value", "lower end", "upper end"), found, strict=True):
+        assert number is None or not np.isnan(number), f"the {name} is nan"
+    return found
+
+
 def check_declaration(declaration):
     """Complete, possible, and large enough for what it wants to see."""
     found = declaration()
@@ -49,7 +56,7 @@ def check_declaration(declaration):
 def check_paired(paired):
     """Four pictures whose captions had a false object, and less often so afterwards; and a ratio."""
     before, after = ([1, 1, 0, 1], [1, 1, 1, 1]), ([0, 1, 0, 0], [1, 1, 1, 1])
-    value, low, high = paired(before, after)
+    value, low, high = _three(paired(before, after))
     assert not abs(value - 0.5) <= EXACT, "the difference is after less before: a fall is negative"
     assert abs(value + 0.5) < EXACT, f"the share falls from 3/4 to 1/4: the difference is -0.5, not {value}"
     assert abs((low + high) / 2 - value) < EXACT, "the interval goes as far down as up; do not cut it off"
@@ -152,7 +159,7 @@ def _few():
 def check_margin(margin):
     """Eight pictures, three constants, 200 resamples."""
     method, curve, rows = _few()
-    value, low, high = margin(method, curve, rows)
+    value, low, high = _three(margin(method, curve, rows))
     assert value is not None, "the method's CHAIR_s of 3/8 lies on the curve"
     assert not abs(value + 0.225) <= 1e-4, "the sign is turned: the method's recall less the curve's height"
     assert not abs(value - 0.239583) <= 1e-4, "recall is the ratio of the sums, not the mean of the pictures' ratios"

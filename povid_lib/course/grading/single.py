@@ -51,7 +51,7 @@ def mark(source: Source, submission: Submission, student: str, confined: str) ->
     try:
         return judge(source, student, submission.read(), submission.path.suffix == ".ipynb", way=confined)
     except (process.NotConfined, process.NotStarted) as fault:
-        raise SystemExit(f"{submission.path.name} has not been marked: {fault}.") from None
+        raise SystemExit(f"{submission.path.name} has not been marked: {str(fault).removesuffix('.')}.") from None
 
 
 def gradescope(assignment: Assignment, marks: Marks, confined: str) -> dict[str, Any]:
