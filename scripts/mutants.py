@@ -1,16 +1,20 @@
 """Break losses, log-probabilities, metrics and corrupted texts in many small ways, and print the changes that no test notices.
 
-``python scripts/mutants.py`` (``make mutants``) takes hours on two cores; a name takes one module: ``... losses``. It stops with 1
-when fewer than nine in ten are noticed. The settings of mutmut, which does the work in ``mutants/``, are in ``pyproject.toml``.
+``python scripts/mutants.py`` (``make mutants``) takes hours on two cores; a name takes one module or package: ``... losses``,
+and ``--sample 400`` takes so many of them, drawn at random. It stops with 1 when fewer than nine in ten are noticed. The
+settings of mutmut, which does the work in ``mutants/``, are in ``pyproject.toml``.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import random
 import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 MUTMUT = Path(sys.executable).parent / "mutmut"
@@ -30,12 +34,27 @@ def noticed(found: dict[str, str]) -> float:
     return (count["killed"] + count["timeout"]) / len(found)
 
 
-def main(names: list[str]) -> int:
-    patterns = [f"*.{name}.*" for name in names]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    subprocess.run([MUTMUT, "run", "--max-children", "2", *patterns], check=True, env=environment)
+def results() -> dict[str, str]:
+    """Of every mutant that has been made, what became of it."""
     told = subprocess.run([MUTMUT, "results", "--all", "true"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    found = {mutant: how for mutant, how in statuses(told).items() if not names or set(names) & set(mutant.split("."))}
+    return statuses(told)
+
+
+def main(names: Sequence[str], sample: int = 0, seed: int = 0) -> int:
+    """0 if enough are noticed. ``sample``: how many mutants to try of those named, drawn by ``seed``; 0 tries all."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    tried = [f"*.{name}.*" for name in names]
+    if sample:
+        # it makes the mutants, finds none of this name, and ends with 1
+        subprocess.run([MUTMUT, "run", "no mutant has this name"], check=False, env=environment)
+        listed = sorted(mutant for mutant in results() if not names or set(names) & set(mutant.split(".")))
+        tried = random.Random(seed).sample(listed, sample)
+    subprocess.run([MUTMUT, "run", "--max-children", "2", *tried], check=True, env=environment)
+    found = results()
+    if sample:
+        found = {mutant: found[mutant] for mutant in tried}
+    elif names:
+        found = {mutant: how for mutant, how in found.items() if set(names) & set(mutant.split("."))}
     share = noticed(found)
     for mutant, how in sorted(found.items()):
         if how not in ("killed", "timeout"):
@@ -46,4 +65,8 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="modules or packages; all, if none is named")
+    parser.add_argument("--sample", type=int, default=0, help="try so many, drawn at random")
+    given = parser.parse_args()
+    sys.exit(main(given.names, given.sample))

@@ -1,12 +1,25 @@
 """What several test modules share: the shipped pocket model, loaded once, and the reference data where there is any."""
 
+import functools
+import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from povid_lib import models
 from tests.support.standin import write_standin
+
+
+def pytest_configure() -> None:
+    """A mutant is tried in a process in which all tests have run before: what was kept from then would hide it."""
+    if "__mutmut_" in os.environ.get("MUTANT_UNDER_TEST", ""):
+        for kept in gc.get_objects():
+            if isinstance(kept, functools._lru_cache_wrapper):
+                kept.cache_clear()
+        for name in [name for name in sys.modules if name.startswith("tests.") and name != __name__]:
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")
