@@ -1,4 +1,4 @@
-"""Exercise of chapter 09's second page: how much of a cause a treatment has mended."""
+"""Exercises of chapter 09's second page: how much of a cause a treatment has mended, and whether two causes add up."""
 
 from __future__ import annotations
 
@@ -33,7 +33,32 @@ def mended(before: float, after: float, floor: float) -> float:
     return (before - after) / (before - floor) if before > floor else math.nan
 
 
-RIGHT: dict[Check, Function] = {check_mended: mended}
+def check_surplus(surplus: Function) -> None:
+    """``surplus(both, first, second, floor)``: what a model with two causes has beyond two independent ones."""
+    found = surplus(0.75, 0.5, 0.4, 0.1)
+    for wrong, why in (
+        (0.05, "the floor is in both models and counts once: divide by the chance that neither model claims anything"),
+        (
+            -0.05,
+            "shares of independent causes do not add: what both claim would count twice. Multiply the chances of none",
+        ),
+        (-0.25 / 3, "the sign is the other way round: more than expected is above 0"),
+        (0.25, "this is what the second cause adds to the stronger one; independent causes would add something too"),
+        (0.55, "both need not happen at once: a caption counts if either cause claims a partner"),
+    ):
+        assert abs(found - wrong) > 1e-9, why
+    assert abs(found - 0.25 / 3) < 1e-9, f"free of both are 0.5 * 0.6 / 0.9 = 0.333, so 0.75 is 0.083 more, not {found}"
+    assert abs(surplus(0.6, 0.5, 0.4, 0.1) + 0.2 / 3) < 1e-9, "both may have less than expected: do not cut at 0"
+    assert abs(surplus(0.4, 0.4, 0.2, 0.2)) < 1e-9, (
+        "a cause that adds nothing leaves the other's share: the surplus is 0"
+    )
+
+
+def surplus(both: float, first: float, second: float, floor: float) -> float:
+    return both - 1 + (1 - first) * (1 - second) / (1 - floor)
+
+
+RIGHT: dict[Check, Function] = {check_mended: mended, check_surplus: surplus}
 WRONG: dict[Check, Catalogue] = {
     check_mended: [
         ("share of all of CHAIR_s", lambda b, a, f: (b - a) / b),
@@ -43,5 +68,14 @@ WRONG: dict[Check, Catalogue] = {
         ("do not cut at 1", lambda b, a, f: min(1.0, mended(b, a, f))),
         ("do not cut at 0", lambda b, a, f: max(0.0, (b - a) / (b - f)) if b > f else math.nan),
         ("nothing to mend", lambda b, a, f: (b - a) / (b - f) if b > f else 0.0),
+    ],
+    check_surplus: [
+        ("the floor is in both", lambda b, p, q, f: b - 1 + (1 - p) * (1 - q)),
+        ("do not add", lambda b, p, q, f: b - (p + q - f)),
+        ("other way round", lambda b, p, q, f: -surplus(b, p, q, f)),
+        ("the stronger one", lambda b, p, q, f: b - max(p, q)),
+        ("at once", lambda b, p, q, f: b - p * q),
+        ("do not cut", lambda b, p, q, f: max(0.0, surplus(b, p, q, f))),
+        ("adds nothing", lambda b, p, q, f: surplus(b, p, q, f) if min(p, q) > f else 0.1),
     ],
 }
