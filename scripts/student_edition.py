@@ -20,6 +20,7 @@ import nbformat
 import yaml
 from pybtex.database import Entry, parse_file
 
+from _ext.surroundings import repository_url
 from scripts.chapter_form import NOT_YET, Cell, Exercise, exercises, purpose, source
 from scripts.plain_markdown import Book, Macros, equations, figures, glued, plain
 
@@ -28,12 +29,22 @@ PLUMBING = ("glue", "glue_many", "glue_record")  # what fills in the book's numb
 HEAD = """> The student's edition of a chapter of *Seeing or Guessing?* Numbers in the text are those of the book's own run. Each
 > exercise has a stub to fill in; run its cell to check your answer. It needs `povid_lib`: the book's page *How to use this
 > book* tells how to install it."""
+COLAB = """# On Colab, run this cell first: it fetches the course, its results and its library.
+import os
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", "{url}", "course"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "./course[colab]"], check=True)
+    os.environ["POVID_RESULTS"] = os.path.abspath("course/results")"""
 
 
-def edition(cells: list[Cell], book: Book, solved: bool = False) -> list[Cell]:
+def edition(cells: list[Cell], book: Book, solved: bool = False, url: str = "") -> list[Cell]:
     """The cells of a chapter's student's edition; with ``solved``, the solutions stand in the stubs.
 
-    Raises ``ValueError`` for what is not in the book's form.
+    ``url``: the repository's address, from which Colab fetches the course; without one there is no cell for it. Raises
+    ``ValueError`` for what is not in the book's form.
     """
     by_stub = {exercise.stub: exercise for exercise in exercises(cells)}
     made: list[Cell] = []
@@ -55,6 +66,8 @@ def edition(cells: list[Cell], book: Book, solved: bool = False) -> list[Cell]:
             raise ValueError(f"cell {i} is neither text nor code.")
     kept = needed(made)
     kept.insert(1, _markdown(HEAD))
+    if url:
+        kept.insert(2, nbformat.v4.new_code_cell(COLAB.format(url=url)))
     return kept
 
 
@@ -210,6 +223,7 @@ def make(executed: Path, out: Path, root: Path = ROOT) -> list[Path]:
     if not notebooks:
         raise FileNotFoundError(f"{executed} holds no executed notebooks; run `make book` first.")
     (out / "solved").mkdir(parents=True, exist_ok=True)
+    url = repository_url((root / "_config.yml").read_text(encoding="utf-8"))
     named, cited, expanded = titles(root), citations(root / "book/references.bib"), macros(root / "_config.yml")
     drawn, counted = dict[str, str](), dict[str, str]()  # a chapter may refer to another one's
     read = {path: nbformat.read(path, 4) for path in sorted(executed.glob("*.ipynb"))}
@@ -223,7 +237,7 @@ def make(executed: Path, out: Path, root: Path = ROOT) -> list[Path]:
         try:
             book = replace(shared, values=values_of(notebook.cells))
             for folder, solved in ((out, False), (out / "solved", True)):
-                made = nbformat.v4.new_notebook(cells=edition(notebook.cells, book, solved))
+                made = nbformat.v4.new_notebook(cells=edition(notebook.cells, book, solved, url))
                 made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
                 for number, cell in enumerate(made.cells):
                     cell["id"] = str(number)

@@ -49,7 +49,9 @@ def test_printed_output_fits_a_desktop(open_page, path):
 def test_a_table_says_on_a_phone_that_there_is_more_of_it(open_page):
     page = open_page("notebooks/09b_causes_and_pairs.html", viewport={"width": 390, "height": 800})
     places = page.locator(".cell_output .text_html:has(table)")
-    wide = [places.nth(k) for k in range(places.count()) if places.nth(k).evaluate("e => e.scrollWidth > e.clientWidth + 4")]
+    wide = [
+        places.nth(k) for k in range(places.count()) if places.nth(k).evaluate("e => e.scrollWidth > e.clientWidth + 4")
+    ]
     assert wide
     for place in wide:
         faded = "e => getComputedStyle(e).maskImage !== 'none'"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from povid_lib.metrics.chair import chair, score_captions
 from povid_lib.metrics.files import (
+    holds_coco,
     read_answers,
     read_captions,
     read_coco_truth,
@@ -205,6 +207,21 @@ def test_faults_of_coco_files(write):
     ) as error:
         read_coco_truth(*paths, COCO)
     assert "annotation 1: image 100 is not in the table `images`" in str(error.value)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, ["A dog."]])
+def test_captions_of_coco_that_are_no_text_are_refused(write, wrong):
+    paths, _ = small_coco(write, captions_annotations=[{"image_id": 100, "caption": wrong}])
+    with pytest.raises(ValueError, match=re.escape(f"caption is {wrong!r}; a text is needed")):
+        read_coco_truth(*paths, COCO)
+
+
+def test_a_table_of_objects_is_told_from_a_file_of_coco(write):
+    paths, _ = small_coco(write)
+    assert [holds_coco(path) for path in paths] == [True, True]
+    assert not holds_coco(write('{"images": ["dog"]}', "images.json"))
+    assert not holds_coco(write('["images", "annotations"]', "list.json"))
+    assert not holds_coco(write("{", "none.json"))
 
 
 @pytest.mark.parametrize("wrong", [None, [1], True, float("nan"), 1.5, "", {}])

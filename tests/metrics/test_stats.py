@@ -5,7 +5,17 @@ import warnings
 import numpy as np
 import pytest
 
-from povid_lib.metrics.stats import compare, crossed_compare, crossed_ratio, grouped_ratio, mean, ratio, share
+from povid_lib.metrics.stats import (
+    Estimate,
+    compare,
+    crossed_compare,
+    crossed_ratio,
+    estimate_of,
+    grouped_ratio,
+    mean,
+    ratio,
+    share,
+)
 
 
 def test_ratio_is_of_sums_not_of_ratios():
@@ -286,3 +296,32 @@ def test_bad_crossed_arrays(top, bottom, said):
 def test_crossed_compare_wants_the_same_pictures():
     with pytest.raises(ValueError, match="3 pictures against 4"):
         crossed_compare((np.ones((1, 3)), np.ones((1, 3))), (np.ones((1, 4)), np.ones((1, 4))))
+
+
+def test_a_falling_function_exchanges_the_ends():
+    share_kept = Estimate(0.25, 0.125, 0.5, 8)
+    assert share_kept.through(lambda x: 1 - x) == Estimate(0.75, 0.5, 0.875, 8)
+    assert share_kept.through(lambda x: 100 * x) == Estimate(25.0, 12.5, 50.0, 8)
+
+
+def test_an_estimate_as_a_file_holds_it():
+    record = {"value": 0.25, "low": 0.125, "high": 0.5, "n": 8, "seeds": [0.25]}
+    assert estimate_of(record) == Estimate(0.25, 0.125, 0.5, 8)
+    empty = estimate_of(record | {"low": None})
+    assert np.isnan(empty.low)
+    assert (empty.value, empty.high) == (0.25, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        (ratio, ([1], [])),
+        (grouped_ratio, ([1], [], [])),
+        (compare, (([1], []), ([1], [1]))),
+        (compare, (([1], [1]), ([1], []))),
+        (crossed_ratio, (np.ones((1, 2)), np.ones((1, 3)))),
+    ],
+)
+def test_who_refuses_says_its_name(function, arguments):
+    with pytest.raises(ValueError, match=f"^{function.__name__}: "):
+        function(*arguments)

@@ -33,15 +33,21 @@ def buttons(folder, url, page="notebooks/01_inside_a_vlm", kernel=True):
         user, repository = url.split("/")[-2:]
         context |= {"github_url": "https://github.com", "github_user": user, "github_repo": repository}
     add_launch_buttons(app, page, "page.html", context, None)
+    surroundings.open_the_students_edition(app, page, "page.html", context, None)
     return {button["text"]: button["url"] for group in context["header_buttons"] for button in group["buttons"]}
 
 
-def test_a_notebook_has_links_that_name_its_file_in_the_repository(tmp_path):
+def test_a_chapter_has_links_that_open_its_students_edition(tmp_path):
     found = buttons(tmp_path, "https://github.com/somebody/something")
     assert found == {
-        "Binder": "https://mybinder.org/v2/gh/somebody/something/main?urlpath=lab/tree/notebooks/01_inside_a_vlm.ipynb",
-        "Colab": "https://colab.research.google.com/github/somebody/something/blob/main/notebooks/01_inside_a_vlm.ipynb",
+        "Binder": "https://mybinder.org/v2/gh/somebody/something/student?urlpath=lab/tree/student/01_inside_a_vlm.ipynb",
+        "Colab": "https://colab.research.google.com/github/somebody/something/blob/student/student/01_inside_a_vlm.ipynb",
     }
+
+
+def test_a_notebook_without_exercises_is_opened_as_it_is(tmp_path):
+    found = buttons(tmp_path, "https://github.com/somebody/something", "notebooks/13_try_your_own")
+    assert found["Colab"].endswith("/blob/main/notebooks/13_try_your_own.ipynb")
 
 
 @pytest.mark.parametrize(("url", "kernel"), [("", True), ("https://github.com/somebody/something", False)])

@@ -3,6 +3,8 @@
 import ast
 import copy
 import json
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +45,23 @@ def test_the_students_has_stubs_and_hints_and_nothing_more():
     assert "<summary>Hint</summary>" in prose
     assert "olution" not in prose
     assert not any("{" in found for found in sources(made, "markdown"))
+
+
+def test_with_a_repository_the_first_cell_fetches_the_course_on_colab_and_does_nothing_elsewhere(tmp_path, monkeypatch):
+    first, *others = sources(edition(chapter(), BOOK, url="https://github.com/somebody/something"))
+    assert others == sources(edition(chapter(), BOOK))
+    monkeypatch.setenv("POVID_RESULTS", "")  # so that it is as before when the test is over
+    monkeypatch.delenv("POVID_RESULTS")
+    ran = []
+    monkeypatch.setattr("subprocess.run", lambda command, check: ran.append(command))
+    exec(first, {})
+    assert (ran, "POVID_RESULTS" in os.environ) == ([], False)
+    monkeypatch.setitem(sys.modules, "google.colab", None)
+    monkeypatch.chdir(tmp_path)
+    exec(first, {})
+    assert ran[0] == ["git", "clone", "--quiet", "--depth", "1", "https://github.com/somebody/something", "course"]
+    assert ran[1][1:] == ["-m", "pip", "install", "--quiet", "./course[colab]"]
+    assert os.environ["POVID_RESULTS"] == str(tmp_path / "course/results")
 
 
 def test_the_solved_one_has_each_solution_in_its_stub_under_the_students_name():
