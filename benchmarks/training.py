@@ -187,8 +187,8 @@ def main() -> None:
             trainer = POVIDTrainer(model, args, data, processor)
             batch = trainer.data_collator([data[at] for at in range(given.rows)])
             start = clock()
-            trainer._cache = trainer._open_cache()
-            trainer._held(batch, 0)  # builds that of the noise
+            trainer._caches.open()
+            trainer._caches.held(batch, 0)  # builds that of the noise
             built[f"{name}, {layout}"] = clock() - start
             trainers[f"{name}, {layout}"] = trainer
     model, processor = model_of(given.model)

@@ -13,29 +13,27 @@ from typing import Any
 import torch
 from peft.helpers import rescale_adapter_scale
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
-from trl import DPOTrainer
 
-from povid_lib.arguments import check_choice
 from povid_lib.files.lock import locked
 from povid_lib.training import (
     checkpoints,
     checks,
     keywords,
-    noised_cache,
     objectives,
     pair_scores,
     reference_cache,
     run_folder,
     unpadded,
 )
+from povid_lib.training.caches import Caches
 from povid_lib.training.collator import Batch, parts
 from povid_lib.training.config import POVIDConfig
 from povid_lib.training.losses import Logps, Metrics
 from povid_lib.training.means import Means
-from povid_lib.training.model_card import card
+from povid_lib.training.reporting import ReportingTrainer
 
 
-class POVIDTrainer(DPOTrainer):
+class POVIDTrainer(ReportingTrainer):
     """Train LoRA adapters of a LLaVA's language model on preference pairs.
 
     ``model``: a LLaVA without adapters, or its name. ``args``: default ``POVIDConfig()``. ``train_dataset``: what
@@ -71,8 +69,8 @@ class POVIDTrainer(DPOTrainer):
         checks.check(
             given.model, given.args, given.train, given.processor, given.collator, self._record, given.evaluation_sets
         )
-        self._key = reference_cache.key(given.model, given.processor)
-        self._record |= {"data": run_folder.data_digest(given.train), "base": self._key["model"]}
+        key = reference_cache.key(given.model, given.processor)
+        self._record |= {"data": run_folder.data_digest(given.train), "base": key["model"]}
         out = Path(given.args.output_dir)
         checks.refuse("The training cannot begin", run_folder.folder_faults(out, self._record))
         super().__init__(
@@ -92,10 +90,7 @@ class POVIDTrainer(DPOTrainer):
                 self.accelerator.device, given.model.dtype, text.hidden_size // text.num_attention_heads
             )
             unpadded.prepare(given.model)
-        self._versions = reference_cache.versions(self.model.get_base_model())
-        self._cache: reference_cache.RowCache | None = None
-        self._noised: tuple[int, reference_cache.RowCache] | None = None  # of one epoch
-        self._means = Means(self.accelerator)
+        self._caches = Caches(self, key)
         self._share = 1.0  # of the batch's rows in this pass
 
     # --- what is overridden of Trainer ---------------------------------------------------------------------------
@@ -120,41 +115,10 @@ class POVIDTrainer(DPOTrainer):
                 run_folder.write_record(settings, self._record)
             self.accelerator.wait_for_everyone()
             if settings.cache_reference or settings.cache_features:
-                self._cache = self._open_cache()
+                self._caches.open()
             self._check_equal(new=checkpoint is None)
             self._means = Means(self.accelerator)
             return super().train(None if checkpoint is None else str(checkpoint), *args, **kwargs)
-
-    def evaluate(
-        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
-    ) -> dict[str, float]:
-        """As ``Trainer.evaluate``, for one data set or several by name; the noise is the same at every step. Raises ``ValueError``
-        with all rows that cannot be read."""
-        if isinstance(eval_dataset, str):
-            check_choice(
-                "The evaluation's data set",
-                eval_dataset,
-                self.eval_dataset if isinstance(self.eval_dataset, dict) else {},
-            )
-        if eval_dataset is None or isinstance(eval_dataset, str):
-            return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
-        found: dict[str, float] = {}
-        sets = keywords.evaluation_sets(eval_dataset)
-        checks.check_rows(sets, self.data_collator)
-        for name, data in sets.items():
-            found |= super().evaluate(data, ignore_keys, f"{metric_key_prefix}_{name}" if name else metric_key_prefix)
-        return found
-
-    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
-        """As ``Trainer.evaluation_loop``, with the means over the rows of what the loss reports, in an account of their own."""
-        training, self._means = self._means, Means(self.accelerator, evaluation=True)
-        try:
-            found = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-            means = self._means.take()
-        finally:
-            self._means = training
-        found.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in means.items()})
-        return found
 
     def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> Any:
         """As ``Trainer.training_step``, in as many passes as ``tokens_per_pass`` asks for: every row weighs what it does in one."""
@@ -191,40 +155,20 @@ class POVIDTrainer(DPOTrainer):
         self._means.add(metrics | of_loss)
         return loss * self._share
 
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds to what is logged of training the means since the last log, over all processes, and the tokens a second."""
-        if self.model.training:
-            logs.update(self._means.take())
-        super().log(logs, start_time)
-
-    def create_model_card(
-        self, model_name: str | None = None, dataset_name: str | None = None, tags: str | list[str] | None = None
-    ) -> None:
-        """Write ``README.md`` into ``output_dir``: base model, method, data, command, settings, citation (see ``model_card``)."""
-        if self.is_world_process_zero():
-            given = [tags] if isinstance(tags, str) else list(tags or ())
-            data = f"{dataset_name or 'pairs'} ({len(self.train_dataset)} rows)"
-            name = model_name or Path(self.args.output_dir).name
-            base = str(self.model.config._name_or_path)
-            made = card(base, name, self.args, self._record, data, [*self._tag_names, *given])
-            made.save(Path(self.args.output_dir) / "README.md")
-
     # --- this trainer's own --------------------------------------------------------------------------------------
 
     def logps(self, model: Any, batch: Batch) -> tuple[Logps, Logps, Metrics]:
         """See ``pair_scores.pair_logps``; counts the tokens that are read. The cache and the steps are the training's."""
         evaluating = self._means.evaluation
         epoch = 0 if evaluating else int(self.state.epoch or 0)
-        cached, cached_noised = (None, None) if self._cache is None or evaluating else self._held(batch, epoch)
+        cached, cached_noised = (None, None) if evaluating else self._caches.held(batch, epoch)
         models = pair_scores.Models(model, self.accelerator.unwrap_model(model), not self.is_fsdp_enabled)
         step = self.state.global_step
-        found = pair_scores.pair_logps(
+        texts = batch["prompt"], batch["chosen"], batch["rejected"]
+        self._means.count(sum(int(text["mask"].sum()) for text in texts))
+        return pair_scores.pair_logps(
             models, batch, self.args, self.processing_class, epoch, cached, cached_noised, step
         )
-        self._means.count(
-            sum(int(text["mask"].sum()) for text in (batch["prompt"], batch["chosen"], batch["rejected"]))
-        )
-        return found
 
     def _first_rows(self) -> tuple[Any, Batch]:
         """The model at rest, and the batch by which it is tried before any step."""
@@ -234,12 +178,8 @@ class POVIDTrainer(DPOTrainer):
     def _check_best(self) -> None:
         """The metric that chooses the best model must be one that the evaluations give, unless a callback may add it."""
         settings: POVIDConfig = self.args
-        metric = settings.metric_for_best_model
-        if (
-            metric is None
-            or settings.eval_strategy == "no"
-            or keywords.may_add_metrics(self.callback_handler.callbacks)
-        ):
+        metric, callbacks = settings.metric_for_best_model, self.callback_handler.callbacks
+        if metric is None or settings.eval_strategy == "no" or keywords.may_add_metrics(callbacks):
             return
         model, batch = self._first_rows()
         with torch.no_grad(), self.compute_loss_context_manager():
@@ -256,34 +196,3 @@ class POVIDTrainer(DPOTrainer):
         with torch.no_grad(), adapters, self.compute_loss_context_manager():
             policy, reference, _ = self.logps(model, batch)
         checks.check_equal(batch["row_ids"], policy, reference)
-
-    def _held(self, batch: Batch, epoch: int) -> tuple[reference_cache.Cached | None, pair_scores.CachedNoised | None]:
-        """What the caches hold of a batch; that of an epoch's noise is built at its first step."""
-        assert self._cache is not None
-        cached = reference_cache.Cached(**self._cache.rows(batch))
-        if not self.args.caches_noised:
-            return cached, None
-        if self._noised is None or self._noised[0] != epoch:
-            made = noised_cache.noised(self._key, self.args, self.processing_class, epoch)
-            self._noised = epoch, self._built(f"noised-{epoch}", *made)
-        return cached, pair_scores.CachedNoised(**self._noised[1].rows(batch))
-
-    def _open_cache(self) -> reference_cache.RowCache:
-        settings: POVIDConfig = self.args
-        base = self.accelerator.unwrap_model(self.model).get_base_model()
-        if reference_cache.versions(base) != self._versions:  # written to since it was hashed
-            self._key = reference_cache.key(base, self.processing_class)
-        wanted = settings.caches_hidden, settings.cache_features, settings.shared_prefix, settings.unpadded
-        made = reference_cache.clear(self._key, *wanted)
-        return self._built("", *made)
-
-    def _built(self, name: str, key: dict[str, str], read: reference_cache.Read) -> reference_cache.RowCache:
-        settings: POVIDConfig = self.args
-        folder = Path(settings.cache_dir or Path(settings.output_dir) / "cache") / name
-        self.model.to(self.accelerator.device)
-        alone = locked(folder, wait=True) if self.accelerator.is_main_process else nullcontext()
-        with alone, self.compute_loss_context_manager():
-            return reference_cache.build(
-                folder, key, self.model, self.data_collator, self.train_dataset, self.accelerator, read,
-                batch_size=settings.per_device_train_batch_size, tokens=settings.tokens_per_pass,
-            )  # fmt: skip

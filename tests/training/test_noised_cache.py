@@ -74,7 +74,7 @@ def test_cached_passes_are_the_passes(name, how, vlm, data, tmp_path, monkeypatc
     )
     plain = made(vlm, data, tmp_path / "plain", cache_reference=False, **WAYS[name])
     cached = made(vlm, data, tmp_path / "cached", **WAYS[name], **how)
-    cached._cache = cached._open_cache()
+    cached._caches.open()
     logps = []
     for epoch in (0.5, 1.0):
         one, other = found_by(plain, data, epoch), found_by(cached, data, epoch)
@@ -98,7 +98,8 @@ def test_a_cached_step_does_without_the_references_pass(vlm, data, tmp_path, mon
     passes = {}
     for name, caches in (("plain", False), ("cached", True)):
         trainer = made(vlm, data, tmp_path / name, cache_reference=caches, **WAYS["released"])
-        trainer._cache = trainer._open_cache() if caches else None
+        if caches:
+            trainer._caches.open()
         batch = trainer.data_collator([data[0], data[1]])
         trainer.logps(trainer.model, batch)  # the first one builds
         seen = counted(monkeypatch)
@@ -110,7 +111,7 @@ def test_a_cached_step_does_without_the_references_pass(vlm, data, tmp_path, mon
 def opened(vlm, data, folder, cache, **settings):
     settings = {"scored_under": "noised", "cache_dir": str(cache)} | settings
     trainer = made(vlm, data, folder, **settings)
-    trainer._cache = trainer._open_cache()
+    trainer._caches.open()
     trainer.logps(trainer.model, trainer.data_collator([data[0], data[1]]))
     return trainer
 
@@ -124,7 +125,7 @@ def test_other_noise_is_refused(other, vlm, data, tmp_path):
 
 def test_a_row_that_has_changed_is_refused(vlm, data, tmp_path):
     trainer = opened(vlm, data, tmp_path / "one", tmp_path / "c")
-    trainer._cache.rows = lambda _: {
+    trainer._caches._clear.rows = lambda _: {
         "chosen": torch.zeros(1),
         "rejected": torch.zeros(1),
     }  # the first cache is not asked
