@@ -1,9 +1,11 @@
 """Intervals: right by hand on small cases, and right as often as they promise."""
 
+import math
 import warnings
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from povid_lib.metrics.stats import (
     Estimate,
@@ -277,6 +279,57 @@ def test_crossed_compare():
     assert same.p_value == 1
 
 
+def by_hand(values):
+    """Variances of the mean over all cells, by training, by picture and by what is left, with sums as in a book."""
+    trainings, pictures = values.shape
+    whole = sum(map(sum, values.tolist())) / values.size
+    rows = [sum(row) / pictures for row in values.tolist()]
+    columns = [sum(row[k] for row in values.tolist()) / trainings for k in range(pictures)]
+    rest = sum((values[i, k] - rows[i] - columns[k] + whole) ** 2 for i in range(trainings) for k in range(pictures))
+    return (
+        sum((row - whole) ** 2 for row in rows) / (trainings - 1) / trainings,
+        sum((column - whole) ** 2 for column in columns) / (pictures - 1) / pictures,
+        rest / ((trainings - 1) * (pictures - 1)) / values.size,
+    )
+
+
+def noisy(seed, trainings, pictures=40):
+    """Values with an effect of the training, one of the picture (the same for every ``seed``), and noise."""
+    rng, of_picture = np.random.default_rng(seed), np.random.default_rng(0).normal(0, 1, pictures)
+    return rng.normal(0, 0.5, (trainings, 1)) + of_picture + rng.normal(0, 0.4, (trainings, pictures))
+
+
+def test_crossed_interval_by_hand():
+    values = noisy(1, 4)
+    seeds, pictures, rest = by_hand(values)
+    variance = seeds + pictures - rest
+    assert variance > max(seeds, pictures)
+    freedom = variance**2 / (seeds**2 / 3 + pictures**2 / 39 + rest**2 / (3 * 39))
+    half = student.ppf(0.975, freedom) * math.sqrt(variance)
+    found = crossed_ratio(values, np.ones_like(values))
+    assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=1e-12)
+
+
+def test_crossed_difference_by_hand():
+    a, b = noisy(2, 3), noisy(3, 5) + 0.3
+    pictures = float((b.mean(0) - a.mean(0)).var(ddof=1)) / 40
+    (seeds_a, _, rest_a), (seeds_b, _, rest_b) = by_hand(a), by_hand(b)
+    variance = pictures + seeds_a + seeds_b - rest_a - rest_b
+    assert variance > max(pictures, seeds_a + seeds_b)
+    spread = pictures**2 / 39 + seeds_a**2 / 2 + rest_a**2 / (2 * 39) + seeds_b**2 / 4 + rest_b**2 / (4 * 39)
+    freedom = variance**2 / spread
+    assert freedom > 2
+    value, half = b.mean() - a.mean(), student.ppf(0.975, freedom) * math.sqrt(variance)
+    found = crossed_compare((a, np.ones_like(a)), (b, np.ones_like(b)))
+    assert (found.difference.low, found.difference.high) == pytest.approx((value - half, value + half), abs=1e-12)
+    assert found.p_value == pytest.approx(2 * student.sf(abs(value) / math.sqrt(variance), freedom), abs=1e-12)
+
+
+def test_with_one_training_each_it_is_the_plain_comparison():
+    a, b, of = noisy(4, 1), noisy(5, 1), np.arange(1.0, 41.0)[None]
+    assert crossed_compare((a, of), (b, of + 1)) == compare((a[0], of[0]), (b[0], of[0] + 1))
+
+
 @pytest.mark.parametrize(
     ("top", "bottom", "said"),
     [
@@ -320,6 +373,8 @@ def test_an_estimate_as_a_file_holds_it():
         (compare, (([1], []), ([1], [1]))),
         (compare, (([1], [1]), ([1], []))),
         (crossed_ratio, (np.ones((1, 2)), np.ones((1, 3)))),
+        (crossed_compare, ((np.ones((1, 2)), np.ones((1, 3))), (np.ones((1, 2)), np.ones((1, 2))))),
+        (crossed_compare, ((np.ones((1, 2)), np.ones((1, 2))), (np.ones((1, 2)), np.ones((1, 3))))),
     ],
 )
 def test_who_refuses_says_its_name(function, arguments):
