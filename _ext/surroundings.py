@@ -11,8 +11,6 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ConfigError
 
-from scripts.chapter_form import NOT_YET
-
 HOSTS = ("github.com", "gitlab.com", "bitbucket.org")  # whose buttons the theme can make
 MADE = ("book/api/", "book/status", "genindex", "py-modindex", "search")  # pages without a source in the repository
 PICTURE = re.compile(r'<img (?P<before>[^>]*?)src="(?P<src>(?:\.\./)*_images/[^"]+)"(?P<after>[^>]*?)/?>')
@@ -58,7 +56,7 @@ def take_buttons_off(app: Sphinx, pagename: str, template: str, context: dict[st
 def open_the_students_edition(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     # The notebooks of the source have the book's own marks in their text; the branch `student` has what students get.
     name = pagename.removeprefix("notebooks/")
-    if pagename == name or name in NOT_YET:
+    if not (Path(app.confdir) / "assets/student" / f"{name}.ipynb").is_file():  # such as a page without exercises
         return
     for group in context.get("header_buttons", []):
         for button in group.get("buttons", []):

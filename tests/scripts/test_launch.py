@@ -21,7 +21,11 @@ def buttons(folder, url, page="notebooks/01_inside_a_vlm", kernel=True):
     made, _ = get_final_config(user_yaml=settings, cli_config={"latex_individualpages": False}, raise_on_invalid=True)
     config = SimpleNamespace(html_theme_options=made["html_theme_options"])
     surroundings.add_buttons(SimpleNamespace(confdir=folder), config)
+    for chapter in ("01_inside_a_vlm", "02_measuring"):  # what has a student's edition
+        (folder / "assets/student").mkdir(parents=True, exist_ok=True)
+        (folder / "assets/student" / f"{chapter}.ipynb").touch()
     app = SimpleNamespace(
+        confdir=folder,
         config={"html_theme_options": config.html_theme_options},
         env=SimpleNamespace(
             doc2path=lambda name: f"{name}.ipynb", metadata={page: {"kernelspec": {}} if kernel else {}}
