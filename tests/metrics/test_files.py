@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from povid_lib.metrics.chair import chair, score_captions
 from povid_lib.metrics.files import (
     holds_coco,
+    holds_questions,
     read_answers,
     read_captions,
     read_coco_truth,
@@ -18,6 +19,7 @@ from povid_lib.metrics.files import (
     read_truth,
     write_answers,
     write_captions,
+    write_questions,
 )
 from povid_lib.metrics.lemmas import as_written
 from povid_lib.metrics.pope import SETTINGS, PopeQuestion
@@ -252,6 +254,14 @@ QUESTIONS = [
     PopeQuestion("1", "a.jpg", "Is there a dog in the image?", True),
     PopeQuestion("2", "a.jpg", "Cat?", False),
 ]
+
+
+def test_questions_are_written_as_they_are_read(tmp_path):
+    questions = [*QUESTIONS, PopeQuestion("3", "é.jpg", "Is there a crêpe in the image?", True)]
+    write_questions(tmp_path / "questions.jsonl", questions)
+    assert read_questions(tmp_path / "questions.jsonl") == questions
+    assert "crêpe" in (tmp_path / "questions.jsonl").read_text(encoding="utf-8")
+    assert holds_questions(tmp_path / "questions.jsonl")
 
 
 def test_questions_in_the_published_format(write):
