@@ -176,6 +176,13 @@ def test_truth_of_coco_is_instances_and_captions(write):
     assert len(truth) == len(NAMES)
 
 
+def test_truth_of_coco_without_captions_is_its_instances(write):
+    (instances, _), _ = small_coco(write)
+    assert read_coco_truth(instances, None, COCO) == {str(100 + i): (name,) for i, name in enumerate(NAMES)}
+    with pytest.raises(ValueError, match=r"the table `images` is missing; give COCO's annotation file"):
+        read_coco_truth(write("[1, 2]", "list.json"), None, COCO)
+
+
 def test_human_captions_have_no_hallucination_and_the_next_images_captions_have_almost_nothing_else(write):
     paths, said = small_coco(write)
     truth = read_coco_truth(*paths, COCO)

@@ -102,3 +102,8 @@ def test_time_is_linear_in_the_text(parser, part):
     text, start = part * (1_000_000 // len(part)), time.perf_counter()
     parser(text)
     assert time.perf_counter() - start < 5
+
+
+def test_blanks_before_an_answer_do_not_hide_it():
+    assert parse_yes_no(" \n" * 4000 + "Yes.") is True
+    assert parse_yes_no(" \n" * 4000 + "No.") is False

@@ -299,30 +299,65 @@ def noisy(seed, trainings, pictures=40):
     return rng.normal(0, 0.5, (trainings, 1)) + of_picture + rng.normal(0, 0.4, (trainings, pictures))
 
 
+def counts(seed, trainings, pictures=40):
+    """How many things a picture is asked about: other denominators than one."""
+    return np.random.default_rng(seed).integers(1, 5, (trainings, pictures)).astype(float)
+
+
+def influence(top, bottom):
+    ratio_of_sums = sum(map(sum, top.tolist())) / sum(map(sum, bottom.tolist()))
+    of_mean = sum(map(sum, bottom.tolist())) / bottom.size
+    return np.array(
+        [
+            [(t - ratio_of_sums * b) / of_mean for t, b in zip(*row, strict=True)]
+            for row in zip(top, bottom, strict=True)
+        ]
+    )
+
+
 def test_crossed_interval_by_hand():
-    values = noisy(1, 4)
-    seeds, pictures, rest = by_hand(values)
+    of = counts(6, 4)
+    values = noisy(1, 4) * of
+    seeds, pictures, rest = by_hand(influence(values, of))
     variance = seeds + pictures - rest
     assert variance > max(seeds, pictures)
     freedom = variance**2 / (seeds**2 / 3 + pictures**2 / 39 + rest**2 / (3 * 39))
-    half = student.ppf(0.975, freedom) * math.sqrt(variance)
-    found = crossed_ratio(values, np.ones_like(values))
-    assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=1e-12)
+    value, half = values.sum() / of.sum(), student.ppf(0.975, freedom) * math.sqrt(variance)
+    found = crossed_ratio(values, of)
+    assert (found.low, found.high) == pytest.approx((value - half, value + half), abs=1e-12)
 
 
 def test_crossed_difference_by_hand():
-    a, b = noisy(2, 3), noisy(3, 5) + 0.3
-    pictures = float((b.mean(0) - a.mean(0)).var(ddof=1)) / 40
-    (seeds_a, _, rest_a), (seeds_b, _, rest_b) = by_hand(a), by_hand(b)
+    of_a, of_b = counts(10, 3), counts(15, 5)
+    a, b = noisy(10, 3) * of_a, (noisy(15, 5) + 0.3) * of_b
+    u, v = influence(a, of_a), influence(b, of_b)
+    pictures = float((v.mean(0) - u.mean(0)).var(ddof=1)) / 40
+    (seeds_a, _, rest_a), (seeds_b, _, rest_b) = by_hand(u), by_hand(v)
     variance = pictures + seeds_a + seeds_b - rest_a - rest_b
     assert variance > max(pictures, seeds_a + seeds_b)
     spread = pictures**2 / 39 + seeds_a**2 / 2 + rest_a**2 / (2 * 39) + seeds_b**2 / 4 + rest_b**2 / (4 * 39)
     freedom = variance**2 / spread
     assert freedom > 2
-    value, half = b.mean() - a.mean(), student.ppf(0.975, freedom) * math.sqrt(variance)
-    found = crossed_compare((a, np.ones_like(a)), (b, np.ones_like(b)))
+    value, half = b.sum() / of_b.sum() - a.sum() / of_a.sum(), student.ppf(0.975, freedom) * math.sqrt(variance)
+    found = crossed_compare((a, of_a), (b, of_b))
     assert (found.difference.low, found.difference.high) == pytest.approx((value - half, value + half), abs=1e-12)
     assert found.p_value == pytest.approx(2 * student.sf(abs(value) / math.sqrt(variance), freedom), abs=1e-12)
+
+
+def test_the_difference_of_two_shares_on_few_pictures_by_hand():
+    """Newcombe's interval (1998, Statistics in Medicine 17) from the two shares' own, with the pictures' correlation."""
+    first, second = [1.0] * 9 + [0.0] * 5, [1.0] * 3 + [0.0] * 10 + [1.0]
+    p, q = share(first, [1.0] * 14), share(second, [1.0] * 14)
+    x, y = np.array(first) - p.value, np.array(second) - q.value
+    correlation = (x * y).mean() / math.sqrt((x * x).mean() * (y * y).mean())
+
+    def joined(a, b):
+        return math.sqrt(a * a + b * b - 2 * correlation * a * b)
+
+    found = compare((first, [1.0] * 14), (second, [1.0] * 14)).difference
+    low = q.value - p.value - joined(q.value - q.low, p.high - p.value)
+    high = q.value - p.value + joined(q.high - q.value, p.value - p.low)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-12)
 
 
 def test_with_one_training_each_it_is_the_plain_comparison():

@@ -16,6 +16,7 @@ from povid_lib.metrics.vocabulary import (
     COCO_FILE,
     ObjectWord,
     Vocabulary,
+    _plural_spellings,
     coco_vocabulary,
     read_vocabulary,
     tokenise,
@@ -136,6 +137,13 @@ def test_the_plural_of_every_word_of_the_own_table_is_found():
         if coco.mentioned(f"there are two {plural} here.") != [category]:
             lost.append(plural)
     assert not lost
+
+
+def test_regular_plurals():
+    words = ("pony", "boy", "bus", "ox", "quiz", "bench", "dish", "flamingo", "cat")
+    assert [_plural_spellings(word) for word in words] == [
+        ["ponies"], ["boys"], ["buses"], ["oxes"], ["quizes"], ["benches"], ["dishes"], ["flamingos", "flamingoes"], ["cats"],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -334,3 +342,10 @@ def test_the_42_edge_sentences(reference):
 
 def test_own_categories_are_the_authors(reference):
     assert set(COCO.categories) == set(read_vocabulary(reference / "chair/synonyms.txt").categories)
+
+
+def test_a_vocabulary_is_called_after_its_file(tmp_path):
+    (tmp_path / "animals.txt").write_text("\ufeffcat, kitten\n", encoding="utf-8")
+    found = read_vocabulary(tmp_path / "animals.txt")
+    assert found.name == "animals.txt"
+    assert found.mentioned("two kittens") == ["cat"]
