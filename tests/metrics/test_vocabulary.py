@@ -140,9 +140,9 @@ def test_the_plural_of_every_word_of_the_own_table_is_found():
 
 
 def test_regular_plurals():
-    words = ("pony", "boy", "bus", "ox", "quiz", "bench", "dish", "flamingo", "cat")
+    words = ("pony", "boy", "bus", "ox", "waltz", "bench", "dish", "flamingo", "cat")
     assert [_plural_spellings(word) for word in words] == [
-        ["ponies"], ["boys"], ["buses"], ["oxes"], ["quizes"], ["benches"], ["dishes"], ["flamingos", "flamingoes"], ["cats"],
+        ["ponies"], ["boys"], ["buses"], ["oxes"], ["waltzes"], ["benches"], ["dishes"], ["flamingos", "flamingoes"], ["cats"],
     ]  # fmt: skip
 
 
