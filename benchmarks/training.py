@@ -187,7 +187,7 @@ def main() -> None:
             trainer = POVIDTrainer(model, args, data, processor)
             batch = trainer.data_collator([data[at] for at in range(given.rows)])
             start = clock()
-            trainer._caches.open()
+            trainer._caches.start()
             trainer._caches.held(batch, 0)  # builds that of the noise
             built[f"{name}, {layout}"] = clock() - start
             trainers[f"{name}, {layout}"] = trainer

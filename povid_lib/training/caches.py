@@ -25,7 +25,7 @@ class Caches:
         self._clear: reference_cache.RowCache | None = None
         self._noised: tuple[int, reference_cache.RowCache] | None = None  # of one epoch
 
-    def open(self) -> reference_cache.RowCache:
+    def start(self) -> reference_cache.RowCache:
         """The cache of the clear pictures, used from now on. Raises ``ValueError`` if that in the folder is of something else."""
         settings = self._trainer.args
         base = self._trainer.accelerator.unwrap_model(self._trainer.model).get_base_model()

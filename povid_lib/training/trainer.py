@@ -115,7 +115,7 @@ class POVIDTrainer(ReportingTrainer):
                 run_folder.write_record(settings, self._record)
             self.accelerator.wait_for_everyone()
             if settings.cache_reference or settings.cache_features:
-                self._caches.open()
+                self._caches.start()
             self._check_equal(new=checkpoint is None)
             self._means = Means(self.accelerator)
             return super().train(None if checkpoint is None else str(checkpoint), *args, **kwargs)

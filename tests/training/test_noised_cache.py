@@ -74,7 +74,7 @@ def test_cached_passes_are_the_passes(name, how, vlm, data, tmp_path, monkeypatc
     )
     plain = made(vlm, data, tmp_path / "plain", cache_reference=False, **WAYS[name])
     cached = made(vlm, data, tmp_path / "cached", **WAYS[name], **how)
-    cached._caches.open()
+    cached._caches.start()
     logps = []
     for epoch in (0.5, 1.0):
         one, other = found_by(plain, data, epoch), found_by(cached, data, epoch)
@@ -99,7 +99,7 @@ def test_a_cached_step_does_without_the_references_pass(vlm, data, tmp_path, mon
     for name, caches in (("plain", False), ("cached", True)):
         trainer = made(vlm, data, tmp_path / name, cache_reference=caches, **WAYS["released"])
         if caches:
-            trainer._caches.open()
+            trainer._caches.start()
         batch = trainer.data_collator([data[0], data[1]])
         trainer.logps(trainer.model, batch)  # the first one builds
         seen = counted(monkeypatch)
@@ -111,7 +111,7 @@ def test_a_cached_step_does_without_the_references_pass(vlm, data, tmp_path, mon
 def opened(vlm, data, folder, cache, **settings):
     settings = {"scored_under": "noised", "cache_dir": str(cache)} | settings
     trainer = made(vlm, data, folder, **settings)
-    trainer._caches.open()
+    trainer._caches.start()
     trainer.logps(trainer.model, trainer.data_collator([data[0], data[1]]))
     return trainer
 

@@ -256,7 +256,7 @@ def _file_for_folder(w: World) -> Any:
 def _stale_cache(w: World) -> Any:
     trainer = w.trainer()
     run_folder.write_record(trainer.args)
-    trainer._caches.open()
+    trainer._caches.start()
     with torch.no_grad():
         trainer.model.get_base_model().model.language_model.norm.weight[0] += 1
     return trainer.train()

@@ -209,7 +209,7 @@ def test_a_cache_is_of_the_reference(vlm, data, tmp_path):
     training.move_adapters(moved.model, 0.3)
     batch = plain.data_collator([data[0], data[1]])
     _, reference, _ = plain.logps(plain.model, batch)
-    found = moved._caches.open().rows(batch)
+    found = moved._caches.start().rows(batch)
     torch.testing.assert_close(found["chosen"], reference.chosen, rtol=0, atol=1e-4)
     torch.testing.assert_close(found["rejected"], reference.rejected, rtol=0, atol=1e-4)
 

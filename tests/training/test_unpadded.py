@@ -178,7 +178,7 @@ def test_the_gradient_of_a_step_is_that_of_one_pass(loss, how, vlm, data, tmp_pa
             return made | {"pixel_values": made["pixel_values"].double()}
 
         trainer.data_collator = in_double
-        trainer._caches.open()
+        trainer._caches.start()
         trainer.current_gradient_accumulation_steps = 1  # set by Trainer where it begins
         loss_of = trainer.training_step(trainer.model, trainer.data_collator([data[at] for at in range(6)]))
         gradient = torch.cat([p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None])
