@@ -53,21 +53,6 @@ def take_buttons_off(app: Sphinx, pagename: str, template: str, context: dict[st
                 group["buttons"] = [b for b in group["buttons"] if b.get("label") != "source-edit-button"]
 
 
-def open_the_students_edition(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    # The notebooks of the source have the book's own marks in their text; the branch `student` has what students get.
-    name = pagename.removeprefix("notebooks/")
-    if not (Path(app.confdir) / "assets/student" / f"{name}.ipynb").is_file():  # such as a page without exercises
-        return
-    for group in context.get("header_buttons", []):
-        for button in group.get("buttons", []):
-            if button.get("text") == "Colab":
-                button["url"] = button["url"].replace("/blob/main/notebooks/", "/blob/student/student/")
-            elif button.get("text") == "Binder":
-                button["url"] = button["url"].replace(
-                    "/main?urlpath=lab/tree/notebooks/", "/student?urlpath=lab/tree/student/"
-                )
-
-
 def say_how_to_cite(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     if "theme_extra_footer" in context and "pathto" in context:
         here = context["pathto"]("book/references").removesuffix("#")  # which the page itself is called
@@ -85,6 +70,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", add_buttons, priority=100)  # before the theme reads its options
     app.connect("html-page-context", say_how_to_cite, priority=900)
     app.connect("html-page-context", take_buttons_off, priority=950)
-    app.connect("html-page-context", open_the_students_edition, priority=950)  # when the theme has made the buttons
     app.connect("html-page-context", open_pictures, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

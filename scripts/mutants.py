@@ -34,10 +34,11 @@ def noticed(found: dict[str, str]) -> float:
     return (count["killed"] + count["timeout"]) / len(found)
 
 
-def results() -> dict[str, str]:
-    """Of every mutant that has been made, what became of it."""
+def results(names: Sequence[str]) -> dict[str, str]:
+    """What became of the mutants of these modules or packages; of all, if none is named."""
     told = subprocess.run([MUTMUT, "results", "--all", "true"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    return statuses(told)
+    wanted = set(names)
+    return {name: how for name, how in statuses(told).items() if not wanted or wanted & set(name.split("."))}
 
 
 def main(names: Sequence[str], sample: int = 0, seed: int = 0) -> int:
@@ -47,14 +48,9 @@ def main(names: Sequence[str], sample: int = 0, seed: int = 0) -> int:
     if sample:
         # it makes the mutants, finds none of this name, and ends with 1
         subprocess.run([MUTMUT, "run", "no mutant has this name"], check=False, env=environment)
-        listed = sorted(mutant for mutant in results() if not names or set(names) & set(mutant.split(".")))
-        tried = random.Random(seed).sample(listed, sample)
+        tried = random.Random(seed).sample(sorted(results(names)), sample)
     subprocess.run([MUTMUT, "run", "--max-children", "2", *tried], check=True, env=environment)
-    found = results()
-    if sample:
-        found = {mutant: found[mutant] for mutant in tried}
-    elif names:
-        found = {mutant: how for mutant, how in found.items() if set(names) & set(mutant.split("."))}
+    found = {mutant: how for mutant, how in results(names).items() if not sample or mutant in tried}
     share = noticed(found)
     for mutant, how in sorted(found.items()):
         if how not in ("killed", "timeout"):
@@ -68,5 +64,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="modules or packages; all, if none is named")
     parser.add_argument("--sample", type=int, default=0, help="try so many, drawn at random")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
     given = parser.parse_args()
-    sys.exit(main(given.names, given.sample))
+    sys.exit(main(given.names, given.sample, given.seed))

@@ -8,7 +8,7 @@ import yaml
 from jupyter_book.config import get_final_config
 from sphinx_book_theme.header_buttons.launch import add_launch_buttons
 
-from _ext import surroundings
+from _ext import downloads, surroundings
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +25,7 @@ def buttons(folder, url, page="notebooks/01_inside_a_vlm", kernel=True):
         (folder / "assets/student").mkdir(parents=True, exist_ok=True)
         (folder / "assets/student" / f"{chapter}.ipynb").touch()
     app = SimpleNamespace(
-        confdir=folder,
+        srcdir=folder,
         config={"html_theme_options": config.html_theme_options},
         env=SimpleNamespace(
             doc2path=lambda name: f"{name}.ipynb", metadata={page: {"kernelspec": {}} if kernel else {}}
@@ -37,7 +37,7 @@ def buttons(folder, url, page="notebooks/01_inside_a_vlm", kernel=True):
         user, repository = url.split("/")[-2:]
         context |= {"github_url": "https://github.com", "github_user": user, "github_repo": repository}
     add_launch_buttons(app, page, "page.html", context, None)
-    surroundings.open_the_students_edition(app, page, "page.html", context, None)
+    downloads.students_notebook(app, page, "page.html", context, None)
     return {button["text"]: button["url"] for group in context["header_buttons"] for button in group["buttons"]}
 
 
