@@ -9,6 +9,7 @@ const said = (value, digits) => value.toFixed(digits).replace("-", "\u2212");
 function render({ model, el }) {
   const { methods, quantities, before } = specOf(model);
   const longest = Math.max(...methods.map(m => m.steps.length));
+  const seeds = Math.max(...methods.flatMap(m => Object.values(m.series).flatMap(sides => Object.values(sides).map(each => each.length))));
   let quantity = 0, at = longest - 1;
 
   const select = (label, options, start, set) => {
@@ -29,7 +30,7 @@ function render({ model, el }) {
       select("quantity", quantities, quantity, (i) => { quantity = i; }),
       element("label", {}, "along the training ", slider)),
     element("div", { class: "curves-panels" }, ...panels.map(p => p.el)),
-    element("p", {}, "Thick: mean of the seeds; thin: each seed."));
+    ...(seeds > 1 ? [element("p", {}, "Thick: mean of the seeds; thin: each seed.")] : []));
 
   function show({ method, plot, status }) {
     const { label, steps, series, ranges, after } = methods[method], name = quantities[quantity];
@@ -44,7 +45,8 @@ function render({ model, el }) {
     const y = (value) => HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (value - low) / (high - low);
     const line = (values, kind) => drawn("polyline", { class: kind, points: values.map((v, i) => `${x(steps[i]).toFixed(1)},${y(v).toFixed(1)}`).join(" ") });
     const digits = high - low < 0.5 ? 3 : high - low < 2 ? 2 : 1;
-    const ticks = [low, low < 0 && high > 0 ? 0 : (low + high) / 2, high];
+    const apart = (high - low) / 8; // two labels need this much room
+    const ticks = [low, low < -apart && high > apart ? 0 : (low + high) / 2, high];
     const sides = Object.entries(series[name]).map(([side, seeds], k) => ({
       side, style: STYLES[k], seeds, middle: steps.map((_, i) => mean(seeds.map(s => s[i]))) }));
     const reading = sides.map(({ side, style, middle }) => `${side}${sides.length > 1 ? ` (${style})` : ""} ${said(middle[here], 3)}`).join(", ");

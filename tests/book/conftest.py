@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,7 +55,10 @@ def served(folder):
         def log_message(self, *args):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+    class Server(http.server.ThreadingHTTPServer):
+        request_queue_size = 128  # five, its default, is less than a page asks for at once
+
+    server = Server(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
@@ -107,10 +111,37 @@ def open_page(site):
         page.on(
             "response", lambda r: page.missing.append(r.url) if r.status >= 400 and "favicon" not in r.url else None
         )
-        page.goto(address + path)
-        page.wait_for_load_state("networkidle")
+        settle(page, lambda: page.goto(address + path))
         return page
 
     yield open_
     for context in contexts:
         context.close()
+
+
+def settle(page, action, quiet=0.5, patience=60.0):
+    """Wait after an action until every request of a page was answered and none came for ``quiet`` seconds.
+
+    Playwright's own "networkidle" can wait for ever on a busy machine, and does not say for what.
+    """
+    waiting, last = {}, [time.monotonic()]
+
+    def asked(request):
+        waiting[request] = request.url
+        last[0] = time.monotonic()
+
+    def answered(request):
+        waiting.pop(request, None)
+        last[0] = time.monotonic()
+
+    listeners = {"request": asked, "requestfailed": answered, "response": lambda response: answered(response.request)}
+    for event, listener in listeners.items():
+        page.on(event, listener)
+    action()
+    end = time.monotonic() + patience
+    while waiting or time.monotonic() - last[0] < quiet:
+        if time.monotonic() > end:
+            pytest.fail(f"{page.url}: no answer in {patience:g} s from {sorted(waiting.values())}")
+        page.wait_for_timeout(50)
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from scripts import prose
-from tests.book.conftest import HTML
+from tests.book.conftest import HTML, served, settle
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = sorted(str(p.relative_to(HTML)) for d in ("book", "notebooks") for p in (HTML / d).rglob("*.html"))
@@ -157,3 +157,13 @@ def test_numbers_in_prose_are_glued(notebook):
             )
             typed = re.findall(r"(?<![\w.-])0\.\d+", prose)
             assert not typed, (typed, cell.source[:200])
+
+
+def test_a_page_that_waits_for_ever_is_named(browser, tmp_path):
+    (tmp_path / "index.html").write_text("<script>fetch('silent.json')</script>")
+    with served(tmp_path) as address:
+        page = browser.new_page()
+        page.route("**/silent.json", lambda route: None)
+        with pytest.raises(pytest.fail.Exception, match=r"no answer in 1 s from \['http.*silent.json'\]"):
+            settle(page, lambda: page.goto(address), patience=1)
+        page.close()

@@ -123,7 +123,7 @@ REFUSALS = [
     Refusal("streams", "test_train_with_iterable_dataset", lambda w: w.trainer(train_dataset=_stream(w)),
             "train_dataset is a stream (IterableDataset), and every row is checked before the first step"),
     Refusal("streams to evaluate on", "test_init_with_eval_dataset", lambda w: w.trainer(eval_dataset={"one": _stream(w)}),
-            "one is a stream (IterableDataset)"),
+            "is a stream (IterableDataset), and every row is checked before the first step"),
     Refusal("`train_dataset` left out", "test_init_with_train_dataset", lambda w: w.trainer(train_dataset=None),
             "train_dataset is missing; give a Dataset"),
     Refusal("a `DatasetDict` to train on", "test_init_with_train_dataset",
@@ -133,13 +133,13 @@ REFUSALS = [
     Refusal("several pictures", "test_train_vlm_multi_image",
             lambda w: w.trainer(train_dataset=w.changed(images=lambda row: row["images"] * 2)), "2 pictures; a pair has exactly one"),
     Refusal("no picture", "test_train_vlm_text_only_data",
-            lambda w: w.trainer(train_dataset=w.rows.with_format(None).remove_columns("images")), "lacks images"),
+            lambda w: w.trainer(train_dataset=w.rows.with_format(None).remove_columns("images")), "the data lacks images"),
     Refusal("`max_length` that cuts", "test_train_vlm_with_max_length", lambda w: w.trainer(args=w.settings(max_length=50)),
             "the limit is 50. Nothing is cut off here"),
     Refusal("`truncation_mode` keep_end", "test_train_vlm_keep_end_raises", lambda w: w.settings(truncation_mode="keep_end"),
             "truncation_mode is 'keep_end', but it belongs to TRL's own loss"),
     Refusal("a tokenizer for pictures", "test_vision_dataset_with_text_model_raises",
-            lambda w: w.trainer(processing_class=w.vlm.processor.tokenizer), "which reads no pictures; give the whole processor"),
+            lambda w: w.trainer(processing_class=w.vlm.processor.tokenizer), "a TokenizersBackend, which reads no pictures; give the whole processor"),
     Refusal("`precompute_ref_log_probs`", "test_precompute_ref_log_probs_raises_for_vision",
             lambda w: w.settings(precompute_ref_log_probs=True), "precompute_ref_log_probs is True, but it belongs to TRL's own loss"),
     Refusal("`use_liger_kernel`", "test_train_vlm_liger", lambda w: w.settings(use_liger_kernel=True), "use_liger_kernel is True"),
@@ -157,10 +157,11 @@ REFUSALS = [
     Refusal("LoRA on the vision tower as well", "",
             lambda w: w.trainer(peft_config=LoraConfig(r=2, target_modules=["q_proj"])), "no LoRA matrices of the language model"),
     Refusal("LoRA on `lm_head`", "test_liger_kernel_with_peft_lm_head_raises",
-            lambda w: w.trainer(peft_config=LoraConfig(r=2, target_modules=["lm_head"])), "lm_head"),
+            lambda w: w.trainer(peft_config=LoraConfig(r=2, target_modules=["lm_head"])),
+            "Applying a PEFT adapter to `lm_head` is not supported"),
     Refusal("LoRA with dropout", "", lambda w: w.trainer(peft_config=LoraConfig(**LORA, lora_dropout=0.1)), "set lora_dropout to 0"),
     Refusal("LoRA that changes its base", "",
-            lambda w: w.trainer(peft_config=LoraConfig(**LORA, init_lora_weights="pissa")), "changes the model that is the reference"),
+            lambda w: w.trainer(peft_config=LoraConfig(**LORA, init_lora_weights="pissa")), "init_lora_weights='pissa', which changes the model that is the reference"),
     Refusal("`quantization_config`", "test_peft_with_quantization",
             lambda w: w.trainer(quantization_config=BitsAndBytesConfig(load_in_4bit=True)),
             "quantization_config: load the model with models.load(name, four_bit=True)"),
@@ -170,23 +171,24 @@ REFUSALS = [
             "code of models is never run"),
     Refusal("`loss_type`: other losses of TRL", "test_train_loss_types", lambda w: w.settings(loss_type=["apo_zero"]),
             "loss_type is ['apo_zero'], but it belongs to TRL's own loss"),
-    Refusal("several losses", "test_train_multi_loss_types", lambda w: w.settings(loss_type=["sigmoid", "sft"]), "loss_type is"),
+    Refusal("several losses", "test_train_multi_loss_types", lambda w: w.settings(loss_type=["sigmoid", "sft"]),
+            "loss_type is ['sigmoid', 'sft'], but it belongs to TRL's own loss"),
     Refusal("`use_weighting` (WPO)", "test_train_with_wpo", lambda w: w.settings(use_weighting=True), "use_weighting is True"),
     Refusal("`ld_alpha`", "test_train_with_ld", lambda w: w.settings(ld_alpha=0.5), "ld_alpha is 0.5"),
     Refusal("`f_divergence_type`", "test_train_with_f_divergence", lambda w: w.settings(f_divergence_type="js_divergence"),
             "f_divergence_type is 'js_divergence'"),
     Refusal("`padding_free`", "test_train_padding_free", lambda w: w.settings(padding_free=True), "padding_free is True"),
     Refusal("no column `prompt`", "test_train_dataset_format",
-            lambda w: w.trainer(train_dataset=w.rows.with_format(None).remove_columns("prompt")), "lacks prompt"),
+            lambda w: w.trainer(train_dataset=w.rows.with_format(None).remove_columns("prompt")), "the data lacks prompt"),
     Refusal("columns `tools` and `chat_template_kwargs`", "test_train_with_chat_template_kwargs",
             lambda w: w.trainer(train_dataset=w.rows.with_format(None).add_column("tools", ["[]"] * 8)),
-            "has a column tools, which is not read here"),
+            "the data has a column tools, which is not read here"),
     Refusal("`args` is a `DPOConfig`", "", lambda w: w.trainer(args=DPOConfig(output_dir=str(w.folder), use_cpu=True, bf16=False)),
             "args is a DPOConfig, which does not say which loss"),
     Refusal("`optimizers`", "", lambda w: w.trainer(optimizers=(torch.optim.SGD([torch.zeros(1)]), None)),
             "optimizers: what is trained are the adapters, which the trainer makes itself"),
-    Refusal("`data_collator`", "", lambda w: w.trainer(data_collator=list), "data_collator: a type makes other batches"),
-    Refusal("what is no callback", "", lambda w: w.trainer(callbacks=[print]), "which is no TrainerCallback"),
+    Refusal("`data_collator`", "", lambda w: w.trainer(data_collator=list), "data_collator: a type makes other batches than the loss reads"),
+    Refusal("what is no callback", "", lambda w: w.trainer(callbacks=[print]), "callbacks holds a builtin_function_or_method, which is no TrainerCallback"),
 ]  # fmt: skip
 
 
@@ -466,3 +468,10 @@ class TestSame:
         with pytest.raises(ValueError, match="There is no checkpoint to go on from"):
             trainer.train(resume_from_checkpoint=True)
         assert checkpoints.last(tmp_path / "ours") is None
+
+
+def test_no_cell_of_the_table_breaks_off():
+    for case in REFUSALS:
+        assert not case.message.startswith(("which ", "lacks ", "has ")), case.message
+        assert not case.message.endswith((" is", ":", ",")), case.message
+        assert len(case.message.split()) > 2, case.message

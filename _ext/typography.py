@@ -1,0 +1,41 @@
+"""Small type: a measure is not torn from its subscript, and a number below nought has a minus and not a hyphen."""
+
+from __future__ import annotations
+
+import re
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+_NUMBER = re.compile(r"[-+]\d[\d.,]*")
+
+
+def signed(text: str) -> str:
+    """A number's text with a true minus; what rounds to nought has no sign."""
+    if not _NUMBER.fullmatch(text):
+        return text
+    return text.replace("-", "−") if any(digit in text for digit in "123456789") else text[1:]
+
+
+def subscripts(app: Sphinx, doctree: nodes.document) -> None:
+    """``CHAIR$_s$`` as one unbreakable word; a page that needs MathJax for nothing else is spared it."""
+    for math in list(doctree.findall(nodes.math)):
+        at = math.parent.index(math)
+        before = math.parent[at - 1] if at else None
+        if math.astext() not in ("_s", "_i") or not isinstance(before, nodes.Text) or not before.endswith("CHAIR"):
+            continue
+        letter = nodes.emphasis("", math.astext()[1:])
+        word = nodes.inline("", "CHAIR", nodes.subscript("", "", letter), classes=["unbroken"])
+        math.parent[at - 1 : at + 1] = [nodes.Text(before.removesuffix("CHAIR")), word]
+
+
+def minuses(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    for glued in doctree.findall(lambda node: isinstance(node, nodes.inline) and "pasted-text" in node["classes"]):
+        for text in list(glued.findall(nodes.Text)):
+            text.parent.replace(text, nodes.Text(signed(str(text))))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("doctree-read", subscripts)
+    app.connect("doctree-resolved", minuses)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
