@@ -26,7 +26,7 @@ editions: book browser  ## the whole book as a PDF and as an EPUB, into _build/e
 test: lint library-tests browser-tests  ## lint, types, library tests, the book with all notebooks, browser tests
 	@echo "make test took $$(( $$(date +%s) - $(START) )) s."
 
-quick: lint assets/vendor/.done  ## lint, types, and the library tests that take less than about three seconds each: two minutes
+quick: lint assets/vendor/.done  ## lint, types, and the library tests that take less than about half a second each: two minutes
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore tests/book -q -n 2 -m "not slow"
 	@echo "make quick took $$(( $$(date +%s) - $(START) )) s."
 

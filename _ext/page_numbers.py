@@ -5,6 +5,8 @@ Without this they count on from the last such page: "Fig. 7" on chapter 9's seco
 
 from __future__ import annotations
 
+from typing import Any
+
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
@@ -16,8 +18,9 @@ NAMES = {
 
 
 def by_page(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    of_pages: dict[str, Any] = env.toc_fignumbers  # Sphinx joins their parts by full stops, whatever they are
     for page, name in NAMES.items():
-        for numbers in env.toc_fignumbers.get(page, {}).values():
+        for numbers in of_pages.get(page, {}).values():
             for count, key in enumerate(sorted(numbers, key=numbers.__getitem__), start=1):
                 numbers[key] = (name, count)
     return []

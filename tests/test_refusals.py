@@ -773,6 +773,7 @@ def in_full(found: object) -> None:
         list(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_refused_with_thing_fault_and_remedy(case, images, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)

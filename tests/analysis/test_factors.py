@@ -42,6 +42,7 @@ def test_captions_naming_an_object():
     assert NAMING == {"fork": 0b111, "knife": 0b11, "cup": 0b10}
 
 
+@pytest.mark.slow
 def test_cooccurrence_of_many_captions_takes_no_minutes():
     """100,000 captions of all 40 objects, and 20,000 pairs."""
     names = [f"n{i}" for i in range(40)]
@@ -90,6 +91,7 @@ def test_hellinger_by_hand():
 DISTRIBUTION = arrays(float, 5, elements=st.floats(0.01, 1)).map(lambda v: v / v.sum())
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # a busy machine is no failure
 @given(DISTRIBUTION, DISTRIBUTION, DISTRIBUTION)
 def test_hellinger_is_a_distance(p, q, r):
@@ -146,6 +148,7 @@ def test_mean_factor_is_a_mean_over_mentions_with_pictures_as_units():
     assert got.n == 2
 
 
+@pytest.mark.slow
 def test_explain_finds_the_coefficients_that_made_the_data():
     beta = np.array([0.8, 0.0, -0.5, 1.2])
     got = explain(simulated(8000, beta))

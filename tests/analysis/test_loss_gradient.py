@@ -162,6 +162,7 @@ def answers_of(vlm, trainer, model, batch):
     return loss_gradient.choose(batch, policy, reference, how, drawn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOWS)
 def test_answers_are_the_trainers(name, vlm, data, tmp_path):
     trainer, model, batch = moved(vlm, data, tmp_path, **HOWS[name])
@@ -175,6 +176,7 @@ def test_answers_are_the_trainers(name, vlm, data, tmp_path):
     torch.testing.assert_close(differing, metrics["noised/differing"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scored_under", ["clean", "noised"])
 def test_net_weights_give_the_models_gradient(scored_under, vlm, data, tmp_path):
     trainer, model, batch = moved(vlm, data, tmp_path, scored_under=scored_under)

@@ -43,6 +43,7 @@ def test_rows_of_one_caption_by_hand():
         caption_rows("a.jpg", caption, {"fork"}, pocket_vocabulary(), NAMING, measured[:2])
 
 
+@pytest.mark.slow
 def test_rows_agree_with_generation_and_with_the_plain_computation(vlm):
     pictures, blank = [s.image() for s in BATCH], [s.blank() for s in BATCH]
     answers = models.generate(vlm, pictures, PROMPT)

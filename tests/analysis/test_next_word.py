@@ -145,6 +145,7 @@ def test_companion_at_equal_truth_is_read_between_the_doses():
         at_equal_truth(ways, 0.9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("at", "token", "sort"),
     [
@@ -212,6 +213,7 @@ def test_sorts_by_hand(vlm, monkeypatch):
     assert set(found.commonest["absent"]) == {(w, "cow", 1) for w in ("small", "red", "apple", "fork")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edition", ["first", "second"])
 def test_every_true_caption_can_be_sorted_and_is_its_own_best_sort(edition):
     rng = np.random.default_rng(1)

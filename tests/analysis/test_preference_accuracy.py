@@ -24,6 +24,7 @@ def logp(vlm, image, row, answer):
     return sum(float(logps[at - len(ids) - 1, i]) for at, i in enumerate(ids))
 
 
+@pytest.mark.slow
 def test_log_odds_by_hand_whatever_the_picture(vlm):
     for images in ([s.image() for s in SCENES[:3]], [s.blank() for s in SCENES[:3]]):
         for row, image, got in zip(ROWS, images, log_odds(vlm, ROWS[:3], images), strict=False):

@@ -38,6 +38,7 @@ def test_bad_values_are_refused_before_anything_runs(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_what_a_command_does_not_expect_is_told_in_words():
     for command in (
         ("world", "--cooccurrence", "3"),

@@ -41,6 +41,7 @@ def made(folder: Path, *arguments: object) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_help_teaches():
     assert all(word in run("--help").output for word in ("make", "rewrite", "check", "audit", "convert"))
     help_ = told(run("rewrite", "--help"))
@@ -52,6 +53,7 @@ def test_help_teaches():
 # --- make --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_make_writes_sound_pairs_of_training_scenes(tmp_path):
     out = made(tmp_path, "--n", 40, "--seed", 2)
     assert validate(out) == 40
@@ -155,6 +157,7 @@ def cost(result) -> dict[str, str]:
     return {line[:46].strip(): line[46:].replace(",", "").strip() for line in result.output.splitlines()[:-1]}
 
 
+@pytest.mark.slow
 def test_rewrite_asks_once_and_goes_on(tmp_path, asked):
     out = tmp_path / "out" / "pairs.jsonl"
     with FaultServer(("refusal",)) as server:
@@ -325,6 +328,7 @@ def test_check_of_nothing(tmp_path):
     assert run("check", tmp_path / "empty.jsonl", "--images", tmp_path / "none").exit_code == 2
 
 
+@pytest.mark.slow
 def test_audit_prints_the_table_and_writes_results_on_demand(tmp_path, monkeypatch):
     monkeypatch.setenv(results.PLACE, str(tmp_path / "results"))
     path = made(tmp_path, "--n", 60)
@@ -384,6 +388,7 @@ def test_audit_refuses_what_it_cannot_read(tmp_path):
 # --- convert -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_convert_goes_round(tmp_path):
     path = made(tmp_path, "--n", 70)
     for source, target in (

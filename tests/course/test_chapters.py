@@ -22,11 +22,13 @@ MODULES = [import_module(f"povid_lib.course.{name}") for name in CHAPTERS]
 CHECKS = [pytest.param(module, check, id=check.__name__) for module in MODULES for check in module.WRONG]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "check"), CHECKS)
 def test_the_right_answer_passes(module, check):
     must_accept(check, module.RIGHT[check])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "check"), CHECKS)
 def test_every_wrong_answer_is_refused_with_its_own_fault(module, check):
     assert must_refuse(check, module.WRONG[check]) >= 4

@@ -58,6 +58,7 @@ def test_another_model_is_told_in_a_line_and_every_cell_that_is_skipped_in_one(s
         here.load_tuned()
 
 
+@pytest.mark.slow
 def test_what_the_environment_says_goes_over_the_cell(standin, monkeypatch, tmp_path):
     for name, value in {
         "TUNED": "there",

@@ -134,6 +134,7 @@ def test_the_smallest_change_that_is_told_is_taken(pictures):
     assert declarations.faults({**few, "smallest": told}) == []
 
 
+@pytest.mark.slow
 def test_the_margin_that_follows_from_a_record_is_the_sets_own():
     found = assignment.read_source("assignments/ps4_experiment")
     declared, draw = {**DECLARED, "scenes": 50}, np.random.default_rng(5)

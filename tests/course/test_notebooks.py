@@ -53,6 +53,7 @@ def test_every_exercise_has_a_solution_that_the_build_proves(path):
     assert {f"{name}_solved" for name in asked} == solved
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_one_folded_cell_imports_and_no_other(path):
     importing = [

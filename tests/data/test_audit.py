@@ -84,12 +84,14 @@ def test_word_distance(first, second, want):
 WORDS = st.lists(st.sampled_from("abcd"), max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(WORDS, WORDS)
 def test_word_distance_is_levenshteins(first, second):
     assert word_distance(" ".join(first), " ".join(second)) == nltk.edit_distance(first, second)
 
 
+@pytest.mark.slow
 def test_word_distance_of_long_answers():
     """20,000 words, of which no two stand in one place: the table of all pairs would take minutes."""
     start = time.perf_counter()
@@ -188,6 +190,7 @@ def test_balanced_keeps_as_many_changes_as_reverses_in_their_order():
     assert balanced([]) == []
 
 
+@pytest.mark.slow
 def test_balanced_pairs_hide_what_a_skewed_set_betrays():
     # the false object is more often "kite" than any other, so that the word alone betrays it
     def skewed(true, absent, rng):

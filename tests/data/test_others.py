@@ -167,6 +167,7 @@ TYPES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TYPES, ids=str)
 def test_columns_of_other_types_are_refused_in_words(tmp_path, kind):
     """Each column of both forms as that type, once empty of values and once with those that pyarrow can make of it."""

@@ -142,6 +142,7 @@ def test_the_authors_row_comes_back_as_it_is(reference, save, tmp_path):
 NAMES = st.sampled_from(["x", "y", "x#1", "x#2", "x#3", "y#2", "x#2#2", "#2"])
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(NAMES, unique=True, min_size=1), st.booleans())
 def test_any_names_of_pairs_survive_povids_json(tmp_path_factory, names, last):
@@ -151,6 +152,7 @@ def test_any_names_of_pairs_survive_povids_json(tmp_path_factory, names, last):
     assert read_povid(path) == pairs
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(NAMES, min_size=1))
 def test_any_names_of_rows_survive_or_are_refused(tmp_path_factory, names):

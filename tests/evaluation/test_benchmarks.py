@@ -176,6 +176,7 @@ def test_pope_of_ones_own_objects(cli, tmp_path, vlm, monkeypatch):
     assert {row["strict"]["accuracy"]["value"] for row in read(tmp_path)["pope"].values()} == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "data", "answers"),
     [

@@ -146,6 +146,7 @@ def test_world_answers_are_kept_and_score_as_told(vlm, tmp_path):
         evaluate.evaluate_world(vlm, "odd", 6, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_result_says_what_it_is(vlm, tmp_path):
     found = evaluate.evaluate_world(vlm, "counter_typical", 4, tmp_path)
     about = found.about

@@ -63,6 +63,7 @@ def test_what_is_hidden():
     assert all(slot.hidden()[1].any() for slot in of("right guess"))
 
 
+@pytest.mark.slow
 def test_a_decision_is_the_words_log_odds_and_a_constant_moves_the_end_alone(vlm):
     slot = BATCH[-1]
     hidden = slot.hidden()

@@ -42,6 +42,7 @@ def drawn(fig):
     return [t.get_text().replace(r"\$", "$") for t in fig.findobj(plt.Text)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_a_model_says_is_drawn_as_it_stands(text):
     image = sample_scene(0).image()

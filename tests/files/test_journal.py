@@ -38,6 +38,7 @@ def rows(path):
     return [row for _, row in read(path, FORM)]
 
 
+@pytest.mark.slow
 def test_four_processes_that_append_and_mend_lose_nothing(path):
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), name]) for name in "abcd"]
     assert [writer.wait(120) for writer in writers] == [0] * 4

@@ -86,6 +86,7 @@ def test_undefined_shares_are_null_in_json(place):
     assert "NaN" not in path.read_text()
 
 
+@pytest.mark.slow
 def test_code_is_written_down_and_followed(place):
     results.save("x", {}, {}, 0, code=[mean, "experiments.ch04_shortcut"])
     assert results.read("x")["provenance"]["code"] == {
@@ -94,6 +95,7 @@ def test_code_is_written_down_and_followed(place):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.stem for path in Path("results").glob("*.json")))
 def test_what_the_results_pages_show_comes_from_this_code(name):
     """Fails when code behind a committed result does something else: make the result again (results/README.md)."""

@@ -53,6 +53,7 @@ def beneath(names: Iterable[str]) -> set[str]:
     return {name for name, _ in found if not name.startswith(lock.ON_GPU_ONLY)}
 
 
+@pytest.mark.slow
 def test_the_lock_holds_what_is_beneath_the_direct_dependencies_and_nothing_else():
     direct = {
         canonicalize_name(Requirement(line).name) for listed in lock.sections(PYPROJECT).values() for line in listed
@@ -86,6 +87,7 @@ def imported(*folders: str) -> set[str]:
     return {canonicalize_name(of_module[module][0]) for module in foreign}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folders", [("povid_lib",), ("tests", "benchmarks", "scripts", "experiments", "_ext")])
 def test_what_is_imported_is_declared(folders):
     project = tomllib.loads(PYPROJECT)["project"]

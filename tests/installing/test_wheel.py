@@ -40,6 +40,7 @@ def readme_code() -> str:
     return code
 
 
+@pytest.mark.slow
 def test_the_readmes_code_runs(tmp_path):
     said = run(sys.executable, "-c", readme_code(), folder=tmp_path, PYTHONPATH=str(ROOT))
     assert re.search(r"\[?'\w+'.*\w+ .*\.", said), said  # the scene's names, and a sentence about them

@@ -78,6 +78,7 @@ def test_the_request(tmp_path, name):
     assert Judge("wise", 1, 1, 1).length_parameter == "max_completion_tokens"  # what newer models take alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["429", "500", "cut", "drip of headers"])
 def test_passing_failures_are_tried_again(tmp_path, fault):
     with FaultServer((fault,)) as server:
@@ -85,6 +86,7 @@ def test_passing_failures_are_tried_again(tmp_path, fault):
         assert len(server.log) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["429", "400", *NO_ANSWER])
 def test_what_gets_no_answer_is_told_and_asked_again_by_the_next_call(tmp_path, fault):
     with FaultServer(("", *[fault] * (3 if fault == "429" else 1))) as server:
@@ -145,6 +147,7 @@ def test_a_judge_that_says_nothing_at_all_is_left_alone(tmp_path):
         assert PROBE <= len(server.log) < PROBE + 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["", "cut off"])
 def test_a_judge_without_ratings_is_left_alone(tmp_path, fault):
     with FaultServer(rate=1, drawn=(fault,)) as server:

@@ -94,6 +94,7 @@ def test_rating(text, value):
     assert rating(text) == value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parser", [parse_yes_no, two_scores, rating])
 @pytest.mark.parametrize(
     "part", [" ", "*", "\n", "rating", "rating: ", "rating: 3 ", "8 ", "answer ", "yes/", "( ", "the ", "no or "]

@@ -24,6 +24,7 @@ def texts(answers):
     return [answer.text for answer in answers]
 
 
+@pytest.mark.slow
 def test_no_constant_changes_nothing(vlm, shown):
     pictures, blanks, prompts = shown
     greedy = texts(models.generate(vlm, pictures, PROMPT))
@@ -31,6 +32,7 @@ def test_no_constant_changes_nothing(vlm, shown):
     assert texts(end_bias.unsupported(vlm, pictures, blanks, prompts, 0.0)) == greedy
 
 
+@pytest.mark.slow
 def test_a_constant_on_the_end_token_ends(vlm, shown):
     pictures, _, prompts = shown
     assert set(texts(end_bias.generate(vlm, pictures, prompts, 1000.0))) == {""}
@@ -38,6 +40,7 @@ def test_a_constant_on_the_end_token_ends(vlm, shown):
     assert sum(map(len, longer)) > sum(map(len, usual))
 
 
+@pytest.mark.slow
 def test_words_that_a_blank_picture_supports_are_not_spoken(vlm, shown):
     pictures, _, prompts = shown
     same = texts(

@@ -167,6 +167,7 @@ def test_a_head_that_stands_beside_its_embeddings_is_read(more, saved, tmp_path)
     assert torch.equal(found.lm_head.weight, load_file(folder / "model.safetensors")[head])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_an_adapter_that_does_not_fit(name, saved, tmp_path):
     change, said = ADAPTERS[name]

@@ -87,6 +87,7 @@ def test_llamas_tokenizer_is_the_released_one(llama, text, ids):
     assert llama.convert_tokens_to_ids(["<unk>", "<s>", "</s>", "<image>", "<pad>"]) == [0, 1, 2, 32_000, 32_001]
 
 
+@pytest.mark.slow
 def test_words_under_llamas_vocabulary(llama):
     """Every word of the pocket world and of COCO's table, within a sentence and found again in it."""
     vlm, parts = SimpleNamespace(processor=SimpleNamespace(tokenizer=llama)), llama.convert_ids_to_tokens
@@ -127,6 +128,7 @@ def test_words_of_the_pocket_world_are_one_token(vlm):
         assert models.word_tokens(vlm, word) == vlm.processor.tokenizer.encode(f" {word}", add_special_tokens=False)
 
 
+@pytest.mark.slow
 def test_a_words_log_probability_is_that_of_its_tokens_one_after_the_other(vlm):
     tokens = [models.word_tokens(vlm, w)[0] for w in ("fork", "cup", "the", "left")]
     words = [tokens[:1], tokens[:2], tokens[:3], [tokens[3], tokens[0]]]

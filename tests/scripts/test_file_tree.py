@@ -7,11 +7,13 @@ import pytest
 from scripts import api_pages, file_tree
 
 
+@pytest.mark.slow
 def test_readme_shows_the_tree_as_it_is():
     text = Path("README.md").read_text(encoding="utf-8")
     assert text == file_tree.readme(text, api_pages.packages()), "run: python scripts/file_tree.py"
 
 
+@pytest.mark.slow
 def test_every_module_has_its_line():
     lines = file_tree.library(api_pages.packages()).splitlines()
     names = [line.split("#")[0].strip() for line in lines]

@@ -47,6 +47,7 @@ def test_signs_of_icons():
     assert lighter.signs(css) == {0xF002, ord("A"), ord("@"), 0xE43F}
 
 
+@pytest.mark.slow
 def test_a_font_keeps_the_characters_that_are_named():
     small = lighter.cut(FONT, {ord("A"), ord("é")})
     assert len(small) < FONT.stat().st_size / 20

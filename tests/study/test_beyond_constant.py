@@ -50,6 +50,7 @@ def test_outside_the_curve_nothing_is_compared():
     assert beyond(point(0.95, 0.9), CURVE) is None
 
 
+@pytest.mark.slow
 def test_the_interval_is_what_resampling_gives():
     method = point(0.2, 0.8, seed=4)
     found = beyond(method, CURVE)

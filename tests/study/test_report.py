@@ -55,6 +55,7 @@ def test_methods_measured_on_fewer_scenes_are_compared_on_those():
     assert cut is None  # the first half of the others' scenes holds all their errors
 
 
+@pytest.mark.slow
 def test_margins_are_compared_picture_by_picture():
     (found,) = report.primary(METHODS, RUNS, [["on", "above", "typical", "beyond"]])
     assert found["value"] == pytest.approx(0.2)

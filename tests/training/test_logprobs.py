@@ -155,6 +155,7 @@ def small(vlm):
     return training.tiny(vlm.processor).double()
 
 
+@pytest.mark.slow
 @given(lengths=st.lists(st.tuples(*[st.integers(1, 9)] * 3), min_size=1, max_size=4), seed=st.integers(0, 10**6))
 @settings(max_examples=25, deadline=None, derandomize=True)
 def test_shared_prefix_is_plain_for_any_lengths(small, vlm, lengths, seed):

@@ -311,6 +311,7 @@ def test_smoothed_dpo_is_trls_where_trl_has_it(trl_row):
         assert abs(smoothed - plain) > 1e-3
 
 
+@pytest.mark.slow
 def test_trls_robust_is_another_loss(trl):
     """TRL's "robust" is unbiased under exchanged labels: ((1 - e) L(z) - e L(-z)) / (1 - 2e); ours adds. From ours at e and the two
     plain losses follows TRL's."""
@@ -424,6 +425,7 @@ def both_of(numbers):
     return Logps(*full[:4]), Logps(*full[4:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", AGAINST_A_REFERENCE)
 @given(numbers=NUMBERS, constant=st.floats(-20, 20), answer=st.sampled_from(Logps._fields))
 @ANY
@@ -449,6 +451,7 @@ def test_exchanging_the_sides_turns_the_margin_round(numbers, beta, smoothing):
     assert torch.allclose(smoothed, (1 - smoothing) * loss + smoothing * other, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "answer", "sign"),
     [

@@ -77,6 +77,7 @@ def test_one_adapter_says_what_two_merges_say(base, phases, tmp_path):
     assert farthest(start, two_steps) > 0.01  # the second phase has changed something
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

@@ -94,6 +94,7 @@ def counted(monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 def test_a_cached_step_does_without_the_references_pass(vlm, data, tmp_path, monkeypatch):
     passes = {}
     for name, caches in (("plain", False), ("cached", True)):
@@ -116,6 +117,7 @@ def opened(vlm, data, folder, cache, **settings):
     return trainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [{"seed": 1}, {"noise_step": 400}, {"masked_share": 0.5}, {"noise_place": "image"}])
 def test_other_noise_is_refused(other, vlm, data, tmp_path):
     opened(vlm, data, tmp_path / "one", tmp_path / "c")
@@ -123,6 +125,7 @@ def test_other_noise_is_refused(other, vlm, data, tmp_path):
         opened(vlm, data, tmp_path / "two", tmp_path / "c", **other)
 
 
+@pytest.mark.slow
 def test_a_row_that_has_changed_is_refused(vlm, data, tmp_path):
     trainer = opened(vlm, data, tmp_path / "one", tmp_path / "c")
     trainer._caches._clear.rows = lambda _: {
@@ -134,6 +137,7 @@ def test_a_row_that_has_changed_is_refused(vlm, data, tmp_path):
         trainer.logps(trainer.model, trainer.data_collator([changed]))
 
 
+@pytest.mark.slow
 def test_runs_with_the_same_noise_share_the_cache(vlm, data, tmp_path, monkeypatch):
     opened(vlm, data, tmp_path / "one", tmp_path / "c")
     seen = counted(monkeypatch)

@@ -84,6 +84,7 @@ def test_rows_are_found_by_name_and_dispreference():
         objectives.find("mdpo", "image")
 
 
+@pytest.mark.slow
 def test_a_function_and_a_row_are_all_that_a_new_loss_takes(vlm, tmp_path, monkeypatch):
     """Checked, recorded, trained and logged, with noised answers because its row weighs them."""
 

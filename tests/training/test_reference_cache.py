@@ -129,6 +129,7 @@ class Stopping:
         return self.collator(rows)
 
 
+@pytest.mark.slow
 def test_a_stopped_build_keeps_what_it_has(setup, tmp_path, monkeypatch):
     _, key, model, collator, data = setup
     monkeypatch.setattr(reference_cache, "_SHARD", 2)

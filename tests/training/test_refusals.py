@@ -576,6 +576,7 @@ def shared(vlm, tmp_path_factory):
     return folder / "base", training.dataset(folder, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_refused_with_thing_fault_and_remedy(name, shared, tmp_path):
     base, data = shared
@@ -613,6 +614,7 @@ def test_a_full_disk_is_seen_before_anything_is_written(shared, tmp_path, monkey
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_leaves_no_merged_model(shared, tmp_path, monkeypatch):
     base, _ = shared
     adapter = tmp_path / "adapter"

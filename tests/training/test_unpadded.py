@@ -27,6 +27,7 @@ def batch(vlm, data):
     return PairCollator(vlm.processor)([data[at] for at in range(6)])
 
 
+@pytest.mark.slow
 @given(
     lengths=st.lists(st.tuples(st.integers(1, 7), st.integers(0, 6)), min_size=1, max_size=4),
     causal=st.booleans(),
@@ -152,6 +153,7 @@ def test_parts_hold_every_row_once_within_the_budget(tokens, batch):
     assert parts(batch, None) == [batch]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how", [{"tokens_per_pass": 200}, {"unpadded": True}, {"unpadded": True, "tokens_per_pass": 1}]
 )

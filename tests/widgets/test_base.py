@@ -39,6 +39,7 @@ def test_shared_script_and_style_go_before_the_widgets_own():
         assert 0 <= text.index(shared) < text.index(own)
 
 
+@pytest.mark.slow
 def test_widgets_are_read_in_any_locale():
     """The scripts hold signs that are not ASCII; a machine's locale may be."""
     code = "from povid_lib.widgets.score import Score; assert chr(0x2013) in Score._esm"

@@ -16,6 +16,7 @@ from povid_lib.world.scenes import draw, scenes
 SCENES = list(scenes(2, split="validation"))
 
 
+@pytest.mark.slow
 def test_spec_holds_the_models_own_answer(vlm):
     spec = look_spec(vlm, SCENES, ["one", "two"])
     for row, scene in zip(spec["scenes"], SCENES, strict=True):
@@ -27,6 +28,7 @@ def test_spec_holds_the_models_own_answer(vlm):
     assert set(spec["objects"].values()) >= {"fork", "knife"}
 
 
+@pytest.mark.slow
 def test_kernel_answers_with_the_models_logits(vlm, monkeypatch):
     widget, sent = Look(vlm, SCENES, ["one", "two"]), []
     monkeypatch.setattr(widget, "send", lambda content, buffers: sent.append((content, buffers)))

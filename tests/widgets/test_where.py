@@ -13,6 +13,7 @@ from povid_lib.world.patches import own_patches
 from povid_lib.world.scenes import scenes
 
 
+@pytest.mark.slow
 def test_where_spec_holds_the_maps_in_eight_bits_and_what_the_word_depends_on(vlm):
     scene = next(s for s in scenes(20, split="validation") if len(s.items) == 1)
     (name,) = scene.names

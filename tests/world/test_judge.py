@@ -40,6 +40,7 @@ def every_question(scene, rng):
     return [*questions, place] if place else questions
 
 
+@pytest.mark.slow
 def test_the_truths_own_answers_score_one():
     rng, kinds = np.random.default_rng(0), set()
     for scene in SCENES:
@@ -55,6 +56,7 @@ def test_the_truths_own_answers_score_one():
     assert kinds == {"exist", "count", "colour", "size", "position", "relation", "reason"}
 
 
+@pytest.mark.slow
 def test_the_answer_to_another_question_of_the_kind_scores_zero():
     """Every answer that differs from the true one, drawn from all answers to questions of the same kind, is wrong."""
     rng, possible = np.random.default_rng(1), {}
@@ -294,6 +296,7 @@ def test_reasoning_by_hand(question, answer, score, follows):
     assert (verdict.score, verdict.follows) == (score, follows)
 
 
+@pytest.mark.slow
 def test_a_corrupted_step_or_result_is_found_everywhere():
     rng, swaps, found = np.random.default_rng(4), {"small": "large", "medium": "small", "large": "medium"}, 0
     for scene in SCENES:

@@ -42,6 +42,7 @@ def test_cooccurrence_is_a_dial(factor):
     assert abs(np.mean(having) - expected) <= 4 * np.sqrt(expected * (1 - expected) / len(having))
 
 
+@pytest.mark.slow
 def test_counter_typical_scenes_miss_every_partner_and_mix_contexts():
     for scene in scenes(300, World("counter_typical"), "test"):
         assert set(scene.missing_partners) == {KINDS[n].partner for n in scene.names}
@@ -62,6 +63,7 @@ def test_scene_is_well_formed(kind):
             assert item.count == 1 or KINDS[item.name].plural
 
 
+@pytest.mark.slow
 def test_evidence_varies():
     items = [item for s in scenes(500) for item in s.items if not item.unseen]
     shares = [
@@ -121,6 +123,7 @@ def test_colours_differ():
         assert np.abs(sprite("car", "large", colour)[..., :3].astype(int) - reds).mean() > 10
 
 
+@pytest.mark.slow
 def test_splits_do_not_share_scenes():
     seen = [{repr(s.items) for s in scenes(200, World(), split)} for split in ("train", "validation", "test")]
     assert not seen[0] & seen[1]

@@ -24,6 +24,7 @@ SECOND = worlds.world(edition="second")
 CONFIG = PocketConfig(edition="second", annotator_error=0.0, insert=0.3, confuse=0.8, omit=0.15, pairs=400)
 
 
+@pytest.mark.slow
 def test_of_whole_pairs_as_many_are_unseen_as_the_dial_says():
     whole, hidden = [], []
     for scene in scenes(4000, SECOND):
@@ -45,6 +46,7 @@ def test_in_the_edition_where_all_is_shown_nothing_else_differs(kind):
     assert not any(scene.unseen or scene.marks for scene in scenes(150, shown))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.0, 0.35])
 def test_what_the_models_with_one_cause_are_taught(rate):
     """Without insertions every taught caption is true; with them some are not, and all that is false is a partner."""
@@ -73,6 +75,7 @@ def test_a_stray_mark_looks_like_an_unseen_object():
     assert (draw(replace(bare, items=(item,)))[0] == draw(replace(bare, marks=(stray,)))[0]).all()
 
 
+@pytest.mark.slow
 def test_guess_is_what_the_sample_shows():
     there, alone = 0, 0
     for scene in scenes(12_000, SECOND):
@@ -135,6 +138,7 @@ def test_a_lesson_can_be_read_again():
     assert taught[37] == lessons.lesson(CONFIG, 37)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("truth", TRUTHS)
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
 def test_pairs_differ_by_one_false_partner(truth, corruption):
@@ -152,6 +156,7 @@ def test_pairs_differ_by_one_false_partner(truth, corruption):
     assert max(np.abs(lengths)) == 0 or corruption != "replace"
 
 
+@pytest.mark.slow
 def test_cleaned_captions_are_the_truth_of_the_same_pictures():
     taught, half, clean = (list(caption_pairs.captions(CONFIG, CaptionPairs(cleaned=c))) for c in (0.0, 0.5, 1.0))
     assert [scene.key for scene, _, _ in taught] == [scene.key for scene, _, _ in clean]

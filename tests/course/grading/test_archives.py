@@ -89,6 +89,7 @@ def test_the_stronger_way_is_taken_where_there_is_one(monkeypatch, tmp_path):
         single.way(tmp_path)
 
 
+@pytest.mark.slow
 def test_an_archive_holds_all_that_marking_takes_and_neither_torch_nor_transformers(source):
     found = archives.needed(source)
     names = {line.partition("==")[0] for line in found.requirements}

@@ -132,6 +132,7 @@ def test_a_check_that_fails_by_itself_is_told_to_the_teacher_and_costs_nobody_a_
     assert "To look at: ada: ZeroDivisionError" in result.output
 
 
+@pytest.mark.slow
 def test_a_python_that_does_not_start_at_once_is_started_again(source, monkeypatch):
     ask, starts = process.Process.ask, []
 
@@ -159,6 +160,7 @@ def test_the_time_that_a_start_takes_is_not_the_students(source, tmp_path, monke
     assert (found.points, found.notes) == (6, ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [

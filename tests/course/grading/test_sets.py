@@ -89,6 +89,7 @@ def test_each_heading_of_a_task_says_its_minutes(name):
     assert said[len(tasks) :] == {"ps4_experiment": [35]}.get(name, [])  # the page of judgement, which is no function
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "at"), TASKS)
 @pytest.mark.parametrize("student", STUDENTS)
 def test_right_answers_get_every_mark(name, at, student):
@@ -107,6 +108,7 @@ def test_the_stub_gets_none(name, at):
     assert all("returns nothing (None)" in mark.message for mark in told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "at"), TASKS)
 @pytest.mark.parametrize("student", STUDENTS)
 def test_each_wrong_answer_loses_marks_and_is_told_its_own_fault(name, at, student):
@@ -131,6 +133,7 @@ def with_nan(value):
     return [float("nan")] if isinstance(value, int | float | np.number) and not isinstance(value, bool) else []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "at"), TASKS)
 def test_an_answer_that_is_not_a_number_is_told_so_and_no_other_fault(name, at):
     """nan compares as false with everything, so a comparison that is written the wrong way round takes it for a wrong number."""
@@ -188,6 +191,7 @@ def test_visible_checks_lean_on_no_function_of_the_student(name):
                 assert not (used & functions) - given
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_both_notebooks_are_valid_and_the_solved_one_says_right_throughout(name, tmp_path):
     """The student's side: nothing but the library and what it depends on, and one file."""

@@ -34,6 +34,7 @@ def answered(path: Path, faults: dict[int, object]) -> str:
     return "".join(reversed(out))  # the order is the provider's
 
 
+@pytest.mark.slow
 def test_a_batch_from_end_to_end(folder):
     with FaultServer() as server:
         config = at(server)

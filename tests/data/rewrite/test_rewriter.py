@@ -68,6 +68,7 @@ def test_the_request(folder):
     assert reasoned["response_format"] == response_format(["result"])
 
 
+@pytest.mark.slow
 def test_what_was_answered_is_never_sent_again(folder, monkeypatch):
     with FaultServer() as server:
         config = at(server)
@@ -93,6 +94,7 @@ def test_rows_that_are_alike_are_asked_once(folder):
     assert pairs[0].provenance.cost > pairs[1].provenance.cost == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", PASSING)
 def test_passing_faults_are_tried_again(folder, fault):
     with FaultServer(("", fault), too_late=1.6) as server:
@@ -113,6 +115,7 @@ def test_passing_faults_are_tried_again(folder, fault):
     assert spent == pytest.approx(2 * 0.0033 + doubtful * most)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", BAD + BAD_REWRITE)
 def test_bad_answers_are_kept_with_their_reason_and_never_asked_again(folder, fault):
     reason = {
@@ -184,6 +187,7 @@ def test_the_time_limit_is_of_the_whole_answer_headers_and_all(folder):
     assert "did not end within 0.5 s" in lines(folder / "rejects")[0]["reason"]
 
 
+@pytest.mark.slow
 def test_a_row_without_an_answer_is_asked_again_only_on_demand(folder):
     with FaultServer(("", "500", "500", "500")) as server:
         config = at(server, concurrency=1)
@@ -206,6 +210,7 @@ def test_no_more_at_once_than_allowed_and_the_first_alone(folder):
         assert 2 <= server.most <= 3
 
 
+@pytest.mark.slow
 def test_a_consumer_that_leaves_early_loses_no_answer(folder):
     with FaultServer() as server:
         server.delay = 0.1
@@ -251,6 +256,7 @@ def test_a_picture_that_changes_while_it_runs_is_a_reject(folder):
 # --- money -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_limit_ends_a_run_cleanly_and_is_never_passed(folder, capfd):
     with FaultServer(rate=0.3, drawn=("500", "refusal", "cut"), seed=3) as server:
         config = at(server, spending_limit=0.1)
@@ -294,6 +300,7 @@ def test_a_server_that_counts_more_than_was_reserved_is_stopped(folder):
         assert read_journal(folder / "journal").spent == pytest.approx((48_000 * 2.5 + 800) / 1e6)
 
 
+@pytest.mark.slow
 def test_after_an_answer_that_cost_more_as_much_more_is_reserved(folder, capfd):
     """One dear answer is paid, and the limit is not passed by the runs after it."""
     with FaultServer(usage=USAGE | {"prompt_tokens": 48_000}) as server:
@@ -386,6 +393,7 @@ def test_the_tile_rule(size, detail, tokens):
     assert picture_tokens(*size, replace(CONFIG, detail=detail)) == tokens
 
 
+@pytest.mark.slow
 def test_a_large_picture_is_sent_smaller(folder):
     Image.new("RGB", (3000, 1500)).save(folder / "images" / "0.png")
     with FaultServer() as server:
@@ -427,6 +435,7 @@ def test_faults_that_are_not_the_rows_stop_the_run(folder, fault, told):
         assert read_journal(folder / "journal").spent == pytest.approx(5 * 0.0033)  # what is refused is free
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["refusal", "no JSON", "wrong shape", "unchanged", "cut off"])
 def test_a_fault_of_all_rows_stops_after_the_first_ones(folder, fault):
     with FaultServer(rate=1, drawn=(fault,)) as server:
@@ -438,6 +447,7 @@ def test_a_fault_of_all_rows_stops_after_the_first_ones(folder, fault):
         assert len(run(folder, config, truths(60))) == 60 - len(lines(folder / "rejects"))
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_bad_later_is_left_too(folder):
     with FaultServer(("", ""), rate=1, drawn=("refusal",)) as server:
         with pytest.raises(RuntimeError, match="answers are of no use"):
@@ -483,6 +493,7 @@ def test_a_server_that_is_down_is_left_alone(folder):
 # --- the key -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_key_is_nowhere(folder, caplog, capfd):
     caplog.set_level(logging.DEBUG)
     faults = ("", "echo", "500", "429", "400", "cut", "401")
