@@ -27,5 +27,5 @@ def by_page(app: Sphinx, env: BuildEnvironment) -> list[str]:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.connect("env-updated", by_page, priority=900)
+    app.connect("env-get-updated", by_page, priority=900)  # after the collector that counts on
     return {"parallel_read_safe": True, "parallel_write_safe": True}

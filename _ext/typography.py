@@ -22,11 +22,17 @@ def subscripts(app: Sphinx, doctree: nodes.document) -> None:
     for math in list(doctree.findall(nodes.math)):
         at = math.parent.index(math)
         before = math.parent[at - 1] if at else None
-        if math.astext() not in ("_s", "_i") or not isinstance(before, nodes.Text) or not before.endswith("CHAIR"):
+        if math.astext() not in ("_s", "_i") or before is None or not before.astext().endswith("CHAIR"):
             continue
+        kept = nodes.Text(before.removesuffix("CHAIR")) if isinstance(before, nodes.Text) else nodes.Text("")
+        name = (
+            nodes.Text("CHAIR") if isinstance(before, nodes.Text) else before
+        )  # at its first use a link to the glossary
         letter = nodes.emphasis("", math.astext()[1:])
-        word = nodes.inline("", "CHAIR", nodes.subscript("", "", letter), classes=["unbroken"])
-        math.parent[at - 1 : at + 1] = [nodes.Text(before.removesuffix("CHAIR")), word]
+        math.parent[at - 1 : at + 1] = [
+            kept,
+            nodes.inline("", "", name, nodes.subscript("", "", letter), classes=["unbroken"]),
+        ]
 
 
 def minuses(app: Sphinx, doctree: nodes.document, docname: str) -> None:

@@ -1,8 +1,9 @@
 """Every notebook with a dial, run on the pocket model and on a LLaVA-1.5 that is real in everything but its weights.
 
 ``make standin`` runs all of them, ``make standin NB=notebooks/05_image.ipynb`` one. Prints a table: notebook, and for the pocket,
-the stand-in in float32 and in bfloat16, "ends" with the number of skipped cells, or where and why it stops; writes it to
-``_build/standin/table.md``. Stops with 1 if a notebook did not end. It takes some minutes a notebook.
+the stand-in in float32 and in bfloat16, "ends" with the number of skipped cells, or where and why it stops; beside it what
+LLaVA-1.5-7B would take at one row, by ``memory.needs``'s arithmetic. Writes it to ``_build/standin/table.md``. Stops with 1 if a
+notebook did not end. It takes some minutes a notebook.
 """
 
 from __future__ import annotations
@@ -14,14 +15,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nbformat
+import torch
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+from povid_lib.models import memory
 
 TOP = Path(__file__).resolve().parents[1]
 OUT = TOP / "_build" / "standin"
 DIAL = re.compile(r'^MODEL = "pocket"', re.MULTILINE)
 SKIPPED = re.compile(r"^Skipped for MODEL = ", re.MULTILINE)
 SECONDS = 1800  # for a cell
+WORK: dict[str, tuple[str, ...]] = {  # what a notebook has its model do: kinds of work of `memory.needs`
+    "01": ("answers", "reading"),
+    "02": ("answers",),
+    "03": ("answers", "reading"),
+    "05": ("answers", "reading"),
+    "06": ("answers", "reading"),
+    "07": ("checkpointed",),
+    "10": ("answers", "reading", "attention", "gradient"),
+    "11": ("answers", "reading"),
+    "12": ("answers",),
+    "13": ("answers", "reading", "attention"),
+}
 WAYS: dict[str, dict[str, str]] = {
     "pocket": {},
     "stand-in, float32": {"POVID_DTYPE": "float32", "POVID_SCENES": "4"},
@@ -60,11 +76,29 @@ def _at(notebook: nbformat.NotebookNode) -> int:
     return max((number for number, cell in enumerate(code, start=1) if cell.execution_count), default=1)
 
 
+def peaks(stem: str) -> tuple[float, float]:
+    """GB that LLaVA-1.5-7B takes at most in a notebook with one row at once: in bfloat16, and with its layers in four bits.
+
+    Raises ``KeyError`` for a notebook whose work is not in ``WORK``.
+    """
+    config = memory.llava_7b()
+    counted = memory.parameters(config)
+    bf16, four = (
+        [
+            need.fixed + need.row
+            for work, need in memory.needs(config, torch.bfloat16, bits, counted=counted).items()
+            if work in WORK[stem[:2]]
+        ]
+        for bits in (False, True)
+    )
+    return max(bf16) / memory.GB, max(four) / memory.GB
+
+
 def table(found: Mapping[str, Mapping[str, str]]) -> str:
-    """Notebook -> way -> what became of it, as Markdown."""
+    """Notebook -> way -> what became of it, and what a real model would take, as Markdown."""
     ways = list(next(iter(found.values())))
-    rows = [["notebook", *ways], ["---"] * (len(ways) + 1)]
-    rows += [[name, *(row[way] for way in ways)] for name, row in found.items()]
+    rows = [["notebook", *ways, "7B, one row: GB in bfloat16", "in four bits"], ["---"] * (len(ways) + 3)]
+    rows += [[name, *(row[way] for way in ways), *(f"{gb:.1f}" for gb in peaks(name))] for name, row in found.items()]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

@@ -90,6 +90,16 @@ def test_every_figure_of_a_held_chapter_has_a_number_and_a_caption(open_page, na
     assert not bare, bare
 
 
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_figures_and_exercises_are_counted_by_page(notebook):
+    html = (HTML / "notebooks" / f"{notebook.stem}.html").read_text()
+    own = notebook.stem.split("_")[0].lstrip("0") or "0"
+    for kind, least in (("Fig.", 2), ("Exercise", 0)):
+        counted = re.findall(rf'caption-number">{re.escape(kind)} ([^<]+?)\s*<', html)
+        assert len(counted) >= least
+        assert counted == [f"{own}.{n}" for n in range(1, len(counted) + 1)], counted
+
+
 @pytest.mark.parametrize("width", [1400, 1024, 390])
 @pytest.mark.parametrize("path", BUILT)
 def test_no_equation_is_cut_off(open_page, path, width):

@@ -27,5 +27,17 @@ def test_it_says_how_a_notebook_ends(tmp_path):
 
 
 def test_the_table_has_a_row_a_notebook():
-    found = {"a": {"pocket": "ends", "other": "stops"}, "b": {"pocket": "ends", "other": "ends"}}
-    assert on_standin.table(found).splitlines()[2:] == ["| a | ends | stops |", "| b | ends | ends |"]
+    found = {"02_a": {"pocket": "ends", "other": "stops"}, "07_b": {"pocket": "ends", "other": "ends"}}
+    assert on_standin.table(found).splitlines()[2:] == [
+        "| 02_a | ends | stops | 14.7 | 5.0 |",
+        "| 07_b | ends | ends | 19.9 | 10.3 |",
+    ]
+
+
+def test_every_notebook_with_a_dial_has_its_memory_counted():
+    dialled = on_standin.with_dial(sorted((on_standin.TOP / "notebooks").glob("*.ipynb")))
+    assert sorted(on_standin.WORK) == sorted(path.stem[:2] for path in dialled)
+    for path in dialled:
+        whole, four_bit = on_standin.peaks(path.stem)
+        assert 14 < whole < 24  # 7 billion weights of two bytes; a card of 24 GB runs every notebook
+        assert 4 < four_bit < whole - 8
