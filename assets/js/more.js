@@ -7,12 +7,12 @@ const WIDE = [
   ".highlight pre", // code
   "div.math mjx-container",
   "span.math",
-  ".povid-widget .table",
 ].map((place) => `.bd-article ${place}`).join(", ");
 
 function mark(place) {
+  const scrolls = ["auto", "scroll"].includes(getComputedStyle(place).overflowX); // a formula in a line mostly does not
   const left = place.scrollWidth - place.clientWidth - place.scrollLeft;
-  place.classList.toggle("more-to-the-right", left > 4);
+  place.classList.toggle("more-to-the-right", scrolls && left > 4);
 }
 
 async function watchWide() {
