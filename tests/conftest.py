@@ -15,11 +15,21 @@ from tests.support.standin import write_standin
 def pytest_configure() -> None:
     """A mutant is tried in a process in which all tests have run before: what was kept from then would hide it."""
     if "__mutmut_" in os.environ.get("MUTANT_UNDER_TEST", ""):
-        for kept in gc.get_objects():
-            if isinstance(kept, functools._lru_cache_wrapper):
-                kept.cache_clear()
+        _forget()
         for name in [name for name in sys.modules if name.startswith("tests.") and name != __name__]:
             del sys.modules[name]
+
+
+@pytest.fixture(autouse=os.environ.get("MUTANT_UNDER_TEST") == "stats")
+def _calls_anew() -> None:
+    """While mutmut learns which test calls what, every test calls it: what is kept would be the first caller's alone."""
+    _forget()
+
+
+def _forget() -> None:
+    for kept in gc.get_objects():
+        if isinstance(kept, functools._lru_cache_wrapper):
+            kept.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -332,3 +332,14 @@ def test_files_of_the_reference_are_read(reference):
         questions = read_questions(reference / f"pope/coco_pope_{setting}.json")
         assert len(questions) == 3000
         assert sum(q.present for q in questions) == 1500
+
+
+def test_truth_after_a_fault_is_read_too(tmp_path):
+    path = tmp_path / "truth.json"
+    path.write_text('{"a": 3, "b": ["cat"], "b": ["dog"], "c": 4}')
+    told = faults(read_truth, path, coco_vocabulary())
+    assert [line.split(": ", 1)[1] for line in told] == [
+        "the objects of image a are not a list of words",
+        "image b occurs a second time",
+        "the objects of image c are not a list of words",
+    ]

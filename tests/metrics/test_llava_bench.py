@@ -70,6 +70,24 @@ def test_from_files_to_prompt(files):
     assert (item.id, item.image, item.category) == ("3", "1.jpg", "conv")
 
 
+def test_a_question_is_asked_once(files):
+    second = {"question_id": 4, "image": "1.jpg", "category": "conv", "text": "And?"}
+    first = files[0].read_text()
+    files[0].write_text(first + first + json.dumps(second))
+    assert faults(llava_bench.read_questions, *files[:3]) == [
+        "line 2: question_id 3 already stands in line 1; take one out, or change it",
+        f"line 3: question 4 needs 4, which {files[2]} lacks; use the files of one release",
+    ]
+
+
+def test_pictures_after_one_that_occurs_twice_are_read(files):
+    first = files[1].read_text()
+    files[1].write_text(first + first + '{"image": "2.jpg", "caption": 3}\n[]\n')
+    told = faults(llava_bench._read_context, files[1])
+    assert "line 3: no caption; give it as text, or as a list of texts" in told
+    assert "line 4: no caption; give it as text, or as a list of texts" in told
+
+
 @pytest.mark.parametrize(("lost", "row"), [(1, {"image": "2.jpg", "caption": ""}), (2, {"question_id": 4, "text": ""})])
 def test_what_a_question_lacks_is_named(files, lost, row):
     files[lost].write_text(json.dumps(row))

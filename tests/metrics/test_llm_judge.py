@@ -245,15 +245,27 @@ def test_a_file_that_is_no_journal_is_left_alone(tmp_path):
 
 
 def test_answers_are_reviewed_with_their_own_prompts(tmp_path, monkeypatch):
-    monkeypatch.setattr(llm_judge, "ask", lambda judge, prompts, cache, read: [f"re: {prompt}" for prompt in prompts])
-    (got,) = review([ToJudge("1", "a.jpg", "count", "How?")], "v1", Judge("wise", 1, 1, 1), tmp_path)
+    asked = []
+
+    def ask(*given):
+        asked.append(given)
+        return [f"re: {prompt}" for prompt in given[1]]
+
+    monkeypatch.setattr(llm_judge, "ask", ask)
+    judge = Judge("wise", 1, 1, 1)
+    (got,) = review([ToJudge("1", "a.jpg", "count", "How?")], "v1", judge, tmp_path, float)
     assert got == Review("1", "a.jpg", "count", "re: How?", "wise", "v1")
+    assert asked == [(judge, ["How?"], tmp_path, float)]
+    monkeypatch.setattr(llm_judge, "ask", lambda *_: [])
+    with pytest.raises(ValueError, match="zip"):  # as many answers as questions, or none at all
+        review([ToJudge("1", "a.jpg", "count", "How?")], "v1", judge, tmp_path)
 
 
 def test_reviews_as_jsonl(tmp_path):
     reviews = [Review("1", "a.jpg", "conv", "8 7\nfine", "wise", "v1"), Review("2", "b.jpg", "conv", "é", "wise", "v1")]
-    write_reviews(tmp_path / "r.jsonl", reviews)
-    assert [Review(**json.loads(line)) for line in (tmp_path / "r.jsonl").read_text().splitlines()] == reviews
+    for path in (tmp_path / "r.jsonl", tmp_path / "new" / "folder" / "r.jsonl"):
+        write_reviews(path, reviews)
+        assert [Review(**json.loads(line)) for line in path.read_text().splitlines()] == reviews
 
 
 @pytest.mark.parametrize(

@@ -68,3 +68,18 @@ def test_faults_are_named_with_their_lines(tmp_path):
         "line 1, entry 1: model_answer is None; give it as text",
         "line 1, entry 2: not the question that stands there in the template; keep its order",
     ]
+
+
+def test_answers_need_not_repeat_question_and_picture(tmp_path):
+    path, answers = tmp_path / "r.json", tmp_path / "a.json"
+    path.write_text(json.dumps([ROW]))
+    answers.write_text(json.dumps([{"model_answer": "Three."}]))
+    assert mmhal.read_answers(answers, mmhal.read_questions(path)) == {"1": "Three."}
+
+
+def test_what_is_no_row_is_told_with_the_rest(tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps([3, ROW | {"image_content": 3}]))
+    told = faults(mmhal.read_questions, path)
+    assert "line 1, entry 1: no image_content; give it as a list of words" in told
+    assert "line 1, entry 2: no image_content; give it as a list of words" in told

@@ -349,3 +349,30 @@ def test_a_vocabulary_is_called_after_its_file(tmp_path):
     found = read_vocabulary(tmp_path / "animals.txt")
     assert found.name == "animals.txt"
     assert found.mentioned("two kittens") == ["cat"]
+
+
+def test_the_wordnet_reading_gives_each_word_with_its_part_of_speech_to_the_lemmatiser(monkeypatch):
+    tags = {"two": "CD", "men": "NNS", "sat": "VBD", "seated": "JJ", "slowly": "RB"}
+    asked = []
+
+    class Lemmatiser:
+        def lemmatize(self, word, pos):
+            asked.append((word, pos))
+            return word[:3]
+
+    monkeypatch.setattr(lemmas, "_wordnet", Lemmatiser)
+    monkeypatch.setattr(lemmas.nltk, "pos_tag", lambda words: [(word, tags[word]) for word in words])
+    assert lemmas.by_wordnet(tuple(tags)) == ["two", "men", "sat", "sea", "slo"]
+    assert asked == [("two", "n"), ("men", "n"), ("sat", "v"), ("seated", "a"), ("slowly", "r")]
+
+
+@pytest.mark.parametrize("form", ["corpora/wordnet.zip", "corpora/wordnet", "taggers/tagger", "taggers/tagger.zip"])
+def test_nltks_data_are_found_packed_and_unpacked(monkeypatch, form):
+    def find(name):
+        if name != form:
+            raise LookupError(name)
+
+    monkeypatch.setattr(lemmas.nltk.data, "find", find)
+    assert lemmas._there(form)
+    assert lemmas._there(f"{form.removesuffix('.zip')}.zip")
+    assert not lemmas._there("corpora/other.zip")
