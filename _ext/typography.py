@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from docutils import nodes
 from sphinx.application import Sphinx
 
-_NUMBER = re.compile(r"[-+]\d[\d.,]*")
-
-
-def signed(text: str) -> str:
-    """A number's text with a true minus; what rounds to nought has no sign."""
-    if not _NUMBER.fullmatch(text):
-        return text
-    return text.replace("-", "−") if any(digit in text for digit in "123456789") else text[1:]
+from povid_lib.course.glue import signed
 
 
 def subscripts(app: Sphinx, doctree: nodes.document) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -13,11 +14,20 @@ from povid_lib.metrics.stats import Estimate
 
 Record = Mapping[str, Any]  # as `results.read` gives it: numbers, texts, lists, and records of these
 
+_SIGNED = re.compile(r"[-+]\d[\d.,]*")
+
 
 def written(record: Record, digits: int = 2, sign: str = "", scale: float = 1.0) -> str:
     """A value with its interval, such as ``0.31 [0.26, 0.36]``. ``sign``: "+" for differences. ``scale``: 100 for points."""
-    value, low, high = (f"{scale * record[key]:{sign}.{digits}f}" for key in ("value", "low", "high"))
+    value, low, high = (signed(f"{scale * record[key]:{sign}.{digits}f}") for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
+
+
+def signed(text: str) -> str:
+    """A number's text with a true minus in place of a hyphen; what rounds to nought has no sign. Other texts stay as they are."""
+    if not _SIGNED.fullmatch(text):
+        return text
+    return text.replace("-", "\N{MINUS SIGN}") if any(digit in text for digit in "123456789") else text[1:]
 
 
 def shown_p(p: float) -> str:

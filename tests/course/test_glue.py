@@ -6,7 +6,7 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from povid_lib.course.glue import glue_many, glue_record, number, shown_p, written
+from povid_lib.course.glue import glue_many, glue_record, number, shown_p, signed, written
 from povid_lib.metrics.stats import Estimate
 
 RECORD = {
@@ -95,8 +95,17 @@ def test_a_value_is_written_with_its_interval():
     record = {"value": 0.3149, "low": 0.2551, "high": 0.4}
     assert written(record) == "0.31 [0.26, 0.40]"
     assert written(Estimate(0.5, 0.25, 0.75, 9).__dict__, 1) == "0.5 [0.2, 0.8]"
-    assert written({"value": -0.019, "low": -0.04, "high": 0.002}, 1, "+", 100) == "-1.9 [-4.0, +0.2]"
+    assert written({"value": -0.019, "low": -0.04, "high": 0.002}, 1, "+", 100) == "−1.9 [−4.0, +0.2]"
+    assert written({"value": 0.019, "low": -0.004, "high": 0.04}, 0, "+", 100) == "+2 [0, +4]"
 
 
 def test_a_small_p_value_is_only_said_to_be_small():
     assert [shown_p(p) for p in (0.0009, 0.001, 0.0312, 1.0)] == ["< 0.001", "0.001", "0.031", "1.000"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("-1.63", "−1.63"), ("+2", "+2"), ("-0", "0"), ("+0.00", "0.00"), ("-0.05", "−0.05"), ("-1,200", "−1,200"), ("9b-1", "9b-1")],
+)  # fmt: skip
+def test_a_numbers_sign(text, shown):
+    assert signed(text) == shown

@@ -1,17 +1,8 @@
 """Small type: measures with their subscripts, and numbers below nought."""
 
-import pytest
 from docutils import nodes
 
 from _ext import typography
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [("-1.63", "−1.63"), ("+2", "+2"), ("-0", "0"), ("+0.00", "0.00"), ("-0.05", "−0.05"), ("-1,200", "−1,200"), ("9b-1", "9b-1")],
-)  # fmt: skip
-def test_a_numbers_sign(text, shown):
-    assert typography.signed(text) == shown
 
 
 def test_only_glued_numbers_are_changed():
