@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import training
 from povid_lib.files import results
 from povid_lib.files.code_hash import code_hash
 from povid_lib.metrics.stats import mean
@@ -145,3 +146,12 @@ def test_far_from_the_checkout_its_own_results_are_found(tmp_path, monkeypatch):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "study.json").write_text('{"mine": 1}')
     assert results.read("study") == {"mine": 1}  # what lies nearer goes before
+
+
+@pytest.mark.parametrize("model", ["pocket", "medium"])
+def test_the_measured_speed_is_what_the_benchmark_measures_today(model):
+    found = results.read(f"speed_{model}")
+    for name in ("text_times", "released_times", "policy_tokens_times"):
+        assert found[name].keys() == training.LAYOUTS.keys()
+    assert found["clock"] == "cpu"
+    assert max(found["gradient_difference"].values()) < 1e-4
