@@ -85,6 +85,13 @@ def evaluate(
             help="Tokens of an answer at most; default 512, and 16 after POPE's questions.", rich_help_panel=_MODEL
         ),
     ] = None,
+    end_bias: Annotated[
+        float,
+        typer.Option(
+            help="Constant on the end token's logit: the baseline for whatever makes answers shorter.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = 0.0,
     name: Annotated[str, typer.Option(help="Name of the file in results/.")] = "evaluation",
     n: Annotated[int, typer.Option(help="Scenes of a pocket split.")] = 500,
 ) -> None:
@@ -121,7 +128,7 @@ def evaluate(
             check_file(file)
     given = {"data": path, "answers": answers, "captions": captions, "vocabulary": vocabulary}
     inputs = {what: digest(file) for what, file in given.items() if file is not None and file.is_file()}
-    how = Asking(batch_size, dtype, four_bit, prompt, hint, tokens)
+    how = Asking(batch_size, dtype, four_bit, prompt, hint, tokens, end_bias)
     source = kinds.Source(answers, model, images, Path("runs/answers") / name, how)
     if answers is not None and how != Asking():
         raise ValueError("How a model is loaded and asked says nothing where --answers are given; leave it out.")
@@ -150,7 +157,7 @@ def evaluate(
             raise ValueError("The pocket world's splits are answered by a model; give --model.")
         if tokens is not None:
             raise ValueError("--tokens is for photographs; answers about drawn scenes have 128 at most. Leave it out.")
-        measured = kinds.evaluate_world(source.ready(), data, n, source.said_in)
+        measured = kinds.evaluate_world(source.ready(), data, n, source.said_in, end_bias)
     elif not path.is_file():
         raise ValueError(f"--data {data!r} is neither a split ({', '.join(SPLITS)}) nor a file.")
     elif benchmark is None and kinds.files.holds_questions(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from povid_lib.files.faults import Faults
 from povid_lib.files.journal import Form, appending
 from povid_lib.files.jsonl import read_texts
 from povid_lib.metrics.pope import YES_NO_HINT
+from povid_lib.models import end_bias
 from povid_lib.models.chat_template import special_faults
 from povid_lib.models.llava import DTYPES, VLM
 
@@ -67,9 +69,9 @@ def kept(file: Path | None, names: Names, ids: Sequence[str], answer: Answer, ba
 class Asking:
     """How a model is loaded and asked; None: as is usual. ``rows``: at once; ``dtype`` of the weights, by its name, and
     ``four_bit``: see ``models.load``; ``prompt``: for captions; ``hint``: the line after a yes/no question, "" for none;
-    ``tokens``: of an answer, at most.
+    ``tokens``: of an answer, at most; ``end_bias``: a constant on the end token's logit, see ``models.end_bias``.
 
-    Raises ``ValueError`` for numbers below 1, an empty prompt and an unknown dtype.
+    Raises ``ValueError`` for numbers below 1, a constant that is none, an empty prompt and an unknown dtype.
     """
 
     rows: int | None = None
@@ -78,12 +80,15 @@ class Asking:
     prompt: str | None = None
     hint: str | None = None
     tokens: int | None = None
+    end_bias: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("rows", "tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; give a whole number, 1 or more.")
+        if not math.isfinite(self.end_bias):
+            raise ValueError(f"end_bias is {self.end_bias}; give a number, such as 2.0, or leave it out.")
         if self.prompt is not None and not self.prompt.strip():
             raise ValueError("The prompt is empty; write what is to be asked.")
         if self.dtype is not None:
@@ -166,8 +171,10 @@ def ask_all(
     names: Names,
     tokens: int,
     rows_at_once: int,
+    constant: float = 0.0,
 ) -> dict[str, str]:
-    """Id -> the model's answer of at most ``tokens`` tokens, kept in the file. Pictures are opened a batch at a time.
+    """Id -> the model's answer of at most ``tokens`` tokens, with ``constant`` on the end token, kept in the file. Pictures are
+    opened a batch at a time.
 
     Raises ``ValueError`` with every question that holds a special token of the model's, before any is asked.
     """
@@ -181,7 +188,11 @@ def ask_all(
     def answer(rows: Sequence[int]) -> list[str]:
         shown: list[Image.Image] = [images.picture(pictures[asked[i].image], folder) for i in rows]
         prompts = [asked[i].prompt for i in rows]
-        return [a.text for a in models.generate(vlm, shown, prompts, max_new_tokens=tokens, batch_size=rows_at_once)]
+        if constant:
+            said = end_bias.generate(vlm, shown, prompts, constant, max_new_tokens=tokens, batch_size=rows_at_once)
+        else:
+            said = models.generate(vlm, shown, prompts, max_new_tokens=tokens, batch_size=rows_at_once)
+        return [a.text for a in said]
 
     ids = [a.id for a in asked]
     return dict(zip(ids, kept(file, names, ids, answer, rows_at_once), strict=True))

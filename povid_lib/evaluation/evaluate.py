@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from povid_lib import models
 from povid_lib.arguments import check_choice
@@ -35,6 +36,7 @@ from povid_lib.metrics.chair import chair, score_captions
 from povid_lib.metrics.pope import YES_NO_HINT, PopeQuestion, by_image, parse_as_published, pope
 from povid_lib.metrics.stats import Estimate
 from povid_lib.metrics.vocabulary import Vocabulary
+from povid_lib.models import end_bias
 from povid_lib.models.llava import VLM
 from povid_lib.training import reference_cache
 from povid_lib.world import judge
@@ -122,34 +124,41 @@ def answered(
     if hint:
         asked = [Asked(a.id, a.image, f"{a.prompt}\n{hint}") for a in asked]
     seen = {image: digest((source.images or Path()) / name) for image, name in pictures.items()}
-    folder, weights = kept_in(source.said_in, vlm, [tokens, *((a.id, seen[a.image], a.prompt) for a in asked)])
+    bias = source.how.end_bias
+    said = [tokens, *((a.id, seen[a.image], a.prompt) for a in asked), *([bias] if bias else [])]
+    folder, weights = kept_in(source.said_in, vlm, said)
     file = folder / ("captions.jsonl" if names == CAPTIONS else "answers.jsonl")
     rows = source.how.rows or BATCH
-    texts = ask_all(vlm, asked, source.images or Path(), pictures, file, names, tokens, rows)
+    texts = ask_all(vlm, asked, source.images or Path(), pictures, file, names, tokens, rows, bias)
     decoding = {"tokens": tokens, "dtype": str(vlm.model.dtype).removeprefix("torch."), "four_bit": vlm.four_bit}
     found = _answers(texts, len(asked), weights)
-    return Answers(found.texts, found.about | {"decoding": decoding | {"hint": hint or None}})
+    return Answers(found.texts, found.about | {"decoding": decoding | {"hint": hint or None, "end_bias": bias}})
 
 
 # --- the three kinds of data -------------------------------------------------------------------------------------
 
 
-def evaluate_world(vlm: VLM, split: str, n: int, said_in: Path) -> Measured:
+def evaluate_world(vlm: VLM, split: str, n: int, said_in: Path, constant: float = 0.0) -> Measured:
     """The first ``n`` held-out scenes of a split: CHAIR, POPE in three settings, the exact judge. What is said is kept.
+    ``constant``: on the end token's logit, in captions and answers.
 
     Raises ``ValueError`` for an unknown split.
     """
     check_choice("The pocket world's split", split, SPLITS)
     batch, rng = held_out(split, n), np.random.default_rng(5)
-    folder, weights = kept_in(said_in, vlm, batch)
-    heard = listen(vlm, batch, keep=folder)
+    folder, weights = kept_in(said_in, vlm, [batch, constant] if constant else batch)
+
+    def decode(vlm: VLM, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> list[str]:
+        return [a.text for a in end_bias.generate(vlm, pictures, prompts, constant)]
+
+    heard = listen(vlm, batch, decode=decode, keep=folder)
     said = {str(i): text for i, text in enumerate(heard.captions)}
     truth = {str(i): scene.names for i, scene in enumerate(batch)}
     vocabulary = pocket_vocabulary()
     polls = {setting: pope(polled.answers, polled.truths) for setting, polled in heard.polls.items()}
     pools = [attribute_questions(scene, rng) for scene in batch]
     picked = [[pool[k] for k in rng.permutation(len(pool))[:QUESTIONS]] for pool in pools]
-    replies = ask(vlm, batch, picked, keep=folder / "questions.jsonl")
+    replies = ask(vlm, batch, picked, decode, folder / "questions.jsonl")
     judged = []
     for scene, text, row, given in zip(batch, heard.captions, picked, replies, strict=True):
         verdicts = [judge.judge(scene, q, answer) for q, answer in zip(row, given, strict=True)]
@@ -161,7 +170,7 @@ def evaluate_world(vlm: VLM, split: str, n: int, said_in: Path) -> Measured:
     unclear["judge"] = _share(sum(v.unreadable > 0 for row in judged for v in row), judged)
     data = {"chair": chair(score_captions(said, truth, vocabulary.mentioned)), "pope": polls}
     about = {"n": len(batch), "vocabulary": vocabulary.record, "prompt": PROMPT, "parser": STRICT, "unclear": unclear}
-    about |= _answers(said, len(batch), weights).about
+    about |= _answers(said, len(batch), weights).about | {"end_bias": constant}
     return Measured(data | {"judge": judge.summarise(judged)}, about)
 
 

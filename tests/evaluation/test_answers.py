@@ -79,3 +79,9 @@ def test_questions_with_special_tokens_are_told_before_any_is_asked(vlm, tmp_pat
     ):
         answers.ask_all(vlm, asked, tmp_path, {"a": "a.png"}, tmp_path / "said.jsonl", answers.ANSWERS, 4, 8)
     assert not (tmp_path / "said.jsonl").exists()
+
+
+@pytest.mark.parametrize("constant", [float("nan"), float("inf")])
+def test_a_constant_that_is_no_number_is_refused(constant):
+    with pytest.raises(ValueError, match=r"end_bias is (nan|inf); give a number"):
+        answers.Asking(end_bias=constant)

@@ -147,6 +147,15 @@ def test_world_answers_are_kept_and_score_as_told(vlm, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_constant_on_the_end_token_is_a_run_of_its_own(vlm, tmp_path):
+    plain = evaluate.evaluate_world(vlm, "counter_typical", 4, tmp_path)
+    ended = evaluate.evaluate_world(vlm, "counter_typical", 4, tmp_path, 6.0)
+    assert (plain.about["end_bias"], ended.about["end_bias"]) == (0.0, 6.0)
+    assert ended.data["chair"].length.value < plain.data["chair"].length.value / 2
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.slow
 def test_a_result_says_what_it_is(vlm, tmp_path):
     found = evaluate.evaluate_world(vlm, "counter_typical", 4, tmp_path)
     about = found.about

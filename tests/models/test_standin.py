@@ -154,8 +154,20 @@ def test_it_is_evaluated_on_files(standin, tmp_path):
     source = evaluate.Source(None, str(standin), tmp_path, tmp_path / "said", how)
     found = evaluate.evaluate_truth_file(truth, None, coco_vocabulary(), source)
     assert found.about["prompt"] == "What is here?"
-    assert found.about["decoding"] == {"tokens": 9, "dtype": "bfloat16", "four_bit": False, "hint": None}
+    assert found.about["decoding"] == {
+        "tokens": 9,
+        "dtype": "bfloat16",
+        "four_bit": False,
+        "hint": None,
+        "end_bias": 0.0,
+    }
     assert found.data["chair"].chair_s.n == 2
+    ended = evaluate.evaluate_truth_file(
+        truth, None, coco_vocabulary(), replace(source, how=replace(how, end_bias=1e4))
+    )
+    assert ended.about["decoding"]["end_bias"] == 1e4
+    assert ended.data["chair"].length.value == 0  # nothing but the end, and not what was kept of the run before
+    assert found.data["chair"].length.value > 0
     polls = [evaluate.PopeQuestion("a", "0", "Is there a dog in the image?", False)]
     for hint, told in ((None, evaluate.YES_NO_HINT), ("Yes or no?", "Yes or no?"), ("", None)):
         said = evaluate.answered_questions(polls, replace(source, how=Asking(hint=hint)))
