@@ -146,7 +146,7 @@ async function laboratory(el) {
     const { words: texts, next, probs } = spec.answers[+povid.checked];
     said = texts.map((text, i) => ({ text, p: probs[i], next: next[i], attention: null }));
     chosen = firstFalse();
-    status.textContent = "This answer was computed beforehand. The model (7.9 MB, and 1 MB for POVID) is fetched when you press Answer.";
+    status.textContent = "This answer was computed beforehand. The model (7.9 MB, and half a megabyte for POVID) is fetched when you press Answer.";
     draw();
   }
 
