@@ -415,3 +415,24 @@ def test_an_estimate_as_a_file_holds_it():
 def test_who_refuses_says_its_name(function, arguments):
     with pytest.raises(ValueError, match=f"^{function.__name__}: "):
         function(*arguments)
+
+
+def test_a_picture_without_a_denominator_is_worth_no_answer():
+    found = ratio([0, 0, 0, 0], [1, 1, 0, 0])
+    out = student.ppf(0.975, 3)
+    assert (found.value, found.low) == (0, 0)
+    assert found.high == pytest.approx(out**2 / (2 + out**2))  # Wilson's for none of two answers
+
+
+def test_sixteen_pictures_are_exchanged_in_every_way_and_seventeen_are_not():
+    def p_value(differing):
+        return compare(([0] * 20, [1] * 20), ([1] * differing + [0] * (20 - differing), [1] * 20)).p_value
+
+    assert p_value(16) == 2.0**-15  # all exchanged, or none
+    assert p_value(17) != 2.0**-16
+
+
+def test_one_picture_has_a_difference_without_an_interval():
+    found = compare(([1], [2]), ([0], [2])).difference
+    assert (found.value, found.n) == (-0.5, 1)
+    assert np.isnan([found.low, found.high]).all()
