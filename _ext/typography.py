@@ -15,15 +15,14 @@ def subscripts(app: Sphinx, doctree: nodes.document) -> None:
         before = math.parent[at - 1] if at else None
         if math.astext() not in ("_s", "_i") or before is None or not before.astext().endswith("CHAIR"):
             continue
-        kept = nodes.Text(before.removesuffix("CHAIR")) if isinstance(before, nodes.Text) else nodes.Text("")
-        name = (
-            nodes.Text("CHAIR") if isinstance(before, nodes.Text) else before
-        )  # at its first use a link to the glossary
         letter = nodes.emphasis("", math.astext()[1:])
-        math.parent[at - 1 : at + 1] = [
-            kept,
-            nodes.inline("", "", name, nodes.subscript("", "", letter), classes=["unbroken"]),
-        ]
+        word = nodes.inline("", "", nodes.subscript("", "", letter), classes=["unbroken"])
+        if isinstance(before, nodes.Text):
+            word.insert(0, nodes.Text("CHAIR"))
+            math.parent[at - 1 : at + 1] = [nodes.Text(before.removesuffix("CHAIR")), word]
+        else:  # at its first use a link to the glossary
+            word.insert(0, before)
+            math.parent[at - 1 : at + 1] = [word]
 
 
 def minuses(app: Sphinx, doctree: nodes.document, docname: str) -> None:

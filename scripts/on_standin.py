@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -76,22 +77,21 @@ def _at(notebook: nbformat.NotebookNode) -> int:
     return max((number for number, cell in enumerate(code, start=1) if cell.execution_count), default=1)
 
 
-def peaks(stem: str) -> tuple[float, float]:
+@cache
+def _needs() -> tuple[Mapping[str, memory.Need], ...]:
+    """What LLaVA-1.5-7B takes for each kind of work, in bfloat16 and with its layers in four bits."""
+    config = memory.llava_7b()
+    counted = memory.parameters(config)
+    return tuple(memory.needs(config, torch.bfloat16, four_bit, counted=counted) for four_bit in (False, True))
+
+
+def peaks(stem: str) -> list[float]:
     """GB that LLaVA-1.5-7B takes at most in a notebook with one row at once: in bfloat16, and with its layers in four bits.
 
     Raises ``KeyError`` for a notebook whose work is not in ``WORK``.
     """
-    config = memory.llava_7b()
-    counted = memory.parameters(config)
-    bf16, four = (
-        [
-            need.fixed + need.row
-            for work, need in memory.needs(config, torch.bfloat16, bits, counted=counted).items()
-            if work in WORK[stem[:2]]
-        ]
-        for bits in (False, True)
-    )
-    return max(bf16) / memory.GB, max(four) / memory.GB
+    work = WORK[stem[:2]]
+    return [max(needs[kind].fixed + needs[kind].row for kind in work) / memory.GB for needs in _needs()]
 
 
 def table(found: Mapping[str, Mapping[str, str]]) -> str:
