@@ -7,6 +7,7 @@ is the judge in the tests. The reference is the same model with its adapters swi
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from povid_lib.training import (
     unpadded,
 )
 from povid_lib.training.caches import Caches
-from povid_lib.training.collator import Batch, parts
+from povid_lib.training.collator import SIDES, Batch, parts
 from povid_lib.training.config import POVIDConfig
 from povid_lib.training.losses import Logps, Metrics
 from povid_lib.training.means import Means
@@ -159,16 +160,17 @@ class POVIDTrainer(ReportingTrainer):
 
     def logps(self, model: Any, batch: Batch) -> tuple[Logps, Logps, Metrics]:
         """See ``pair_scores.pair_logps``; counts the tokens that are read. The cache and the steps are the training's."""
-        evaluating = self._means.evaluation
-        epoch = 0 if evaluating else int(self.state.epoch or 0)
-        cached, cached_noised = (None, None) if evaluating else self._caches.held(batch, epoch)
-        models = pair_scores.Models(model, self.accelerator.unwrap_model(model), not self.is_fsdp_enabled)
-        step = self.state.global_step
-        texts = batch["prompt"], batch["chosen"], batch["rejected"]
-        self._means.count(sum(int(text["mask"].sum()) for text in texts))
+        epoch = 0 if self._means.evaluation else int(self.state.epoch or 0)
+        cached, cached_noised = (None, None) if self._means.evaluation else self._caches.held(batch, epoch)
+        models = pair_scores.Models(model, self._unwrapped(model), not self.is_fsdp_enabled)
+        self._means.count(sum(int(batch[text]["mask"].sum()) for text in ("prompt", *SIDES)))
         return pair_scores.pair_logps(
-            models, batch, self.args, self.processing_class, epoch, cached, cached_noised, step
+            models, batch, self.args, self.processing_class, epoch, cached, cached_noised, self.state.global_step
         )
+
+    @cache  # noqa: B019 one model a trainer; unwrapping walks through all its modules
+    def _unwrapped(self, model: Any) -> Any:
+        return self.accelerator.unwrap_model(model)
 
     def _first_rows(self) -> tuple[Any, Batch]:
         """The model at rest, and the batch by which it is tried before any step."""

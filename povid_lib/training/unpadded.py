@@ -13,7 +13,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from importlib import import_module
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
@@ -23,7 +22,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, LlavaForCon
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from povid_lib.training.collator import Batch, Tokens
+from povid_lib.training.collator import Batch
 
 NAME = "povid_unpadded"
 _HALF = (torch.float16, torch.bfloat16)
@@ -56,38 +55,24 @@ class Row(NamedTuple):
 def row_of(batch: Batch, rejected: bool = True) -> Row:
     """The batch's pairs in one row; without the rejected answers, if they are not asked for. Raises ``ValueError`` for a prompt
     with holes in its mask, whose tokens have no one place."""
-    prompt, sides = batch["prompt"], [batch["chosen"], *([batch["rejected"]] if rejected else [])]
-    device, whole = prompt["ids"].device, prompt["mask"].cumsum(1)
-    if bool(((prompt["mask"] == 0) & (whole > 0)).any()):
+    texts = [batch["prompt"], batch["chosen"], *([batch["rejected"]] if rejected else [])]
+    whole = texts[0]["mask"].cumsum(1)
+    if bool(((texts[0]["mask"] == 0) & (whole > 0)).any()):
         raise ValueError("row_of: a prompt's mask has holes; read it with padding (unpadded=False).")
-    parts = [(text["ids"].cpu(), text["mask"].bool().cpu()) for text in (prompt, *sides)]
-    ids, positions, keys, kept, at = [], [], [], [], 0
-    queries, lengths = list[int](), list[int]()
-    for row in range(len(batch["row_ids"])):
-        texts = [of[row][mask[row]] for of, mask in parts]
-        p, c, *r = (len(text) for text in texts)
-        ids += texts
-        positions += [torch.arange(p + c), *(torch.arange(p, p + n) for n in r)]
-        keys += [torch.arange(at, at + p + c)]
-        queries, lengths = [*queries, p + c], [*lengths, p + c]
-        places = [_padded(torch.arange(at + p - 1, at + p + c - 1), sides[0])]
-        for n in r:
-            begin = at + p + c
-            keys += [torch.arange(at, at + p), torch.arange(begin, begin + n)]
-            queries, lengths = [*queries, n], [*lengths, p + n]
-            first = torch.tensor([at + p - 1])  # the prompt's last token predicts the first of each answer
-            places.append(_padded(torch.cat([first, torch.arange(begin, begin + n - 1)]), sides[1]))
-        kept.append(torch.cat(places))
-        at += p + c + sum(r)
-    segments = Segments(
-        torch.cat(keys).to(device), _cumulated(queries, device), _cumulated(lengths, device), max(queries), max(lengths)
-    )
-    return Row(
-        torch.cat(ids)[None].to(device),
-        torch.cat(positions)[None].to(device),
-        torch.stack(kept).to(device),
-        segments,
-    )
+    masks = [text["mask"].bool() for text in texts]
+    mask, ids = torch.cat(masks, 1), torch.cat([text["ids"] for text in texts], 1)
+    positions = torch.cat([whole, *(whole[:, -1:] + text.cumsum(1) for text in masks[1:])], 1) - 1
+    # where each token stands in the row; at padding, where the one before it does
+    places = (mask.flatten().cumsum(0) - 1).view_as(mask).split([text.shape[1] for text in masks], 1)
+    last = places[0][:, -1:]  # the prompt's last token predicts the first of each answer
+    kept = [torch.cat([last, at[:, :-1]], 1) * text for at, text in zip(places[1:], masks[1:], strict=True)]
+    of_prompt, *of_answers = (text.sum(1) for text in masks)
+    queries = torch.stack([of_prompt + of_answers[0], *of_answers[1:]], 1).flatten()
+    lengths = torch.stack([of_prompt + answer for answer in of_answers], 1).flatten()
+    keys = torch.cat([part for at in places[1:] for part in (places[0], at)], 1)
+    real = torch.cat([part for text in masks[1:] for part in (masks[0], text)], 1)
+    segments = Segments(keys[real], _cumulated(queries), _cumulated(lengths), int(queries.max()), int(lengths.max()))
+    return Row(ids[mask][None], positions[mask][None], torch.cat(kept, 1), segments)
 
 
 def forward(model: nn.Module, row: Row, inputs: dict[str, Any]) -> Tensor:
@@ -166,15 +151,16 @@ def by_sequence(
     ``window_size`` (-1, 0) is causal, aligned at the last query and key; (-1, -1) hides nothing. ``max_q`` and ``max_k`` are not
     read.
     """
-    found = []
-    starts = zip(*(torch.stack([cu[:-1], cu[1:]], 1).tolist() for cu in (cu_seq_q, cu_seq_k)), strict=True)
-    for (q, q_end), (k, k_end) in starts:
-        qs, ks, vs = (t.transpose(0, 1)[None] for t in (query[q:q_end], key[k:k_end], value[k:k_end]))
-        same, causal = q_end - q == k_end - k, window_size == (-1, 0)
+    queries, keys = (cu.diff().tolist() for cu in (cu_seq_q, cu_seq_k))
+    # split, not slices: their gradients are joined once, where each slice's would fill a tensor of the whole length
+    parts = (query.split(queries), key.split(keys), value.split(keys))
+    causal, found = window_size == (-1, 0), []
+    for q, k, v, n, m in zip(*parts, queries, keys, strict=True):
+        qs, ks, vs = (t.transpose(0, 1)[None] for t in (q, k, v))
         mask = None
-        if causal and not same:
-            mask = torch.ones(q_end - q, k_end - k, dtype=torch.bool, device=query.device).tril(k_end - k - q_end + q)
-        out = F.scaled_dot_product_attention(qs, ks, vs, attn_mask=mask, is_causal=causal and same, scale=scale)
+        if causal and n != m:
+            mask = torch.ones(n, m, dtype=torch.bool, device=query.device).tril(m - n)
+        out = F.scaled_dot_product_attention(qs, ks, vs, attn_mask=mask, is_causal=causal and n == m, scale=scale)
         found.append(out[0].transpose(0, 1))
     return torch.cat(found)
 
@@ -201,7 +187,9 @@ def attention(
         raise ValueError(f"Unpadded attention takes one row and no dropout, and got {len(query)} and {dropout}.")
     heads = query.shape[1] // key.shape[1]
     q, k, v = (t[0].transpose(0, 1) for t in (query, key, value))
-    k, v = (t.index_select(0, segments.keys).repeat_interleave(heads, 1) for t in (k, v))
+    k, v = (t.index_select(0, segments.keys) for t in (k, v))
+    if heads > 1:
+        k, v = (t.repeat_interleave(heads, 1) for t in (k, v))
     how = variable_length() if q.is_cuda and q.dtype in _HALF else by_sequence
     out = how(
         q.contiguous(), k, v, segments.cu_queries, segments.cu_keys, segments.longest_queries, segments.longest_keys,
@@ -210,12 +198,8 @@ def attention(
     return out[None], None
 
 
-def _padded(places: Tensor, text: Tokens) -> Tensor:
-    return F.pad(places, (0, text["ids"].shape[1] - len(places)))
-
-
-def _cumulated(lengths: list[int], device: torch.device) -> Tensor:
-    return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
+def _cumulated(lengths: Tensor) -> Tensor:
+    return F.pad(lengths.cumsum(0, dtype=torch.int32), (1, 0))
 
 
 AttentionInterface.register(NAME, attention)
