@@ -32,6 +32,7 @@ HEAD = """\
 # Direct dependencies at the versions that the book is made with, each with its reason. Made from pyproject.toml by `make lock`;
 # do not edit. constraints.txt pins everything beneath them.
 """
+NEWER = {"pyyaml-ft": "8.0.0"}  # pip resolves for the Python that runs it; libcst asks for this one on 3.13 alone
 HEAD_CONSTRAINTS = "# Every version that the book is made with. Made from pyproject.toml by `make lock`; do not edit.\n"
 
 
@@ -115,7 +116,7 @@ def resolve(text: str, pins: dict[str, str], upgrade: bool) -> dict[str, str]:
         )  # fmt: skip
         found = [item["metadata"] for item in json.loads(report.read_text())["install"]]
     locked = {canonicalize_name(item["name"]): item["version"].partition("+")[0] for item in found}
-    return {name: version for name, version in sorted(locked.items()) if not name.startswith(ON_GPU_ONLY)}
+    return {name: version for name, version in sorted((NEWER | locked).items()) if not name.startswith(ON_GPU_ONLY)}
 
 
 def main(argv: list[str] | None = None) -> None:
