@@ -41,8 +41,25 @@ def results(names: Sequence[str]) -> dict[str, str]:
     return {name: how for name, how in statuses(told).items() if not wanted or wanted & set(name.split("."))}
 
 
-def main(names: Sequence[str], sample: int = 0, seed: int = 0) -> int:
-    """0 if enough are noticed. ``sample``: how many mutants to try of those named, drawn by ``seed``; 0 tries all."""
+def change(shown: str) -> str:
+    """What a mutant changes, the lines that go and those that come, out of what ``mutmut show`` prints."""
+    lines = [line for line in shown.splitlines() if line[:1] in ("-", "+") and line[:3] not in ("---", "+++")]
+    return "\n".join(f"{line[0]} {line[1:].strip()}" for line in lines)
+
+
+def listed(found: dict[str, str]) -> str:
+    """Every mutant that no test noticed, with what it changes; ``found`` as ``statuses`` gives it."""
+    rows = []
+    for mutant, how in sorted(found.items()):
+        if how not in ("killed", "timeout"):
+            shown = subprocess.run([MUTMUT, "show", mutant], check=True, stdout=subprocess.PIPE, text=True).stdout
+            rows.append(f"{how}: {mutant}\n{change(shown)}\n")
+    return "\n".join(rows)
+
+
+def main(names: Sequence[str], sample: int = 0, seed: int = 0, out: Path | None = None) -> int:
+    """0 if enough are noticed. ``sample``: how many mutants to try of those named, drawn by ``seed``; 0 tries all. ``out``: a file
+    for the list of those that no test noticed, in place of the screen."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     tried = [f"*.{name}.*" for name in names]
     if sample:
@@ -52,11 +69,12 @@ def main(names: Sequence[str], sample: int = 0, seed: int = 0) -> int:
     subprocess.run([MUTMUT, "run", "--max-children", "2", *tried], check=True, env=environment)
     found = {mutant: how for mutant, how in results(names).items() if not sample or mutant in tried}
     share = noticed(found)
-    for mutant, how in sorted(found.items()):
-        if how not in ("killed", "timeout"):
-            print(f"{how}: {mutant}")
-            subprocess.run([MUTMUT, "show", mutant], check=True)
-    print(f"{share:.1%} of {len(found)} mutants noticed: {dict(Counter(found.values()))}.")
+    told = f"{share:.1%} of {len(found)} mutants noticed: {dict(Counter(found.values()))}."
+    if out is None:
+        print(listed(found))
+    else:
+        out.write_text(f"{told}\n\n{listed(found)}", encoding="utf-8")
+    print(told)
     return 0 if share >= LEAST else 1
 
 
@@ -65,5 +83,6 @@ if __name__ == "__main__":
     parser.add_argument("names", nargs="*", help="modules or packages; all, if none is named")
     parser.add_argument("--sample", type=int, default=0, help="try so many, drawn at random")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
+    parser.add_argument("--out", type=Path, help="a file for those that no test noticed")
     given = parser.parse_args()
-    sys.exit(main(given.names, given.sample, given.seed))
+    sys.exit(main(given.names, given.sample, given.seed, given.out))
