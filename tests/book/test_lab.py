@@ -244,3 +244,78 @@ def test_a_true_caption_of_every_scene_has_no_false_word(lab):
             found = lab.evaluate(JUDGE, [text, items])
             assert {verdict for _, verdict in found} == {"true"}, (text, found)
             assert {word for word, _ in found} <= set(re.findall(r"[a-z]+", text.lower())) | set(POSITIONS)
+
+
+def test_the_four_tasks_end_as_the_page_says(site):
+    """On the book's own page, with its own scenes: whoever makes the model anew reads here which sentences to write anew."""
+    browser, address = site
+    page = browser.new_page()
+    page.goto(f"{address}/book/laboratory.html")
+    page.wait_for_selector(".lab-cells button")
+    scene, constant, noise = (
+        page.locator("select").first,
+        page.locator("input[type=range]").nth(1),
+        page.locator("input[type=range]").nth(0),
+    )
+    cell, switch = page.locator(".lab-cells button"), page.get_by_role("switch")
+
+    def said(action):
+        found, false = change(page, action)
+        return " ".join(found), [word for word, _ in false]
+
+    def without(name):
+        text, false = said(lambda: scene.select_option("4"))
+        assert "suitcase" in false
+        assert "scooter" in false
+        page.get_by_role("radio", name="Take away", exact=True).check()
+        for at in range(cell.count()):
+            if name in cell.nth(at).get_attribute("aria-label").split(": ")[1].split(", "):
+                text, false = said(lambda at=at: cell.nth(at).click())
+        return text, false
+
+    page.get_by_role("button", name="Answer", exact=True).click()
+    words_, false = answered(page)
+    assert [word for word, _ in false] == ["sign", "blue"]
+    assert {"cars", "helmet", "scooter"} <= set(words_)
+
+    page.get_by_role("radio", name="Cover", exact=True).check()
+    for place in (0, 8):  # where the two cars are, of nine places of four patches each
+        for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            at = (2 * (place // 3) + row) * 6 + 2 * (place % 3) + column
+            text, false = said(lambda at=at: cell.nth(at).click())
+    assert "car" not in text
+    assert "sign" not in text
+    text, false = said(lambda: page.get_by_role("button", name="Cover all").click())
+    assert text == "A small yellow fish is on the left ."
+
+    text, false = without("train")
+    assert "suitcase" not in text
+    assert "scooter" in false
+    assert len(false) > 1  # another false word
+    text, false = without("helmet")
+    assert "scooter" not in text
+    assert "suitcase" in false
+
+    said(lambda: scene.select_option("0"))
+    for value in range(1, 7):
+        text, false = said(lambda value=value: constant.fill(str(value)))
+        if "sign" not in text:
+            break
+    assert "cars" in text
+    assert "helmet" not in text
+    assert "scooter" not in text
+    said(lambda: constant.fill("0"))
+    text, false = said(switch.check)
+    assert false == []
+    assert text.count("helmet") == 2
+    assert "scooter" not in text
+    plain, _ = said(switch.uncheck)
+
+    text, false = said(lambda: noise.fill("100"))
+    assert false == ["sign", "blue"]
+    text, false = said(lambda: noise.fill("600"))
+    assert {"fish", "octopus"} <= set(false)
+    text, false = said(lambda: noise.fill("800"))
+    assert {"gifts", "balloon"} <= set(false)
+    assert len(text.split()) >= len(plain.split())
+    page.close()
