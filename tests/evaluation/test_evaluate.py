@@ -1,7 +1,9 @@
 """``povid evaluate``: the three kinds of data, and every complaint before a model is loaded."""
 
 import json
+import re
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,11 +14,14 @@ from povid_lib.data import images
 from povid_lib.evaluation import evaluate
 from povid_lib.evaluation.held_out import captions, held_out
 from povid_lib.metrics import files
+from povid_lib.metrics.chair import compare_chair
 from povid_lib.metrics.pope import SETTINGS, YES_NO_HINT
 from povid_lib.metrics.stats import mean
 from povid_lib.metrics.vocabulary import coco_vocabulary
 from povid_lib.world.judge import pocket_vocabulary
 from tests.support.helpers import povid
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 @pytest.fixture
@@ -257,6 +262,48 @@ def test_a_model_on_files(vlm, tmp_path, monkeypatch):
     assert repr(again.data) == repr(found.data)  # nan, where an answer is never given, equals nothing
     with pytest.raises(ValueError, match="Nothing answers"):
         evaluate.evaluate_question_file(asked, evaluate.Source(None, None, tmp_path, tmp_path))
+
+
+@pytest.mark.slow
+def test_the_page_s_comparison_of_two_models_runs(tmp_path, monkeypatch, capsys):
+    """Chapter 11's lines, as they are printed there, on what ``povid evaluate`` has kept of COCO's files."""
+    cells = json.loads((NOTEBOOKS / "11_on_a_gpu.ipynb").read_text(encoding="utf-8"))["cells"]
+    texts = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    [shown] = [block for block in re.findall(r"```python\n(.*?)```", texts, re.DOTALL) if "compare_chair" in block]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "val2014").mkdir()
+    batch, words = drawn(tmp_path / "val2014", 6), coco_vocabulary()
+    names = sorted({name for scene in batch for name in scene.names if list(words.mentioned(name)) == [name]})
+    pictures = [{"id": i, "file_name": f"{i}.png"} for i in range(len(batch))]
+    objects = [
+        {"image_id": i, "category_id": names.index(n)} for i, s in enumerate(batch) for n in s.names if n in names
+    ]
+    categories = [{"id": i, "name": name} for i, name in enumerate(names)]
+    write(
+        tmp_path / "chair500.json", json.dumps({"images": pictures, "annotations": objects, "categories": categories})
+    )
+    write(tmp_path / "captions500.json", json.dumps({"images": pictures, "annotations": []}))
+    base = [
+        "evaluate",
+        "--data",
+        "chair500.json",
+        "--captions",
+        "captions500.json",
+        "--images",
+        "val2014",
+        "--model",
+        "pocket",
+    ]
+    for name, more in (("chair_before", []), ("chair", ["--end-bias", "6"])):
+        result = povid(*base, "--name", name, *more)
+        assert result.exit_code == 0, result.output
+    capsys.readouterr()
+    found: dict = {}
+    exec(shown, found)
+    change = compare_chair(found["scored"]("chair_before"), found["scored"]("chair"))
+    assert capsys.readouterr().out == f"{change}\n"
+    assert change.length.difference.high < 0  # the constant shortens the captions
+    assert change.length.difference.n == len(batch)
 
 
 def asked_of(monkeypatch, vlm, pocket=True):
