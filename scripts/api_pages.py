@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,10 +46,27 @@ def summary(package: str) -> str:
     return text.split("\n\n")[0].replace("\n", " ").replace("``", "`")
 
 
+def whole_lists(told: str) -> str:
+    """Lists of commands with the first sentence of each, which Typer cuts off after 45 letters."""
+    parts = re.split(r"(?m)^(#+ `[a-z -]+`)$", told)  # what is before, then title and text in turn
+    names = [title.partition("`")[2].rstrip("`") for title in parts[1::2]]
+    first = {
+        name: " ".join(re.split(r"(?<=\.)\s", text.strip(), maxsplit=1)[0].split())
+        for name, text in zip(names, parts[2::2], strict=True)
+    }
+    for at, name in enumerate(names):
+        parts[2 + 2 * at] = re.sub(
+            r"(?m)^\* `([a-z][a-z-]*)`: .*$",
+            lambda row, name=name: f"* `{row[1]}`: {first[f'{name} {row[1]}']}",
+            parts[2 + 2 * at],
+        )
+    return "".join(parts)
+
+
 def commands() -> str:
     """The page of the command line: what every command's ``--help`` says."""
     tool = [sys.executable, "-m", "typer", "povid_lib.cli.main", "utils", "docs", "--name", "povid"]
-    told = subprocess.run(tool, capture_output=True, text=True, check=True).stdout
+    told = whole_lists(subprocess.run(tool, capture_output=True, text=True, check=True).stdout)
     return told.replace("# `povid`", f"# `povid_lib.cli`\n\n{summary('cli')}\n\n## `povid`", 1)
 
 

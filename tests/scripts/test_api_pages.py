@@ -29,3 +29,16 @@ def test_a_package_that_the_map_lacks_is_told(tmp_path, monkeypatch):
         api_pages.packages()
     with pytest.raises(ValueError, match="no docstring"):
         api_pages.summary("new")
+
+
+def test_the_lists_of_commands_are_whole():
+    told = (
+        "# `t`\n\nA tool. Of mine.\n\n**Commands**:\n\n* `one`: Do a thing that takes...\n* `more`: Things of...\n\n"
+        "## `t one`\n\nDo a thing that takes long to tell; and more. Yes.\n\n## `t more`\n\nThings of another kind: two.\n\n"
+        "**Commands**:\n\n* `one`: Another...\n\n### `t more one`\n\nAnother one. Really.\n"
+    )
+    found = api_pages.whole_lists(told)
+    assert "* `one`: Do a thing that takes long to tell; and more.\n* `more`: Things of another kind: two.\n" in found
+    assert "* `one`: Another one.\n" in found
+    assert found.count("\n") == told.count("\n")
+    assert "..." not in found
