@@ -32,6 +32,10 @@ def test_page_fits_a_phone(open_page, path):
     page = open_page(path, viewport={"width": 390, "height": 800})
     too_wide = page.evaluate("document.documentElement.scrollWidth > window.innerWidth + 1")
     assert not too_wide
+    neighbours = ".prev-next-area a"
+    assert (
+        page.eval_on_selector_all(neighbours, "all => all.filter(a => a.scrollWidth > a.clientWidth + 1).length") == 0
+    )
 
 
 @pytest.mark.parametrize("path", BUILT)
