@@ -161,7 +161,8 @@ def test_bad_input(top, bottom, complaint):
 
 
 def test_share_of_nothing_is_nan():
-    assert np.isnan(share([0, 0], [0, 0]).value)
+    nothing = share([0, 0], [0, 0])
+    assert np.isnan([nothing.value, nothing.low, nothing.high]).all()
     assert share([0, 0], [0, 0]).n == 2
     assert share([1, 0], [2, 0]) == ratio([1, 0], [2, 0])
     assert share([1, 3], [2, 10]) == ratio([1, 3], [2, 10])
@@ -315,32 +316,46 @@ def influence(top, bottom):
     )
 
 
-def test_crossed_interval_by_hand():
-    of = counts(6, 4)
-    values = noisy(1, 4) * of
+@pytest.mark.parametrize(
+    ("seed", "trainings", "alike", "largest"),
+    [(5, 4, False, "sum"), (39, 2, False, "pictures"), (21, 3, False, "pictures"), (6, 2, True, "seeds")],
+)
+def test_crossed_interval_by_hand(seed, trainings, alike, largest):
+    """``alike``: no picture is harder than another."""
+    of, common = counts(seed, trainings), np.random.default_rng(0).normal(0, 1, 40)
+    values = (noisy(seed + 1, trainings) - alike * common) * of
     seeds, pictures, rest = by_hand(influence(values, of))
-    variance = seeds + pictures - rest
-    assert variance > max(seeds, pictures)
-    freedom = variance**2 / (seeds**2 / 3 + pictures**2 / 39 + rest**2 / (3 * 39))
-    value, half = values.sum() / of.sum(), student.ppf(0.975, freedom) * math.sqrt(variance)
+    three = {"sum": seeds + pictures - rest, "seeds": seeds, "pictures": pictures}
+    assert max(three, key=three.get) == largest
+    variance, more = three[largest], trainings - 1
+    freedom = variance**2 / (seeds**2 / more + pictures**2 / 39 + rest**2 / (more * 39))
+    value, half = values.sum() / of.sum(), student.ppf(0.975, max(freedom, more)) * math.sqrt(variance)
     found = crossed_ratio(values, of)
     assert (found.low, found.high) == pytest.approx((value - half, value + half), abs=1e-12)
+    assert found.n == 40
 
 
-def test_crossed_difference_by_hand():
-    of_a, of_b = counts(10, 3), counts(15, 5)
-    a, b = noisy(10, 3) * of_a, (noisy(15, 5) + 0.3) * of_b
+@pytest.mark.parametrize(
+    ("seed", "other", "trainings", "largest"),
+    [(10, 15, (3, 5), "sum"), (4, 9, (2, 2), "sum"), (22, 27, (2, 2), "pictures"), (0, 5, (2, 3), "seeds")],
+)
+def test_crossed_difference_by_hand(seed, other, trainings, largest):
+    of_a, of_b = counts(seed, trainings[0]), counts(other, trainings[1])
+    a, b = noisy(seed, trainings[0]) * of_a, (noisy(other, trainings[1]) + 0.3) * of_b
     u, v = influence(a, of_a), influence(b, of_b)
     pictures = float((v.mean(0) - u.mean(0)).var(ddof=1)) / 40
     (seeds_a, _, rest_a), (seeds_b, _, rest_b) = by_hand(u), by_hand(v)
-    variance = pictures + seeds_a + seeds_b - rest_a - rest_b
-    assert variance > max(pictures, seeds_a + seeds_b)
-    spread = pictures**2 / 39 + seeds_a**2 / 2 + rest_a**2 / (2 * 39) + seeds_b**2 / 4 + rest_b**2 / (4 * 39)
+    three = {"sum": pictures + seeds_a + seeds_b - rest_a - rest_b, "pictures": pictures, "seeds": seeds_a + seeds_b}
+    assert max(three, key=three.get) == largest
+    variance, (more_a, more_b) = three[largest], (n - 1 for n in trainings)
+    spread = pictures**2 / 39 + seeds_a**2 / more_a + rest_a**2 / (more_a * 39)
+    spread += seeds_b**2 / more_b + rest_b**2 / (more_b * 39)
     freedom = variance**2 / spread
-    assert freedom > 2
+    assert freedom >= min(more_a, more_b)
     value, half = b.sum() / of_b.sum() - a.sum() / of_a.sum(), student.ppf(0.975, freedom) * math.sqrt(variance)
     found = crossed_compare((a, of_a), (b, of_b))
     assert (found.difference.low, found.difference.high) == pytest.approx((value - half, value + half), abs=1e-12)
+    assert found.difference.n == 40
     assert found.p_value == pytest.approx(2 * student.sf(abs(value) / math.sqrt(variance), freedom), abs=1e-12)
 
 
