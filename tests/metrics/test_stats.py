@@ -5,8 +5,10 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.stats import skew
 from scipy.stats import t as student
 
+from povid_lib.metrics import stats
 from povid_lib.metrics.stats import (
     Estimate,
     compare,
@@ -137,6 +139,16 @@ def test_where_the_nominal_coverage_is_not_reached_it_is_said():
         mean(np.random.default_rng(0).normal(5, 1, 50).tolist())
         mean([1.0, 0.0, 0.0, 0.0])
         crossed_ratio(np.vstack([tops, tops[:1]]), np.ones((3, 40)))
+
+
+def test_how_many_pictures_a_skew_takes():
+    """In proportion to the square of the skewness, which does not depend on the unit."""
+    values = [0.0] * 18 + [6.0, 9.0]
+    needed = math.ceil(stats._OF_SKEW * skew(values) ** 2)
+    assert needed > 20
+    for unit in (1.0, 10.0, -3.0):
+        with pytest.warns(UserWarning, match=f"of 20 pictures covers less; it takes some {needed}\\."):
+            mean([unit * value for value in values])
 
 
 def test_one_picture_has_a_value_but_no_interval():
