@@ -56,8 +56,8 @@ standin: .venv/.done assets/vendor/.done  ## every notebook with a dial (NB=... 
 coverage: .venv/.done assets/vendor/.done  ## which lines of the library its tests do not reach
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore tests/book -q -n 2 --dist loadfile --cov povid_lib --cov-branch --cov-report term-missing:skip-covered
 
-mutants: .venv/.done  ## break losses, log-probabilities, metrics and corrupted texts in many small ways; print what no test notices
-	$(BIN)/python scripts/mutants.py
+mutants: .venv/.done  ## break losses, log-probabilities, metrics and corrupted texts in many small ways; list what no test notices
+	$(BIN)/python scripts/mutants.py --out tests/survivors.txt
 
 student: _build/student/.made  ## the student's edition of the notebooks, and with solutions, in _build/student
 
